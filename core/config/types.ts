@@ -1,0 +1,124 @@
+/**
+ * Configuration as the daemons see it: validated, defaults filled in, paths absolute. `loadConfig` (core/config/load.ts) makes it
+ * from two YAML documents: the topology, shared by all rooms, and the room's own file.
+ */
+import type { RoomId } from '../words.ts';
+
+export interface Config {
+  readonly topology: Topology;
+  readonly room: RoomConfig;
+}
+
+// ── the topology, the same in every room ─────────────────────────────────────────────────────────────────────────
+
+export interface Topology {
+  /** Grows with every change; daemons with different epochs refuse each other. */
+  readonly epoch: number;
+  readonly mode: 'independent' | 'master-slave';
+  /** Partitions of every write log, 1 to 1,024. Cannot change once a log exists. */
+  readonly partitions: number;
+  readonly rooms: readonly RoomEntry[];
+  /** Only the links that differ from the default (rpc). Which links exist follows from the mode. */
+  readonly links: readonly LinkEntry[];
+  /** By kind. `cache` is built in and always there. */
+  readonly kinds: Readonly<Record<string, KindEntry>>;
+  readonly limits: WriteLimits;
+}
+
+export interface RoomEntry {
+  readonly id: RoomId;
+  /** 1 to 255, unique, never reused: part of every stamp given in the room. */
+  readonly number: number;
+  readonly database: 'master' | 'slave' | 'none';
+  /** The address book: host:port, as peers and people reach the room's daemons. */
+  readonly reship: DaemonAddresses;
+  readonly collector: DaemonAddresses;
+}
+
+export interface DaemonAddresses {
+  readonly grpc: string;
+  readonly http: string;
+}
+
+export interface LinkEntry {
+  readonly origin: RoomId;
+  readonly peer: RoomId;
+  readonly transport: 'rpc';
+  /** Payload bandwidth from origin to peer; 0: unlimited. */
+  readonly bytesPerSecondMax: number;
+}
+
+export interface KindEntry {
+  /** Rooms whose processors handle this kind; elsewhere it gets its receipt without effects. Default: all. */
+  readonly rooms: readonly RoomId[];
+  /** What a write request that its processor cannot handle does: wait in the parking lot with later ones of its key behind it, or be passed over (`rejected`). */
+  readonly onFailure: 'park' | 'pass';
+}
+
+/** The same everywhere, because what one room takes every room must take. */
+export interface WriteLimits {
+  readonly payloadBytesMax: number;
+  /** A stamp further ahead of a room's clock is parked; also how far intake's own clock may run ahead. */
+  readonly clockAheadMsMax: number;
+  /** Write requests per partition within which a repeated request id is a duplicate. */
+  readonly duplicateWindowWrites: number;
+}
+
+// ── the room's own file ────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface RoomConfig {
+  readonly id: RoomId;
+  /** Absolute. Logs, stores and state of the embedded adapters live below it. */
+  readonly directory: string;
+  /** Where the daemons listen; default: their topology addresses. */
+  readonly listen: { readonly reship: DaemonAddresses; readonly collector: DaemonAddresses };
+  /** Link secret, resolved from the environment; empty only where every address of the topology is on loopback. */
+  readonly secret: string;
+  readonly tls: TlsFiles | undefined;
+  readonly log: LogConfig;
+  readonly cache: { readonly adapter: 'embedded' };
+  /** Undefined in a cache-only room. */
+  readonly database: { readonly adapter: 'embedded'; readonly schemaFile: string | undefined } | undefined;
+  /** By kind: who handles it. A kind of the topology that is for this room must be here (except `cache`), in rooms that run processors. */
+  readonly processors: Readonly<Record<string, ProcessorConfig>>;
+  readonly intake: IntakeLimits;
+  readonly link: LinkLimits;
+  readonly drainMsMax: number;
+  readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
+}
+
+export interface TlsFiles {
+  readonly caFile: string;
+  readonly certFile: string;
+  readonly keyFile: string;
+}
+
+export interface LogConfig {
+  readonly adapter: 'embedded';
+  readonly retention: { readonly ageMsMin: number; readonly bytesMax: number; readonly overflow: 'keep' | 'drop' };
+}
+
+export type ProcessorConfig =
+  | { readonly type: 'module'; readonly file: string; readonly timeoutMs: number }
+  | { readonly type: 'grpc'; readonly address: string; readonly timeoutMs: number; readonly concurrentMax: number };
+
+export interface IntakeLimits {
+  /** Taken but not yet durable. */
+  readonly pendingWritesMax: number;
+  readonly pendingBytesMax: number;
+  /** Calls that wait for `applied` or `everywhere`. */
+  readonly waitingMax: number;
+  readonly waitMsDefault: number;
+  readonly frameBytesMax: number;
+  readonly frameWritesMax: number;
+}
+
+export interface LinkLimits {
+  /** Credit per lane: bytes of frames on their way or queued in the collector. */
+  readonly laneBytesMax: number;
+  readonly pulseMs: number;
+  /** A session without a pulse for this long is given up. */
+  readonly silenceMsMax: number;
+  readonly reconnectMsMin: number;
+  readonly reconnectMsMax: number;
+}

@@ -1,0 +1,48 @@
+/**
+ * Time and chance come from here and from nowhere else, so that the simulator can put every daemon on virtual
+ * time with seeded entropy. `systemRuntime` is the only place that touches the real ones.
+ */
+import { randomBytes } from 'node:crypto';
+
+export interface Timer {
+  cancel(): void;
+}
+
+export interface Runtime {
+  /** Wall clock, milliseconds since 1970. It may jump either way. */
+  nowMs(): number;
+  /** Milliseconds since some fixed moment; never goes back. For durations. */
+  monotonicMs(): number;
+  /** Runs `task` once after `delayMs`. A pending timer does not keep the process alive when `background` is set. */
+  after(delayMs: number, task: () => void, background?: boolean): Timer;
+  /** Uniform in [0, 1). */
+  random(): number;
+  /** `count` random bytes. */
+  bytes(count: number): Uint8Array;
+}
+
+export const systemRuntime: Runtime = {
+  nowMs: () => Date.now(),
+  monotonicMs: () => performance.now(),
+  after(delayMs, task, background = false) {
+    const handle = setTimeout(task, delayMs);
+    if (background) handle.unref();
+    return { cancel: () => clearTimeout(handle) };
+  },
+  random: () => Math.random(),
+  bytes: (count) => randomBytes(count),
+};
+
+/** Resolves after `delayMs`, or at once when `signal` aborts (it never rejects: look at the signal). */
+export function sleep(runtime: Runtime, delayMs: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted) return resolve();
+    const done = () => {
+      timer.cancel();
+      signal?.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = runtime.after(delayMs, done);
+    signal?.addEventListener('abort', done, { once: true });
+  });
+}

@@ -1,0 +1,41 @@
+/** What follows from the topology: who ships what to whom. */
+import type { RoomEntry, Topology } from './config/types.ts';
+import type { LogName, RoomId } from './words.ts';
+
+/**
+ * What a room takes over its link from an origin.
+ * - `writes`: the origin's write log, through the processor.
+ * - `effects`: the master's effect log, straight into the cache.
+ * - `changes`: the embedded master's row changes, into the slave database.
+ * A link without logs still exists: over it the room tells the origin how far it is (acks).
+ */
+export function logsTaken(topology: Topology, origin: RoomId, peer: RoomId): readonly LogName[] {
+  const from = roomEntry(topology, origin);
+  const to = roomEntry(topology, peer);
+  if (from === undefined || to === undefined) return [];
+  const logs: LogName[] = [];
+  if (topology.mode === 'independent' || to.database === 'master') logs.push('writes');
+  else if (from.database === 'master') logs.push('effects');
+  if (from.database === 'master' && to.database === 'slave') logs.push('changes');
+  return logs;
+}
+
+/** The logs that a room keeps. */
+export function logsKept(topology: Topology, room: RoomId): readonly LogName[] {
+  if (masterRoom(topology)?.id !== room) return ['writes'];
+  return topology.mode === 'master-slave' ? ['writes', 'effects', 'changes'] : ['writes', 'changes'];
+}
+
+/** Whether the room's processors handle write requests (in a master–slave topology only the master's do). */
+export function processesWrites(topology: Topology, room: RoomId): boolean {
+  return topology.mode === 'independent' || masterRoom(topology)?.id === room;
+}
+
+export function roomEntry(topology: Topology, id: RoomId): RoomEntry | undefined {
+  return topology.rooms.find((room) => room.id === id);
+}
+
+/** The room with the writable database; undefined in a topology without databases. */
+export function masterRoom(topology: Topology): RoomEntry | undefined {
+  return topology.rooms.find((room) => room.database === 'master');
+}

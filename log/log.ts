@@ -1,0 +1,98 @@
+/**
+ * The log port. A log is an ordered, durable list of frames per partition. The appender gives each frame its seq: dense
+ * from 0 within one log epoch. A frame is opaque here but for its checksum: it was encoded once at intake, and the same bytes
+ * go to every peer.
+ *
+ * Whoever appends gets an answer only when the frame is durable (invariant I1). Whoever reads gets the frames from a seq on, or
+ * an error that names the missing range (LOG_GAP, invariant I4); a reader never skips.
+ *
+ * Adapters must pass log/log.contract.ts.
+ */
+import type { Stamp } from '../core/stamp.ts';
+import type { LogEpoch, LogName, RoomId, Seq } from '../core/words.ts';
+
+/** A frame on its way into the log. */
+export interface FrameDraft {
+  readonly partition: number;
+  readonly bytes: Uint8Array;
+  /** Number of write requests in it. */
+  readonly count: number;
+  readonly stampFirst: Stamp;
+  readonly stampLast: Stamp;
+}
+
+export interface StoredFrame {
+  readonly partition: number;
+  readonly seq: Seq;
+  readonly bytes: Uint8Array;
+  readonly count: number;
+}
+
+/** What one partition holds: seqs `first` to `next - 1`. Empty where they are equal. */
+export interface Extent {
+  readonly partition: number;
+  readonly first: Seq;
+  readonly next: Seq;
+  /** Number of write requests ever appended in this epoch, up to `next`. Differences of it are the lag in writes. */
+  readonly writes: number;
+  /** Stamp of the newest write request; empty where nothing was ever appended. */
+  readonly stampLast: Stamp;
+}
+
+export interface LogReader {
+  readonly log: LogName;
+  readonly origin: RoomId;
+  /** Known after open. */
+  readonly epoch: LogEpoch;
+  readonly partitions: number;
+  open(): Promise<void>;
+  extent(partition: number): Extent;
+  /**
+   * The frames from seq `from` on, at least one where there is one and at most `bytesMax` bytes beyond the first; none at the end.
+   * LOG_GAP where `from` is below the first stored or above the next seq; LOG_CORRUPT, with the position, where a stored frame
+   * fails its checksum.
+   */
+  read(partition: number, from: Seq, bytesMax: number): Promise<readonly StoredFrame[]>;
+  /** The greatest seq such that the frames from it up to (not including) `before` hold at least `writes` write requests; or the first stored one. */
+  seqBack(partition: number, before: Seq, writes: number): Promise<Seq>;
+  /** Number of write requests in the frames up to and including `seq` since the epoch began; for lag. `seq` -1 gives 0. */
+  writesUpTo(partition: number, seq: Seq): Promise<number>;
+  /** Stamp of the last write request of the frame; undefined where it is no longer stored. */
+  stampAt(partition: number, seq: Seq): Promise<Stamp | undefined>;
+  /** Calls back after each append, also by another process. Returns how to stop. */
+  onAppend(listener: (partition: number) => void): () => void;
+  close(): Promise<void>;
+}
+
+export interface RetentionFloor {
+  readonly partition: number;
+  /** Frames up to and including this seq have been applied by every peer; -1 for none. */
+  readonly appliedSeq: Seq;
+}
+
+export interface RetentionPolicy {
+  /** Frames younger than this stay. */
+  readonly ageMsMin: number;
+  /** The log may grow to this; beyond it, what every peer has applied goes although it is young. */
+  readonly bytesMax: number;
+  /**
+   * When the log is over `bytesMax` and what is left is still needed by a peer: `keep` it (disk is the limit), or `drop` the oldest
+   * (that peer then stops on the gap, loudly).
+   */
+  readonly overflow: 'keep' | 'drop';
+  /** The newest write requests of each partition always stay: the duplicate window is rebuilt from them. */
+  readonly writesMin: number;
+}
+
+export interface Log extends LogReader {
+  /** Durable when it resolves; all or nothing. The seqs are in the order of the drafts. LOG_FULL, LOG_READONLY: nothing was appended. */
+  append(drafts: readonly FrameDraft[]): Promise<readonly Seq[]>;
+  /**
+   * Takes a lease on a writer number, unique for ever within this log (1 to 2^24 − 1), and says the greatest stamp that the log has
+   * seen, so that a clock never goes back over a restart.
+   */
+  leaseWriter(holder: string): Promise<{ readonly lease: number; readonly stampLast: Stamp }>;
+  /** Removes whole frames from the old end as the policy allows. Returns what went. */
+  trim(policy: RetentionPolicy, floors: readonly RetentionFloor[], nowMs: number): Promise<{ readonly frames: number; readonly bytes: number }>;
+  bytes(): number;
+}
