@@ -1,0 +1,93 @@
+/**
+ * A TCP proxy of the tests' own, because the network of one machine neither delays nor breaks: it stands at the address that the
+ * topology publishes, in front of the daemon, and cuts, heals, delays or resets what passes.
+ */
+import { once } from 'node:events';
+import { createServer, connect, type AddressInfo, type Server, type Socket } from 'node:net';
+
+export class TcpProxy {
+  readonly #target: { readonly host: string; readonly port: number };
+  readonly #pairs = new Set<readonly [Socket, Socket]>();
+  #server: Server | undefined;
+  #cut = false;
+  #delayMs = 0;
+
+  constructor(target: { readonly host: string; readonly port: number }) {
+    this.#target = target;
+  }
+
+  /** Listens on `port` of 127.0.0.1 (0: any) and returns the port. */
+  async listen(port = 0): Promise<number> {
+    const server = createServer((near) => this.#accept(near));
+    server.listen(port, '127.0.0.1');
+    await once(server, 'listening');
+    this.#server = server;
+    return (server.address() as AddressInfo).port;
+  }
+
+  /** Breaks every connection and refuses new ones until `heal`. */
+  cut(): void {
+    this.#cut = true;
+    for (const [near, far] of this.#pairs) {
+      near.destroy();
+      far.destroy();
+    }
+  }
+
+  heal(): void {
+    this.#cut = false;
+  }
+
+  /** Holds every chunk back for this long, each way. */
+  delay(ms: number): void {
+    this.#delayMs = ms;
+  }
+
+  async close(): Promise<void> {
+    this.cut();
+    this.#server?.close();
+  }
+
+  #accept(near: Socket): void {
+    if (this.#cut) {
+      near.destroy();
+      return;
+    }
+    const far = connect(this.#target);
+    const pair = [near, far] as const;
+    this.#pairs.add(pair);
+    this.#pipe(near, far);
+    this.#pipe(far, near);
+    const end = () => {
+      this.#pairs.delete(pair);
+      near.destroy();
+      far.destroy();
+    };
+    for (const socket of pair) {
+      socket.setNoDelay(true);
+      socket.on('error', end);
+      socket.on('close', end);
+    }
+  }
+
+  #pipe(from: Socket, to: Socket): void {
+    from.on('data', (chunk) => {
+      const pass = () => {
+        if (!to.write(chunk)) from.pause();
+      };
+      if (this.#delayMs === 0) pass();
+      else setTimeout(pass, this.#delayMs);
+    });
+    to.on('drain', () => from.resume());
+    from.on('end', () => to.end());
+  }
+}
+
+/** `count` ports of 127.0.0.1 that were free a moment ago. */
+export async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
+  await Promise.all(servers.map((server) => once(server, 'listening')));
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
