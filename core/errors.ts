@@ -90,6 +90,9 @@ export const ERRORS = {
   STORE_FOREIGN: spec('never', 'FAILED_PRECONDITION', 500, EXIT.config, 'The store holds data of another room or of a newer WMB.', 'Point the room at its own store.'),
   STORE_FULL: spec('later', 'RESOURCE_EXHAUSTED', 507, EXIT.environment, 'No space is left for the store. The lanes wait.', 'Free space; work resumes by itself.'),
   STORE_UNAVAILABLE: spec('later', 'UNAVAILABLE', 503, EXIT.unavailable, 'The store cannot be reached or failed to answer. The lanes wait.', 'It is retried; see the cause.'),
+  STORE_READONLY: spec('never', 'FAILED_PRECONDITION', 500, EXIT.environment, 'The store’s directory or file cannot be written.', 'Check permissions and mount options.'),
+  STORE_CORRUPT: spec('never', 'DATA_LOSS', 500, EXIT.environment, 'The store’s file is damaged.', 'Restore the store from a copy; the lanes replay from the marks in it.'),
+  SCHEMA_INVALID: spec('never', 'FAILED_PRECONDITION', 500, EXIT.config, 'The schema file of the database has an error, or a table in it cannot be replicated; file, line and table are named.', 'Correct the named statement.'),
   MARK_MOVED: spec('later', 'FAILED_PRECONDITION', 409, EXIT.refused, 'The stored mark is not the expected one: another collector owns the lane, or the store came back from an older copy.', 'Nothing: work resumes from the stored mark.'),
   CHANGES_CONFLICT: spec('never', 'FAILED_PRECONDITION', 409, EXIT.refused, 'A row of this slave database is not what the master’s change expects: it was changed here by hand or by another program.', 'Restore the slave database from the master.'),
   // lookups and environment
