@@ -1,0 +1,203 @@
+/**
+ * One batch of write requests as one transaction of the master's database.
+ *
+ * Each write request with statements has a savepoint of its own: what the database refuses undoes that write request only. Two things
+ * undo more than they should, and then the batch is run again with what was learned:
+ * - a statement that rolls the whole transaction back (INSERT OR ROLLBACK, RAISE(ROLLBACK)): its write request is refused beforehand;
+ * - changes that do not fit one frame: each write request gets a frame of its own, and one that does not fit even so is refused.
+ */
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { WmbError } from '../../core/errors.ts';
+import { STAMP_DIGITS, type Stamp } from '../../core/stamp.ts';
+import type { LogEpoch, RoomId, Seq } from '../../core/words.ts';
+import { FRAME_BYTES_MAX, encodeFrame } from '../../link/frame.ts';
+import { appendFrames, readPartition } from '../../log/embedded/schema.ts';
+import type { FrameDraft } from '../../log/log.ts';
+import type { DatabaseBatch, DatabaseOutcome, DatabaseResult, DatabaseWrite } from '../database.ts';
+import { ChangeRecorder } from './database-changes.ts';
+import { refusalReason } from './database-errors.ts';
+import type { SqlGuard } from './database-guard.ts';
+import type { Tables } from './database-schema.ts';
+import { Statements } from './database-statements.ts';
+import { type MarkTable, type RequestRecord, type RequestTable, inTransaction } from './database-tables.ts';
+
+/** Of a changeset: leaves room for what else is in a frame's body. */
+const CHANGES_BYTES_MAX = FRAME_BYTES_MAX - 1_024;
+const COMMITTED: DatabaseOutcome = { status: 'committed' };
+const PARTITION = 0;
+
+export interface BatchRunnerOptions {
+  readonly db: DatabaseSync;
+  readonly guard: SqlGuard;
+  readonly tables: Tables;
+  readonly marks: MarkTable;
+  readonly requests: RequestTable;
+  readonly room: RoomId;
+  /** Of the changes log. */
+  readonly epoch: LogEpoch;
+}
+
+export interface BatchRun {
+  readonly result: DatabaseResult;
+  /** Frames went into the changes log. */
+  readonly changed: boolean;
+}
+
+/** One attempt, with what earlier ones have taught. */
+interface Attempt {
+  readonly batch: DatabaseBatch;
+  readonly recorder: ChangeRecorder;
+  /** Finished changesets, one per frame. */
+  readonly changes: Uint8Array[];
+  readonly lessons: Lessons;
+}
+
+interface Lessons {
+  /** Reasons by place in the batch. */
+  readonly refused: Map<number, string>;
+  framePerWrite: boolean;
+}
+
+/** Thrown to undo an attempt and make another. */
+class RunAgain extends Error {}
+
+export class BatchRunner {
+  readonly #options: BatchRunnerOptions;
+  readonly #statements: Statements;
+  readonly #savepoint: StatementSync;
+  readonly #release: StatementSync;
+
+  constructor(options: BatchRunnerOptions) {
+    const { db, guard, tables } = options;
+    this.#options = options;
+    this.#statements = new Statements(db, guard, tables);
+    this.#savepoint = db.prepare('SAVEPOINT wmb_write');
+    this.#release = db.prepare('RELEASE wmb_write');
+  }
+
+  run(batch: DatabaseBatch): BatchRun {
+    const lessons: Lessons = { refused: new Map(), framePerWrite: false };
+    for (;;) {
+      try {
+        return inTransaction(this.#options.db, () => this.#attempt(batch, lessons));
+      } catch (cause) {
+        if (!(cause instanceof RunAgain)) throw cause;
+      }
+    }
+  }
+
+  #attempt(batch: DatabaseBatch, lessons: Lessons): BatchRun {
+    const stale = this.#options.marks.refused(batch.moves);
+    if (stale !== undefined) return { result: { moved: false, stored: stale.stored }, changed: false };
+    const attempt: Attempt = { batch, lessons, recorder: new ChangeRecorder(this.#options.db), changes: [] };
+    try {
+      this.#moveMarks(batch);
+      const outcomes = batch.writes.map((write, at) => this.#write(attempt, write, at));
+      this.#record(batch, outcomes);
+      this.#cutLastFrame(attempt);
+      return { result: { moved: true, outcomes }, changed: this.#append(attempt) };
+    } finally {
+      attempt.recorder.close();
+    }
+  }
+
+  #moveMarks(batch: DatabaseBatch): void {
+    const { marks, requests } = this.#options;
+    for (const move of batch.moves) {
+      const stored = marks.get(move);
+      if (stored !== undefined && stored.epoch !== move.epoch) requests.forget(move);
+      marks.move(move);
+    }
+  }
+
+  #write(attempt: Attempt, write: DatabaseWrite, at: number): DatabaseOutcome {
+    if (write.statements.length === 0) return COMMITTED;
+    const { batch, lessons } = attempt;
+    const isRetry = batch.moves.length === 0;
+    if (isRetry && this.#options.requests.isCommitted(batch.lane, write)) return COMMITTED;
+    const reason = lessons.refused.get(at) ?? this.#runInSavepoint(attempt, write, at);
+    return reason === undefined ? COMMITTED : { status: 'refused', reason };
+  }
+
+  /** Why the write request is refused, and then undone; undefined where it is done. */
+  #runInSavepoint(attempt: Attempt, write: DatabaseWrite, at: number): string | undefined {
+    const { db } = this.#options;
+    this.#savepoint.run();
+    const reason = this.#runStatements(write) ?? sizeRefusal(attempt);
+    if (reason === undefined) {
+      this.#release.run();
+      if (attempt.lessons.framePerWrite) attempt.changes.push(attempt.recorder.take());
+      return undefined;
+    }
+    if (!db.isTransaction) {
+      attempt.lessons.refused.set(at, `${reason} (it rolls the whole transaction back, which holds other write requests too)`);
+      throw new RunAgain();
+    }
+    db.exec('ROLLBACK TO wmb_write; RELEASE wmb_write');
+    return reason;
+  }
+
+  #runStatements(write: DatabaseWrite): string | undefined {
+    let ordinal = 0;
+    for (const statement of write.statements) {
+      ordinal += 1;
+      try {
+        this.#statements.run(statement, write.stamp);
+      } catch (cause) {
+        const reason = refusalReason(cause);
+        if (reason === undefined) throw cause;
+        return `statement ${ordinal} of ${write.statements.length}${statement.op === 'upsert' ? ` (upsert into ${statement.table})` : ''}: ${reason}`;
+      }
+    }
+    return undefined;
+  }
+
+  #record(batch: DatabaseBatch, outcomes: readonly DatabaseOutcome[]): void {
+    const { requests } = this.#options;
+    const frames = new Map<Seq, RequestRecord[]>();
+    batch.writes.forEach((write, at) => {
+      const outcome = outcomes[at];
+      if (write.statements.length === 0 || outcome === undefined) return;
+      const frame = frames.get(write.seq) ?? [];
+      frame.push({ index: write.index, requestId: write.requestId, refusal: outcome.status === 'refused' ? outcome.reason : undefined });
+      frames.set(write.seq, frame);
+    });
+    for (const [seq, records] of frames) requests.record(batch.lane, seq, records);
+    requests.trim();
+  }
+
+  #cutLastFrame({ recorder, changes, lessons }: Attempt): void {
+    const rest = recorder.peek();
+    recorder.close();
+    if (rest.length > CHANGES_BYTES_MAX) {
+      if (lessons.framePerWrite) throw new WmbError('INTERNAL', `the marks of one batch take ${rest.length} bytes`);
+      lessons.framePerWrite = true;
+      throw new RunAgain();
+    }
+    if (rest.length > 0) changes.push(rest);
+  }
+
+  #append({ batch, changes }: Attempt): boolean {
+    if (changes.length === 0) return false;
+    const { db, room, epoch } = this.#options;
+    // Batches come from several lanes, so a later one may hold older stamps; the log's own never go back.
+    let stamp = readPartition(db, PARTITION).stampLast || '0'.repeat(STAMP_DIGITS);
+    for (const write of batch.writes) if (write.stamp > stamp) stamp = write.stamp;
+    const drafts = changes.map((payload) => changesFrame({ room, epoch, payload, stamp }));
+    appendFrames(db, drafts);
+    return true;
+  }
+}
+
+function sizeRefusal({ lessons, recorder }: Attempt): string | undefined {
+  if (!lessons.framePerWrite) return undefined;
+  const { length } = recorder.peek();
+  return length > CHANGES_BYTES_MAX ? `its row changes take ${length} bytes; at most ${CHANGES_BYTES_MAX} can be shipped to the slave rooms` : undefined;
+}
+
+function changesFrame(change: { room: RoomId; epoch: LogEpoch; payload: Uint8Array; stamp: Stamp }): FrameDraft {
+  const { room, epoch, payload, stamp } = change;
+  const write = { requestId: '', kind: 'wmb.changes', key: '', trace: '', payload, stamp };
+  const bytes = encodeFrame({ log: 'changes', origin: room, partition: PARTITION, epoch }, [write]);
+  return { partition: PARTITION, bytes, count: 1, stampFirst: stamp, stampLast: stamp };
+}
