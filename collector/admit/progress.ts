@@ -1,0 +1,43 @@
+/** How far this room is in one lane: for acks, for status, and for its share of the floor. */
+import { NO_STAMP, type Stamp, stampMs } from '../../core/stamp.ts';
+import { type LogEpoch, NOTHING_SEEN, type Seq } from '../../core/words.ts';
+import type { LaneEnd } from '../../link/link.ts';
+import type { LaneProgress } from '../lane.ts';
+
+export class Progress {
+  epoch: LogEpoch = '';
+  mark: Seq = NOTHING_SEEN;
+  /** Write requests up to the mark. */
+  writes = 0;
+  /** Stamp of the newest write request up to the mark; empty where it is not known. */
+  stampLast: Stamp = NO_STAMP;
+  parked = 0;
+  #end: LaneEnd | undefined;
+
+  /** What the stores say at a resume. */
+  set(state: { readonly epoch: LogEpoch; readonly mark: Seq; readonly writes: number; readonly stampLast: Stamp; readonly parked: number }): void {
+    this.epoch = state.epoch;
+    this.mark = state.mark;
+    this.writes = state.writes;
+    this.stampLast = state.stampLast;
+    this.parked = state.parked;
+  }
+
+  pulse(end: LaneEnd): void {
+    this.#end = end;
+  }
+
+  /** Everything of the lane stamped up to here has been seen; empty where that is not known. */
+  seen(): Stamp {
+    const end = this.#end;
+    const caughtUp = end !== undefined && (end.epoch === this.epoch || end.seq === NOTHING_SEEN) && this.mark >= end.seq;
+    return caughtUp && end.stamp > this.stampLast ? end.stamp : this.stampLast;
+  }
+
+  report(nowMs: number): LaneProgress {
+    const end = this.#end;
+    const lagWrites = end === undefined || end.epoch !== this.epoch ? 0 : Math.max(0, end.writes - this.writes);
+    const lagMs = lagWrites > 0 && this.stampLast !== NO_STAMP ? Math.max(0, nowMs - stampMs(this.stampLast)) : 0;
+    return { epoch: this.epoch, mark: this.mark, parked: this.parked, lagWrites, lagMs };
+  }
+}

@@ -1,0 +1,99 @@
+/**
+ * One batch's way through the processors: in order per key, at the same time across keys, and a failure holds up its own key only (I7).
+ */
+import type { KindEntry } from '../../core/config/types.ts';
+import { asWmbError, type ErrorCode, WmbError } from '../../core/errors.ts';
+import { processesWrites } from '../../core/topology.ts';
+import type { Context } from './context.ts';
+import { ParkedKeys } from './parked-keys.ts';
+import { decide, type Work } from './work.ts';
+
+const BEHIND = 'an earlier write request of this key is parked; it follows when that one is retried or discarded';
+
+export class Round {
+  readonly #context: Context;
+  /** Parked before this batch. */
+  readonly #parked: ParkedKeys;
+  /** Parked in this batch. */
+  readonly #parkedHere = new ParkedKeys();
+  /** Keys that wait for a processor. */
+  readonly #chains = new Map<string, Promise<void>>();
+  #down: WmbError | undefined;
+
+  constructor(context: Context, parked: ParkedKeys) {
+    this.#context = context;
+    this.#parked = parked;
+  }
+
+  /** Rejects with PROCESSOR_UNAVAILABLE where no write request of a kind can be processed now: then nothing is decided. */
+  async process(works: readonly Work[]): Promise<void> {
+    for (const work of works) {
+      const chain = this.#chains.get(work.write.key);
+      const pending = chain === undefined ? this.#step(work) : chain.then(() => this.#step(work));
+      if (pending !== undefined) this.#chains.set(work.write.key, pending);
+    }
+    if (this.#chains.size > 0) await Promise.all(this.#chains.values());
+    if (this.#down !== undefined) throw this.#down;
+  }
+
+  #step(work: Work): Promise<void> | undefined {
+    if (this.#down !== undefined) return undefined;
+    if (work.outcome !== '') {
+      if (work.outcome === 'parked') this.#parkedHere.add(work.write.key, work);
+      return undefined;
+    }
+    if (this.#isHeld(work)) {
+      decide(work, 'parked', 'BEHIND_PARKED', BEHIND);
+      return undefined;
+    }
+    if (!isForRoom(this.#context, work.write.kind)) {
+      decide(work, 'applied');
+      return undefined;
+    }
+    try {
+      const processed = this.#context.processors.run(work.write);
+      if (processed instanceof Promise) return processed.then((done) => void Object.assign(work, done), (cause: unknown) => this.#processFailed(work, cause));
+      work.commands = processed.commands;
+      work.effects = processed.effects;
+      work.statements = processed.statements;
+    } catch (cause) {
+      this.#processFailed(work, cause);
+    }
+    return undefined;
+  }
+
+  #isHeld(work: Work): boolean {
+    return this.#parkedHere.holds(work.write.key, work) || this.#parked.holds(work.write.key, work);
+  }
+
+  #processFailed(work: Work, cause: unknown): void {
+    const error = asWmbError(cause);
+    if (error.code === 'PROCESSOR_FAILED' || error.code === 'PROCESSOR_TIMEOUT') this.fail(work, error.code, error.message);
+    else this.#down ??= error;
+  }
+
+  /** Parks the write request, or passes it over where its kind says so. */
+  fail(work: Work, code: ErrorCode, message: string): void {
+    const passes = this.#kind(work)?.onFailure === 'pass';
+    decide(work, passes ? 'rejected' : 'parked', code, message);
+    if (!passes) this.#parkedHere.add(work.write.key, work);
+  }
+
+  /** After failures that came later than processing: what stands behind them in its key waits. */
+  holdLater(works: readonly Work[]): void {
+    for (const work of works) {
+      if (work.outcome === '' && this.#parkedHere.holds(work.write.key, work)) decide(work, 'parked', 'BEHIND_PARKED', BEHIND);
+    }
+  }
+
+  #kind(work: Work): KindEntry | undefined {
+    return this.#context.config.topology.kinds[work.write.kind];
+  }
+}
+
+/** Whether the processors of this room handle the kind. In a master–slave topology the master's do it for all rooms. */
+export function isForRoom(context: Context, kind: string): boolean {
+  const { topology, room } = context.config;
+  const entry = topology.kinds[kind];
+  return entry === undefined || (processesWrites(topology, room.id) && (topology.mode === 'master-slave' || entry.rooms.includes(room.id)));
+}

@@ -1,0 +1,83 @@
+/** The tables of the embedded receipt book, and opening the file that holds them. */
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { WmbError } from '../../core/errors.ts';
+import type { RoomId } from '../../core/words.ts';
+
+const VERSION = 1;
+const BUSY = 5;
+const READONLY = 8;
+const FULL = 13;
+const CANTOPEN = 14;
+
+/**
+ * A lane has one row per log epoch; the newest is the one whose mark counts. Only exceptions and what is parked are kept a write
+ * request a row.
+ */
+const SCHEMA = `
+CREATE TABLE IF NOT EXISTS book (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL, room TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS lanes (
+  id INTEGER PRIMARY KEY, log TEXT NOT NULL, origin TEXT NOT NULL, partition INTEGER NOT NULL, epoch TEXT NOT NULL,
+  seq INTEGER NOT NULL, writes INTEGER NOT NULL, stamp_last TEXT NOT NULL,
+  UNIQUE (log, origin, partition, epoch)
+);
+CREATE TABLE IF NOT EXISTS frames (
+  lane INTEGER NOT NULL, seq INTEGER NOT NULL, count INTEGER NOT NULL, stamp_first TEXT NOT NULL, stamp_last TEXT NOT NULL,
+  PRIMARY KEY (lane, seq)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS exceptions (
+  lane INTEGER NOT NULL, seq INTEGER NOT NULL, place INTEGER NOT NULL, request_id TEXT NOT NULL, outcome TEXT NOT NULL, code TEXT NOT NULL,
+  PRIMARY KEY (lane, seq, place)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS exceptions_parked ON exceptions (lane, seq) WHERE outcome = 'parked';
+CREATE TABLE IF NOT EXISTS parked (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, lane INTEGER NOT NULL, seq INTEGER NOT NULL, place INTEGER NOT NULL,
+  request_id TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL, stamp TEXT NOT NULL, trace TEXT NOT NULL, payload BLOB NOT NULL,
+  code TEXT NOT NULL, message TEXT NOT NULL, attempts INTEGER NOT NULL, parked_ms INTEGER NOT NULL, retry_ms INTEGER,
+  in_database INTEGER NOT NULL,
+  UNIQUE (lane, seq, place)
+);
+CREATE INDEX IF NOT EXISTS parked_key ON parked (lane, key, seq, place);
+CREATE INDEX IF NOT EXISTS parked_request ON parked (request_id);
+CREATE INDEX IF NOT EXISTS parked_retry ON parked (retry_ms) WHERE retry_ms IS NOT NULL;
+CREATE TABLE IF NOT EXISTS link_states (name TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID;
+`;
+
+/** STORE_LOCKED, STORE_FOREIGN, STORE_FULL or STORE_UNAVAILABLE, naming the file. */
+export function openBookFile(file: string, room: RoomId): DatabaseSync {
+  let db: DatabaseSync | undefined;
+  try {
+    mkdirSync(dirname(file), { recursive: true });
+    db = new DatabaseSync(file, { timeout: 0 });
+    // One writer: the lock is taken at once and goes with the process, so a second collector is told at its start.
+    db.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE; COMMIT');
+    checkOwner(db, file, room);
+    return db;
+  } catch (cause) {
+    db?.close();
+    throw bookError(cause, file, true);
+  }
+}
+
+function checkOwner(db: DatabaseSync, file: string, room: RoomId): void {
+  const exists = db.prepare(`SELECT 1 FROM sqlite_schema WHERE name = 'book'`).get() !== undefined;
+  const row = exists ? db.prepare('SELECT version, room FROM book').get() : undefined;
+  const foreign = (what: string) => new WmbError('STORE_FOREIGN', `the receipt book ${file} ${what}; give this room (${room}) its own directory`);
+  if (row !== undefined && Number(row['version']) > VERSION) throw foreign(`was written by a newer WMB (version ${Number(row['version'])})`);
+  if (row !== undefined && row['room'] !== room) throw foreign(`belongs to room ${String(row['room'])}`);
+  db.exec(SCHEMA);
+  db.prepare('INSERT OR IGNORE INTO book VALUES (1, ?, ?)').run(VERSION, room);
+}
+
+/** What SQLite says of the book, as a WmbError. */
+export function bookError(cause: unknown, file: string, opening = false): unknown {
+  if (cause instanceof WmbError || !(cause instanceof Error)) return cause;
+  const code = 'errcode' in cause && typeof cause.errcode === 'number' ? cause.errcode & 0xff : undefined;
+  if (code === FULL) return new WmbError('STORE_FULL', `no space is left for the receipt book ${file}; free space, the lanes go on by themselves`, { cause });
+  if (code === BUSY && opening) return new WmbError('STORE_LOCKED', `the receipt book ${file} is open in another process; one room has one collector`, { cause });
+  if (code === READONLY || code === CANTOPEN || (code === undefined && opening)) {
+    return new WmbError('STORE_UNAVAILABLE', `the receipt book ${file} cannot be opened for writing (${cause.message}); check permissions`, { cause });
+  }
+  return code === undefined ? cause : new WmbError('STORE_UNAVAILABLE', `the receipt book ${file} failed: ${cause.message}`, { cause });
+}
