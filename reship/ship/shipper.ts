@@ -1,0 +1,270 @@
+/**
+ * Ship hands this room's logs to whoever may have them. It is the serving side of every link: it answers hellos, streams the lanes that
+ * the peer resumes, keeps what the peers ack, and pulses. It reads the log and nothing else, so a dead peer costs disk in the log and
+ * neither memory nor a moment of intake's time.
+ *
+ * The room's own collector is a peer like any other (the local lane).
+ */
+import type { Config } from '../../core/config/types.ts';
+import { asWmbError, WmbError } from '../../core/errors.ts';
+import { TokenBucket } from '../../core/flow/token-bucket.ts';
+import type { Logger } from '../../core/logger.ts';
+import type { Counter, Metrics } from '../../core/metrics.ts';
+import type { Runtime, Timer } from '../../core/runtime.ts';
+import type { Stamp } from '../../core/stamp.ts';
+import { logsTaken, roomEntry } from '../../core/topology.ts';
+import type { LogName, RoomId, Seq } from '../../core/words.ts';
+import type { Service } from '../../daemon/service.ts';
+import { HelloVerifier } from '../../link/identity.ts';
+import { type Hello, LINK_PROTOCOL, type LinkHost, type ReceiptException, type ServedSession, type Upward, type Welcome } from '../../link/link.ts';
+import type { LogReader, RetentionFloor } from '../../log/log.ts';
+import type { PeerStatus } from '../../proto/gen/wmb/v1/admin.ts';
+import { AckLedger } from './ack-ledger.ts';
+import { endsOf, floorOf } from './floor.ts';
+import { peerStatuses } from './peer-status.ts';
+import { PeerSession } from './peer-session.ts';
+
+export interface ShipperOptions {
+  readonly config: Config;
+  /** The logs that this room keeps, open, each once. */
+  readonly readers: readonly LogReader[];
+  readonly runtime: Runtime;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly instance: string;
+  /** A stamp that every write request which is not in the write log yet will exceed. */
+  readonly settledStamp: () => Stamp;
+}
+
+/** What a room has newly said about one of this room's lanes. */
+export interface AckNews {
+  readonly room: RoomId;
+  readonly log: LogName;
+  readonly partition: number;
+  readonly epoch: string;
+  readonly seq: Seq;
+  readonly exceptions: readonly ReceiptException[];
+}
+
+interface Live {
+  readonly peer: RoomId;
+  readonly session: ServedSession;
+  readonly lanes: PeerSession;
+  readonly logs: readonly LogName[];
+  heardMs: number;
+}
+
+export class Shipper implements LinkHost, Service {
+  readonly name = 'ship';
+  readonly #options: ShipperOptions;
+  readonly #room: RoomId;
+  readonly #rooms: readonly RoomId[];
+  readonly #acks = new AckLedger();
+  readonly #live = new Set<Live>();
+  readonly #buckets = new Map<RoomId, TokenBucket>();
+  readonly #verifier: HelloVerifier;
+  readonly #ackListeners = new Set<(news: AckNews) => void>();
+  readonly #observedListeners = new Set<(stamp: Stamp) => void>();
+  readonly #sentBytes: Counter;
+  readonly #sentFrames: Counter;
+  #timer: Timer | undefined;
+  #closing = false;
+
+  constructor(options: ShipperOptions) {
+    this.#options = options;
+    const { config, runtime, metrics } = options;
+    this.#room = config.room.id;
+    this.#rooms = config.topology.rooms.map((room) => room.id);
+    this.#verifier = new HelloVerifier(config.room.secret, runtime);
+    this.#sentBytes = metrics.counter({ name: 'wmb_ship_sent_bytes_total', help: 'Bytes of frames handed to a peer.', labels: ['peer', 'log'] });
+    this.#sentFrames = metrics.counter({ name: 'wmb_ship_sent_frames_total', help: 'Frames handed to a peer.', labels: ['peer', 'log'] });
+    metrics.gauge({ name: 'wmb_ship_sessions', help: 'Open sessions of a peer.', labels: ['peer'] }, (report) => {
+      for (const peer of this.#rooms) report([...this.#live].filter((live) => live.peer === peer).length, { peer });
+    });
+    metrics.gauge({ name: 'wmb_ship_unacked_frames', help: 'Frames of a partition that a peer has not acked.', labels: ['peer', 'log', 'partition'] }, (report) => {
+      for (const lane of this.#ackedLanes()) report(lane.frames, { peer: lane.room, log: lane.log, partition: lane.partition });
+    });
+  }
+
+  async start(): Promise<void> {
+    this.#schedulePulse();
+  }
+
+  /** Ends all sessions; the peers dial again until the process is back. */
+  async stop(): Promise<void> {
+    this.#closing = true;
+    this.#timer?.cancel();
+    for (const { session } of this.#live) session.close(new WmbError('DRAINING', `room ${this.#room} shuts its reship down`));
+  }
+
+  welcome(hello: Hello): Welcome {
+    const { config, instance } = this.#options;
+    if (this.#closing) throw new WmbError('DRAINING', `room ${this.#room} shuts its reship down`);
+    checkHello(hello, config);
+    this.#verifier.verify(hello);
+    const logs = this.#offered(hello.from).map(({ log, epoch, partitions }) => ({ log, epoch, partitions }));
+    return { protocol: LINK_PROTOCOL, room: this.#room, topologyEpoch: config.topology.epoch, instance, logs };
+  }
+
+  serve(session: ServedSession): void {
+    const { logger, runtime } = this.#options;
+    const peer = session.hello.from;
+    const log = logger.child({ peer, peerInstance: session.hello.instance });
+    const readers = this.#offered(peer);
+    const lanes = new PeerSession({
+      session,
+      readers,
+      bucket: this.#bucket(peer),
+      logger: log,
+      onMessage: (message) => this.#message(live, message),
+      onHeard: () => {
+        live.heardMs = runtime.monotonicMs();
+      },
+      onSent: (name, frames, bytes) => {
+        this.#sentFrames.add(frames, { peer, log: name });
+        this.#sentBytes.add(bytes, { peer, log: name });
+      },
+    });
+    const live: Live = { peer, session, lanes, logs: readers.map((reader) => reader.log), heardMs: runtime.monotonicMs() };
+    this.#live.add(live);
+    log.info({ logs: live.logs }, 'a peer’s session begins');
+    void lanes.run().then((reason) => {
+      this.#live.delete(live);
+      log.info({ code: reason?.code, reason: reason?.message ?? 'closed' }, 'a peer’s session ends');
+    });
+    void this.#pulse([live]);
+  }
+
+  /** Calls back with every ack as it comes. Returns how to stop. */
+  onAck(listener: (news: AckNews) => void): () => void {
+    this.#ackListeners.add(listener);
+    return () => this.#ackListeners.delete(listener);
+  }
+
+  /** Calls back with the greatest stamp that the room's collector has seen from peers, for intake's clock. Returns how to stop. */
+  onObserved(listener: (stamp: Stamp) => void): () => void {
+    this.#observedListeners.add(listener);
+    return () => this.#observedListeners.delete(listener);
+  }
+
+  /** What `room` has acked of a partition: -1 for nothing; undefined while it has not spoken since this process started. */
+  ackedSeq(room: RoomId, log: LogName, partition: number): Seq | undefined {
+    return this.#acks.get({ room, log, partition })?.seq;
+  }
+
+  /** What retention may remove: applied by every room that takes the log. A room that has not spoken keeps everything. */
+  retentionFloors(log: LogName): RetentionFloor[] {
+    const takers = this.#rooms.filter((room) => logsTaken(this.#options.config.topology, this.#room, room).includes(log));
+    const partitions = this.#reader(log)?.partitions ?? 0;
+    return Array.from({ length: partitions }, (_, partition) => {
+      const applied = this.#acks.appliedBy(takers, { log, partition }, 'pass') ?? -1;
+      return { partition, appliedSeq: Number.isFinite(applied) ? applied : -1 };
+    });
+  }
+
+  /** Every room of the topology as this room sees it, for status. */
+  peers(): Promise<PeerStatus[]> {
+    const { config, readers, runtime } = this.#options;
+    const connected = new Set([...this.#live].map((live) => live.peer));
+    return peerStatuses({ topology: config.topology, room: this.#room, readers, acks: this.#acks, connected, nowMs: runtime.nowMs() });
+  }
+
+  #message(live: Live, message: Upward): void {
+    if (message.type === 'ack') this.#acked(live.peer, message);
+    else if (live.peer !== this.#room) live.session.close(new WmbError('PEER_GARBAGE', `room ${live.peer} sent ${message.type}, which only the room’s own collector may`));
+    else if (message.type === 'observed') for (const listener of this.#observedListeners) listener(message.stamp);
+    else if (message.type === 'appended') for (const { lanes } of this.#live) lanes.appended(message.log, message.partition);
+  }
+
+  /** An ack of another epoch, or beyond the end of the log, speaks of frames that do not exist here: the room is unknown again. */
+  #acked(room: RoomId, message: Extract<Upward, { type: 'ack' }>): void {
+    const { log, partition, epoch, seq, parkedSeq, exceptions } = message;
+    const reader = this.#reader(log);
+    if (reader === undefined || partition >= reader.partitions) return;
+    if (epoch !== reader.epoch || (log === 'writes' && seq >= reader.extent(partition).next)) {
+      this.#acks.forget({ room, log, partition });
+      this.#options.logger.warn({ peer: room, log, partition, epoch, seq }, 'a peer acks frames that this log does not have');
+      return;
+    }
+    this.#acks.set({ room, log, partition }, { epoch, seq, parkedSeq, atMs: this.#options.runtime.monotonicMs() });
+    for (const listener of this.#ackListeners) listener({ room, log, partition, epoch, seq, exceptions });
+  }
+
+  #schedulePulse(): void {
+    this.#timer = this.#options.runtime.after(this.#options.config.room.link.pulseMs, () => {
+      this.#closeSilent();
+      void this.#pulse([...this.#live]).then(() => {
+        if (!this.#closing) this.#schedulePulse();
+      });
+    }, true);
+  }
+
+  #closeSilent(): void {
+    const { silenceMsMax } = this.#options.config.room.link;
+    const nowMs = this.#options.runtime.monotonicMs();
+    for (const { peer, session, heardMs } of this.#live) {
+      if (nowMs - heardMs > silenceMsMax) session.close(new WmbError('PEER_UNREACHABLE', `room ${peer} said nothing for ${silenceMsMax} ms`));
+    }
+  }
+
+  async #pulse(targets: readonly Live[]): Promise<void> {
+    if (targets.length === 0) return;
+    const { readers, runtime, settledStamp, logger } = this.#options;
+    try {
+      // Taken before the extents are looked at: what comes later is greater.
+      const settled = settledStamp();
+      const ends = readers.flatMap((reader) => endsOf(reader, settled));
+      const writes = this.#reader('writes');
+      const floor = writes === undefined ? '' : await floorOf(writes, this.#acks, this.#rooms, settled);
+      const sentMs = Math.floor(runtime.nowMs());
+      for (const { session, logs } of targets) session.send({ type: 'pulse', sentMs, floor, ends: ends.filter((end) => logs.includes(end.log)) });
+    } catch (cause) {
+      logger.warn({ code: asWmbError(cause).code, reason: asWmbError(cause).message }, 'a pulse was left out');
+    }
+  }
+
+  #offered(peer: RoomId): LogReader[] {
+    const taken = logsTaken(this.#options.config.topology, this.#room, peer);
+    return this.#options.readers.filter((reader) => taken.includes(reader.log));
+  }
+
+  #reader(log: LogName): LogReader | undefined {
+    return this.#options.readers.find((reader) => reader.log === log);
+  }
+
+  /** One per peer, whatever the number of its sessions. */
+  #bucket(peer: RoomId): TokenBucket | undefined {
+    const { config, runtime } = this.#options;
+    const bytesPerSecond = config.topology.links.find((link) => link.origin === this.#room && link.peer === peer)?.bytesPerSecondMax ?? 0;
+    if (bytesPerSecond === 0) return undefined;
+    const bucket = this.#buckets.get(peer) ?? new TokenBucket(runtime, bytesPerSecond);
+    this.#buckets.set(peer, bucket);
+    return bucket;
+  }
+
+  *#ackedLanes(): Generator<{ room: RoomId; log: LogName; partition: number; frames: number }> {
+    for (const room of this.#rooms) {
+      for (const reader of this.#options.readers) {
+        for (let partition = 0; partition < reader.partitions; partition += 1) {
+          const seq = this.ackedSeq(room, reader.log, partition);
+          if (seq !== undefined) yield { room, log: reader.log, partition, frames: reader.extent(partition).next - 1 - seq };
+        }
+      }
+    }
+  }
+}
+
+/** Everything about a hello but its proof. */
+function checkHello(hello: Hello, { topology, room }: Config): void {
+  if (hello.protocol !== LINK_PROTOCOL) {
+    throw new WmbError('PROTOCOL_VERSION', `room ${hello.from} speaks link protocol ${hello.protocol}, room ${room.id} speaks ${LINK_PROTOCOL}`);
+  }
+  if (hello.to !== room.id) throw new WmbError('ROOM_UNKNOWN', `this is room ${room.id}, not ${hello.to}: check the address book`);
+  if (roomEntry(topology, hello.from) === undefined) {
+    throw new WmbError('ROOM_UNKNOWN', `room ${hello.from} is not in the topology of room ${room.id} (epoch ${topology.epoch})`);
+  }
+  if (hello.topologyEpoch !== topology.epoch) {
+    const older = hello.topologyEpoch < topology.epoch ? hello.from : room.id;
+    throw new WmbError('TOPOLOGY_STALE', `room ${hello.from} holds topology epoch ${hello.topologyEpoch}, room ${room.id} holds ${topology.epoch}: ${older} is older`);
+  }
+}
