@@ -46,3 +46,8 @@ export function sleep(runtime: Runtime, delayMs: number, signal?: AbortSignal): 
     signal?.addEventListener('abort', done, { once: true });
   });
 }
+
+/** Names one life of one daemon, for logs, leases and locks. */
+export function instanceName(room: string, runtime: Runtime): string {
+  return `${room}-${process.pid}-${Buffer.from(runtime.bytes(3)).toString('hex')}`;
+}

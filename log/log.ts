@@ -84,7 +84,15 @@ export interface RetentionPolicy {
   readonly writesMin: number;
 }
 
-export interface Log extends LogReader {
+/** A log as the reship that serves it sees it: read, and kept within its limits. */
+export interface ServedLog extends LogReader {
+  /** Removes whole frames from the old end as the policy allows. Returns what went. */
+  trim(policy: RetentionPolicy, floors: readonly RetentionFloor[], nowMs: number): Promise<{ readonly frames: number; readonly bytes: number }>;
+  /** Bytes of the frames stored. */
+  bytes(): number;
+}
+
+export interface Log extends ServedLog {
   /** Durable when it resolves; all or nothing. The seqs are in the order of the drafts. LOG_FULL, LOG_READONLY: nothing was appended. */
   append(drafts: readonly FrameDraft[]): Promise<readonly Seq[]>;
   /**
@@ -92,7 +100,4 @@ export interface Log extends LogReader {
    * seen, so that a clock never goes back over a restart.
    */
   leaseWriter(holder: string): Promise<{ readonly lease: number; readonly stampLast: Stamp }>;
-  /** Removes whole frames from the old end as the policy allows. Returns what went. */
-  trim(policy: RetentionPolicy, floors: readonly RetentionFloor[], nowMs: number): Promise<{ readonly frames: number; readonly bytes: number }>;
-  bytes(): number;
 }

@@ -1,0 +1,10 @@
+/** `wmb collector`: takes frames from every room's reship, this one's included, and applies them to this room's stores. */
+import type { Config } from '../core/config/types.ts';
+import { systemRuntime } from '../core/runtime.ts';
+import { runProcess } from '../daemon/process.ts';
+import { wireCollector } from './wiring.ts';
+
+/** Runs until SIGTERM or Ctrl-C; ends the process. */
+export function runCollector(config: Config): Promise<void> {
+  return runProcess({ name: 'collector', config, runtime: systemRuntime, wire: wireCollector });
+}

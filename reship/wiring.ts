@@ -1,0 +1,72 @@
+/**
+ * Puts reship together: the only file of it that names concrete adapters. Intake and ship share the write log; what the collector of a
+ * master room writes (effect log, changes log) is read from its files as soon as they are there.
+ */
+import { join } from 'node:path';
+import { HybridClock } from '../core/clock.ts';
+import { instanceName } from '../core/runtime.ts';
+import { writerId } from '../core/stamp.ts';
+import { logsKept, roomEntry } from '../core/topology.ts';
+import type { LogName } from '../core/words.ts';
+import { GrpcServer } from '../daemon/grpc-server.ts';
+import { OpsHttp } from '../daemon/ops-http.ts';
+import type { DaemonParts } from '../daemon/process.ts';
+import type { Service } from '../daemon/service.ts';
+import { addLinkService } from '../link/rpc/service.ts';
+import { EmbeddedLog, logFile } from '../log/embedded/embedded.ts';
+import { EmbeddedLogReader } from '../log/embedded/reader.ts';
+import type { ServedLog } from '../log/log.ts';
+import { addReshipAdmin } from './admin.ts';
+import { addWritesService } from './intake/grpc.ts';
+import { writesRoute } from './intake/http.ts';
+import { Intake } from './intake/intake.ts';
+import { LateLogs } from './late-logs.ts';
+import { Retention } from './retention.ts';
+import { Shipper } from './ship/shipper.ts';
+
+/** Newest frames kept in memory for links that follow closely, over all partitions. */
+const TAIL_BYTES_MAX = 32 * 1024 * 1024;
+const HTTP_BODY_BYTES_MAX = 16 * 1024 * 1024;
+const HTTP_BODIES_BYTES_MAX = 64 * 1024 * 1024;
+
+/** Opens the write log and takes a writer lease (both may fail for reasons the user can mend), then makes the services. */
+export async function wireReship(parts: DaemonParts): Promise<readonly Service[]> {
+  const { config, runtime, logger, metrics, readiness } = parts;
+  const { topology, room } = config;
+  const instance = instanceName(room.id, runtime);
+  const log = new EmbeddedLog({
+    directory: join(room.directory, 'writes'), log: 'writes', origin: room.id, partitions: topology.partitions, runtime, tailBytesMax: TAIL_BYTES_MAX,
+  });
+  await log.open();
+  const { lease, stampLast } = await log.leaseWriter(instance);
+  const number = roomEntry(topology, room.id)?.number ?? 0;
+  const clock = new HybridClock({ runtime, writer: writerId(number, lease), stampLast, aheadMsMax: topology.limits.clockAheadMsMax });
+  const intake = new Intake({ room: room.id, topology, limits: room.intake, log, clock, runtime, metrics });
+  const readers: ServedLog[] = [log];
+  const shipper = new Shipper({ config, readers, runtime, logger, metrics, instance, settledStamp: () => intake.settledStamp() });
+  shipper.onAck((ack) => intake.acknowledge(ack));
+  shipper.onObserved((stamp) => clock.observe(stamp));
+  const late = logsKept(topology, room.id).filter((name) => name !== 'writes').map((name) => otherLog(name, parts));
+  const grpc = new GrpcServer({ address: room.listen.reship.grpc, tls: room.tls, readiness, runtime, logger });
+  addWritesService(grpc.server, intake);
+  addLinkService(grpc.server, shipper, { logger, runtime, certificates: room.tls !== undefined });
+  addReshipAdmin(grpc.server, { config, instance, runtime, intake, logs: () => readers, peers: () => shipper.peers() });
+  const http = new OpsHttp({ address: room.listen.reship.http, bodyBytesMax: HTTP_BODY_BYTES_MAX, readiness, metrics, logger });
+  await http.app.register(writesRoute, { intake, bodyBytesMax: HTTP_BODY_BYTES_MAX, bodiesBytesMax: HTTP_BODIES_BYTES_MAX });
+  return [
+    { name: 'write log', start: async () => {}, stop: () => log.close() },
+    { name: 'intake', start: async () => {}, drain: () => intake.drain(), stop: async () => intake.stop() },
+    shipper,
+    new LateLogs({ logs: late, offer: (reader) => shipper.offer(reader), runtime, logger }),
+    new Retention({ config, logs: () => readers, floors: (name) => shipper.retentionFloors(name), runtime, logger, metrics }),
+    grpc,
+    http,
+  ];
+}
+
+/** Where the collector of a master room keeps the effect log, and the embedded database its changes. */
+function otherLog(log: Exclude<LogName, 'writes'>, { config, runtime }: DaemonParts): ServedLog {
+  const { directory, id } = config.room;
+  const file = log === 'effects' ? logFile(join(directory, 'effects')) : join(directory, 'database', 'database.db');
+  return new EmbeddedLogReader({ file, log, origin: id, runtime });
+}

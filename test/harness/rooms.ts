@@ -1,0 +1,155 @@
+/**
+ * Several rooms on one machine, each of real daemons in processes of their own. Peers reach a room's reship through a
+ * proxy that can cut the link; the room itself does not.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, openSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import { freePorts, TcpProxy } from './proxy.ts';
+
+export type Daemon = 'reship' | 'collector';
+
+export interface RoomsOptions {
+  /** 1 to 5. The first room is the master. */
+  readonly count: number;
+  readonly mode: 'independent' | 'master-slave';
+  /** Everything the rooms write goes below it. */
+  readonly directory: string;
+  readonly partitions?: number;
+  /** The last room has no database. */
+  readonly cacheOnly?: boolean;
+  /** The processor module of kind `message`, and the schema file of its tables. */
+  readonly processorFile?: string;
+  readonly schemaFile?: string;
+  /** Added to every room file. */
+  readonly roomSettings?: Readonly<Record<string, unknown>>;
+}
+
+export interface RunningRoom {
+  readonly id: string;
+  readonly directory: string;
+  readonly configFile: string;
+  readonly database: 'master' | 'slave' | 'none';
+  /** host:port of the daemons themselves, past any proxy. */
+  readonly reship: { readonly grpc: string; readonly http: string };
+  readonly collector: { readonly grpc: string; readonly http: string };
+  /** In front of the reship, for the peers. */
+  readonly proxy: TcpProxy;
+}
+
+const NAMES = ['beijing', 'guangzhou', 'shanghai', 'chengdu', 'xian'];
+const MAIN = new URL('../../cli/main.ts', import.meta.url).pathname;
+
+export class Rooms {
+  readonly rooms: readonly RunningRoom[];
+  readonly #children = new Map<string, ChildProcess>();
+  readonly #env: Readonly<Record<string, string | undefined>>;
+
+  private constructor(rooms: readonly RunningRoom[], env: Readonly<Record<string, string | undefined>>) {
+    this.rooms = rooms;
+    this.#env = env;
+  }
+
+  /** Writes the configuration and starts every daemon; resolves when all are ready. */
+  static async start(options: RoomsOptions): Promise<Rooms> {
+    const rooms = await writeConfiguration(options);
+    const running = new Rooms(rooms, process.env);
+    await Promise.all(rooms.flatMap((room) => [running.start(room, 'reship'), running.start(room, 'collector')]));
+    return running;
+  }
+
+  room(index: number): RunningRoom {
+    const room = this.rooms[index];
+    if (room === undefined) throw new Error(`there is no room ${index}`);
+    return room;
+  }
+
+  /** Starts one daemon and waits until it is ready. Its log goes to `<daemon>.log` in the room's directory. */
+  async start(room: RunningRoom, daemon: Daemon): Promise<void> {
+    const log = openSync(join(room.directory, `${daemon}.log`), 'a');
+    const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', MAIN, daemon, '--config', room.configFile], {
+      stdio: ['ignore', log, log],
+      env: this.#env,
+    });
+    this.#children.set(`${room.id}/${daemon}`, child);
+    await ready(`http://${room[daemon].http}/readyz`, child, `${room.id}’s ${daemon} (log: ${join(room.directory, `${daemon}.log`)})`);
+  }
+
+  /** Sends the signal and waits for the process to be gone; returns its exit code (null where the signal ended it). */
+  async end(room: RunningRoom, daemon: Daemon, signal: NodeJS.Signals): Promise<number | null> {
+    const child = this.#children.get(`${room.id}/${daemon}`);
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null;
+    const exit = once(child, 'exit');
+    child.kill(signal);
+    await exit;
+    return child.exitCode;
+  }
+
+  pid(room: RunningRoom, daemon: Daemon): number | undefined {
+    return this.#children.get(`${room.id}/${daemon}`)?.pid;
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.rooms.flatMap((room) => [this.end(room, 'collector', 'SIGTERM'), this.end(room, 'reship', 'SIGTERM')]));
+    await Promise.all(this.rooms.map((room) => room.proxy.close()));
+  }
+
+  /** For the end of a program that was interrupted: nothing is left running. */
+  killAll(): void {
+    for (const child of this.#children.values()) child.kill('SIGKILL');
+  }
+}
+
+async function writeConfiguration(options: RoomsOptions): Promise<RunningRoom[]> {
+  const names = NAMES.slice(0, options.count);
+  const ports = await freePorts(names.length * 4);
+  const rooms: RunningRoom[] = [];
+  const entries: unknown[] = [];
+  for (const [index, id] of names.entries()) {
+    const [a, b, c, d] = ports.slice(index * 4).map((port) => `127.0.0.1:${port}`) as [string, string, string, string];
+    const proxy = new TcpProxy({ host: '127.0.0.1', port: Number(a.split(':')[1]) });
+    const published = `127.0.0.1:${await proxy.listen()}`;
+    const database = index === 0 ? 'master' : options.cacheOnly && index === names.length - 1 ? 'none' : 'slave';
+    const directory = join(options.directory, id);
+    mkdirSync(directory, { recursive: true });
+    const configFile = join(options.directory, `${id}.yaml`);
+    rooms.push({ id, directory, configFile, database, reship: { grpc: a, http: b }, collector: { grpc: c, http: d }, proxy });
+    entries.push({ id, number: index + 1, database, reship: { grpc: published, http: b }, collector: { grpc: c, http: d } });
+  }
+  const topology = {
+    epoch: 1,
+    mode: options.mode,
+    partitions: options.partitions ?? 8,
+    rooms: entries,
+    ...(options.processorFile === undefined ? {} : { kinds: { message: {} } }),
+  };
+  writeFileSync(join(options.directory, 'topology.yaml'), stringify(topology));
+  for (const room of rooms) writeFileSync(room.configFile, stringify(roomFile(room, options)));
+  return rooms;
+}
+
+function roomFile(room: RunningRoom, options: RoomsOptions): unknown {
+  const processes = options.mode === 'independent' || room.database === 'master';
+  return {
+    room: room.id,
+    topology: './topology.yaml',
+    directory: room.directory,
+    listen: { reship: room.reship, collector: room.collector },
+    ...(room.database === 'none' ? {} : { database: { adapter: 'embedded', ...(options.schemaFile === undefined ? {} : { schemaFile: options.schemaFile }) } }),
+    ...(options.processorFile === undefined || !processes ? {} : { processors: { message: { module: options.processorFile } } }),
+    ...options.roomSettings,
+  };
+}
+
+async function ready(url: string, child: ChildProcess, who: string): Promise<void> {
+  const deadline = Date.now() + 20_000;
+  while (Date.now() < deadline) {
+    if (child.exitCode !== null || child.signalCode !== null) throw new Error(`${who} ended at start with ${child.exitCode ?? child.signalCode}`);
+    const answer = await fetch(url).catch(() => undefined);
+    if (answer?.ok) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`${who} was not ready within 20 s`);
+}
