@@ -1,0 +1,191 @@
+/**
+ * Packing: write requests into frames, frames into appends. While one append is in flight the next frames fill; when it
+ * is durable, all that has filled meanwhile goes in one further append. So a quiet room has frames of one write request and
+ * a busy one frames of hundreds, and no timer decides.
+ *
+ * Stamps are given here, in packing order, so that stamps ascend within a frame and from frame to frame of a partition. Appends follow one
+ * another, so the order of a key is the order of its submits.
+ */
+import { asWmbError, WmbError } from '../../core/errors.ts';
+import type { Runtime } from '../../core/runtime.ts';
+import type { Stamp } from '../../core/stamp.ts';
+import type { RoomId, Seq, StampedWrite } from '../../core/words.ts';
+import { encodeFrame, writeBytesMax } from '../../link/frame.ts';
+import type { FrameDraft, Log } from '../../log/log.ts';
+import type { Call, IncomingWrite, Segment } from './call.ts';
+import type { IntakeMetrics } from './metrics.ts';
+
+export interface StampSource {
+  next(): Stamp;
+  settle(): Stamp;
+  readonly last: Stamp;
+}
+
+export interface PackLimits {
+  readonly pendingWritesMax: number;
+  readonly pendingBytesMax: number;
+  readonly frameBytesMax: number;
+  readonly frameWritesMax: number;
+}
+
+/** A frame that fills, and that is encoded when it is full or when its append begins. */
+export interface OpenFrame {
+  readonly partition: number;
+  readonly segments: Segment[];
+  writes: StampedWrite[];
+  bytes: number;
+  draft: FrameDraft | undefined;
+}
+
+/** What goes into the log in one append. */
+export interface Batch {
+  readonly frames: OpenFrame[];
+  readonly calls: Call[];
+  /** Every stamp of the batch is greater. */
+  readonly floor: Stamp;
+  writes: number;
+  bytes: number;
+}
+
+export interface PackerOptions {
+  readonly log: Log;
+  readonly origin: RoomId;
+  readonly limits: PackLimits;
+  readonly clock: StampSource;
+  readonly runtime: Runtime;
+  readonly metrics: IntakeMetrics;
+  /** The batch is durable; the seqs are those of its frames. */
+  readonly durable: (batch: Batch, seqs: readonly Seq[]) => void;
+  /** The batch is not in the log, or nobody knows whether it is. */
+  readonly failed: (batch: Batch, error: WmbError) => void;
+}
+
+export class Packer {
+  readonly #options: PackerOptions;
+  #open: Batch | undefined;
+  /** Of the open batch, by partition: the frame that still takes write requests. */
+  #filling: (OpenFrame | undefined)[] = [];
+  #inFlight: Batch | undefined;
+  #appending: Promise<void> | undefined;
+  #appendMs = 0;
+
+  constructor(options: PackerOptions) {
+    this.#options = options;
+  }
+
+  /** Taken in and not yet durable. */
+  get pendingWrites(): number {
+    return (this.#open?.writes ?? 0) + (this.#inFlight?.writes ?? 0);
+  }
+
+  /** The same in bytes, by the upper bound of what they take in a frame. */
+  get pendingBytes(): number {
+    return (this.#open?.bytes ?? 0) + (this.#inFlight?.bytes ?? 0);
+  }
+
+  get appending(): boolean {
+    return this.#inFlight !== undefined;
+  }
+
+  /** Packs the write request that has place `slot` in its call and returns its stamp. OVERLOADED or CLOCK_AHEAD: it was not packed. */
+  add(partition: number, write: IncomingWrite, call: Call, slot: number): Stamp {
+    const bytes = writeBytesMax(write);
+    this.#checkRoom(bytes);
+    const floor = this.#open === undefined ? this.#options.clock.last : '';
+    const stamp = this.#options.clock.next();
+    const batch = (this.#open ??= { frames: [], calls: [], floor, writes: 0, bytes: 0 });
+    const frame = this.#frameFor(batch, partition, bytes);
+    place(frame, call, slot);
+    if (batch.calls[batch.calls.length - 1] !== call) batch.calls.push(call);
+    frame.writes.push({ stamp, requestId: write.requestId, kind: write.kind, key: write.key, payload: write.payload, trace: write.trace });
+    frame.bytes += bytes;
+    batch.writes += 1;
+    batch.bytes += bytes;
+    return stamp;
+  }
+
+  /** Begins the append of what has filled, unless one is in flight: then that one's end begins the next. */
+  flush(): void {
+    if (this.#open !== undefined) this.#appending ??= this.#appendAll();
+  }
+
+  /** A stamp that every write request not yet durable and every future one exceeds. */
+  settledStamp(): Stamp {
+    return this.#inFlight?.floor ?? this.#open?.floor ?? this.#options.clock.settle();
+  }
+
+  /** Resolves when nothing is pending. */
+  async idle(): Promise<void> {
+    while (this.#appending !== undefined) await this.#appending;
+  }
+
+  async #appendAll(): Promise<void> {
+    for (let batch = this.#open; batch !== undefined; batch = this.#open) {
+      this.#open = undefined;
+      this.#filling = [];
+      this.#inFlight = batch;
+      await this.#append(batch);
+    }
+    this.#appending = undefined;
+  }
+
+  async #append(batch: Batch): Promise<void> {
+    const { log, runtime, metrics, durable, failed } = this.#options;
+    const startedMs = runtime.monotonicMs();
+    let seqs: readonly Seq[];
+    try {
+      seqs = await log.append(batch.frames.map((frame) => this.#seal(frame)));
+      if (seqs.length !== batch.frames.length) throw new WmbError('INTERNAL', `the log gave ${seqs.length} seqs to ${batch.frames.length} frames`);
+    } catch (cause) {
+      this.#inFlight = undefined;
+      return failed(batch, asWmbError(cause, 'LOG_UNAVAILABLE'));
+    }
+    this.#appendMs = runtime.monotonicMs() - startedMs;
+    metrics.appendMs.observe(this.#appendMs);
+    // What is durable is no longer pending: whoever is answered now may submit at once.
+    this.#inFlight = undefined;
+    durable(batch, seqs);
+  }
+
+  #checkRoom(bytes: number): void {
+    const { pendingWritesMax, pendingBytesMax } = this.#options.limits;
+    const writes = this.pendingWrites;
+    // A single write request always fits into an empty intake, or it could never be taken.
+    if (writes === 0 || (writes < pendingWritesMax && this.pendingBytes + bytes <= pendingBytesMax)) return;
+    const message = `intake holds ${writes} write requests and ${this.pendingBytes} bytes that are not yet durable; ${pendingWritesMax} and ${pendingBytesMax} are the most`;
+    throw new WmbError('OVERLOADED', message, { retryAfterMs: Math.min(1_000, Math.max(10, Math.ceil(2 * this.#appendMs))) });
+  }
+
+  #frameFor(batch: Batch, partition: number, bytes: number): OpenFrame {
+    const { frameBytesMax, frameWritesMax } = this.#options.limits;
+    const filling = this.#filling[partition];
+    if (filling !== undefined) {
+      if (filling.writes.length < frameWritesMax && filling.bytes + bytes <= frameBytesMax) return filling;
+      this.#seal(filling);
+    }
+    const frame: OpenFrame = { partition, segments: [], writes: [], bytes: 0, draft: undefined };
+    this.#filling[partition] = frame;
+    batch.frames.push(frame);
+    return frame;
+  }
+
+  /** Encodes the frame, once, and lets go of its write requests. */
+  #seal(frame: OpenFrame): FrameDraft {
+    if (frame.draft !== undefined) return frame.draft;
+    const { log, origin, metrics } = this.#options;
+    const { partition, writes } = frame;
+    const bytes = encodeFrame({ log: 'writes', origin, partition, epoch: log.epoch }, writes);
+    const draft = { partition, bytes, count: writes.length, stampFirst: writes[0]?.stamp ?? '', stampLast: writes[writes.length - 1]?.stamp ?? '' };
+    frame.draft = draft;
+    frame.writes = [];
+    metrics.frameWrites.observe(draft.count);
+    metrics.frameBytes.observe(bytes.length);
+    return draft;
+  }
+}
+
+function place(frame: OpenFrame, call: Call, slot: number): void {
+  const last = frame.segments[frame.segments.length - 1];
+  if (last?.call === call) last.slots.push(slot);
+  else frame.segments.push({ call, firstIndex: frame.writes.length, slots: [slot] });
+}
