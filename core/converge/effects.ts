@@ -34,7 +34,7 @@ export type Effect = OnKey &
     | { readonly op: 'hincr'; readonly field: string; readonly delta: string }
     /** Doubles are added in version order, so that every room rounds alike. */
     | { readonly op: 'zincr'; readonly member: string; readonly delta: number }
-    /** Keeps the `cap` newest members by version; the smallest cap seen since the last delete counts. */
+    /** A member stays while fewer newer members stand above it than the smallest cap given with it or after it. */
     | { readonly op: 'timeline'; readonly member: string; readonly cap: number }
   );
 

@@ -1,0 +1,80 @@
+/** What an application sees of a key: a function of the remembered effects and the clock. */
+import type { Version } from '../stamp.ts';
+import { stampMs } from '../stamp.ts';
+import type { Expiry, Increment, KeyCell, Register } from './cell.ts';
+import type { CacheEntry, CacheValue } from './effects.ts';
+import { allExpiries, deathOf } from './expiry.ts';
+import { compareText } from './order.ts';
+import { shownMembers } from './timeline.ts';
+import { foldIncrements } from './value.ts';
+
+/** Undefined where nothing is visible at `nowMs`. */
+export function visible(key: string, cell: Pick<KeyCell, 'head' | 'registers' | 'increments' | 'expiries'>, nowMs: number): CacheEntry | undefined {
+  const { head } = cell;
+  if (head.type === 'none') return undefined;
+  const expiries = allExpiries(head, cell.expiries());
+  const death = lastDeath(expiries, nowMs);
+  const live = liveElements(cell, death);
+  const shown = head.type === 'timeline' ? shownMembers(live, head.caps) : live;
+  if (shown.length === 0) return undefined;
+  const expiry = expiryInForce(expiries, nowMs);
+  let version = expiry.version;
+  for (const element of shown) if (element.version > version) version = element.version;
+  return { key, value: valueOf(head.type, shown), expireAtMs: expiry.atMs, version };
+}
+
+interface Live extends Register {
+  readonly name: string;
+  readonly value: string | number;
+}
+
+/** Everything below it is dead by expiry. */
+function lastDeath(expiries: readonly Expiry[], nowMs: number): Version {
+  let last = '';
+  for (let index = 0; index < expiries.length; index++) {
+    const death = deathOf(expiries, index);
+    if (death > last && (expiries[index]?.atMs ?? 0) <= nowMs) last = death;
+  }
+  return last;
+}
+
+const NO_EXPIRY: Expiry = { version: '', atMs: 0 };
+
+function expiryInForce(expiries: readonly Expiry[], nowMs: number): Expiry {
+  const last = expiries.at(-1);
+  return last === undefined || last.atMs <= nowMs ? NO_EXPIRY : last;
+}
+
+function liveElements(cell: Pick<KeyCell, 'registers' | 'increments'>, death: Version): Live[] {
+  const live: Live[] = [];
+  const counted = new Map<string, readonly Increment[]>();
+  for (const [name, increments] of cell.increments('')) {
+    const alive = increments.filter((increment) => increment.version >= death);
+    if (alive.length > 0) counted.set(name, alive);
+  }
+  for (const [name, register] of cell.registers()) {
+    const increments = counted.get(name) ?? [];
+    counted.delete(name);
+    const value = foldIncrements(register.version < death ? null : register.value, increments);
+    if (value !== null) live.push({ name, value, version: increments.at(-1)?.version ?? register.version });
+  }
+  for (const [name, increments] of counted) {
+    const value = foldIncrements(null, increments);
+    if (value !== null) live.push({ name, value, version: increments.at(-1)?.version ?? '' });
+  }
+  return live;
+}
+
+function valueOf(type: KeyCell['head']['type'], live: Live[]): CacheValue {
+  if (type === 'string') return { type, value: String(live[0]?.value) };
+  if (type === 'zset') return { type, members: ranked(live.map(({ name, value }) => [name, Number(value)])) };
+  if (type === 'timeline') return { type: 'zset', members: ranked(live.map(({ name, version }) => [name, stampMs(version)])) };
+  live.sort((a, b) => compareText(a.name, b.name));
+  if (type === 'hash') return { type, fields: live.map(({ name, value }) => [name, String(value)]) };
+  return { type: 'set', members: live.map(({ name }) => name) };
+}
+
+function ranked(members: [member: string, score: number][]): [member: string, score: number][] {
+  return members.sort((a, b) => (a[1] === b[1] ? compareText(a[0], b[0]) : a[1] < b[1] ? -1 : 1));
+}
+
