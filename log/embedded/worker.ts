@@ -1,0 +1,26 @@
+/** The thread that writes: an fsync here keeps nobody else waiting. Its only connection to the world is the port. */
+import type { DatabaseSync } from 'node:sqlite';
+import { parentPort, workerData } from 'node:worker_threads';
+import { execute, type Request, reply } from './commands.ts';
+import { logError, openForWriting } from './sqlite.ts';
+
+const file = String(workerData);
+let db: DatabaseSync | undefined;
+
+parentPort?.on('message', ({ id, command }: Request) => {
+  parentPort?.postMessage(
+    reply(id, () => {
+      db ??= open();
+      return execute(db, file, command);
+    }),
+  );
+  if (command.type === 'close') parentPort?.close();
+});
+
+function open(): DatabaseSync {
+  try {
+    return openForWriting(file);
+  } catch (cause) {
+    throw logError(cause, file);
+  }
+}
