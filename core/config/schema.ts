@@ -87,7 +87,17 @@ export const topologySchema = z.strictObject({
     description: 'Partitions of every write log: how many streams of write requests proceed independently. It cannot change once a log exists.',
     example: 8,
   }),
-  rooms: z.array(roomSchema).min(1).max(255).meta({ description: 'All rooms, with their roles and the address book.', allowed: 'a list of 1 to 255 rooms' }),
+  rooms: z.array(roomSchema).min(1).max(255).meta({
+    description: 'All rooms, with their roles and the address book.',
+    allowed: 'a list of 1 to 255 rooms',
+    exampleMore: [
+      'id: guangzhou',
+      'number: 2',
+      'database: slave',
+      'reship: { grpc: 127.0.0.1:7201, http: 127.0.0.1:7202 }',
+      'collector: { grpc: 127.0.0.1:7203, http: 127.0.0.1:7204 }',
+    ],
+  }),
   links: z.array(linkSchema).default([]).meta({
     description: 'Only links that differ from the defaults. Which links exist follows from rooms and mode.',
     allowed: 'a list of links',
@@ -114,11 +124,11 @@ export const topologySchema = z.strictObject({
 
 // ── the room's own file ────────────────────────────────────────────────────────────────────────────────────────────
 
-const listenSchema = (daemon: string) =>
+const listenSchema = (daemon: string, firstPort: number) =>
   z
     .strictObject({
-      grpc: address.optional().meta({ ...address.meta(), description: 'gRPC.', defaultText: 'as in the topology', example: '0.0.0.0:7101' }),
-      http: address.optional().meta({ ...address.meta(), description: 'HTTP.', defaultText: 'as in the topology', example: '0.0.0.0:7102' }),
+      grpc: address.optional().meta({ ...address.meta(), description: 'gRPC.', defaultText: 'as in the topology', example: `0.0.0.0:${firstPort}` }),
+      http: address.optional().meta({ ...address.meta(), description: 'HTTP.', defaultText: 'as in the topology', example: `0.0.0.0:${firstPort + 1}` }),
     })
     .prefault({})
     .meta({ description: `Where the ${daemon} listens.` });
@@ -175,7 +185,7 @@ export const roomFileSchema = z.strictObject({
   room: roomId.meta({ ...roomId.meta(), description: 'Which room of the topology this is.', example: 'beijing' }),
   directory: pathOf('Directory of the room’s logs, stores and state. Each room has its own.', './data/beijing'),
   listen: z
-    .strictObject({ reship: listenSchema('reship'), collector: listenSchema('collector') })
+    .strictObject({ reship: listenSchema('reship', 7101), collector: listenSchema('collector', 7103) })
     .prefault({})
     .meta({ description: 'Where the daemons listen, where that differs from the topology’s addresses (containers, several interfaces, a proxy).' }),
   secret: z

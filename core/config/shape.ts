@@ -21,6 +21,8 @@ export interface Shape {
   readonly allowed?: string;
   /** What stands in the reference page's full example; default: `default`. */
   readonly example?: unknown;
+  /** Lines of the full example's second list item. */
+  readonly exampleMore?: readonly string[];
   /** What the default is, where it is not a constant. */
   readonly defaultText?: string;
   /** Never shown in messages. */

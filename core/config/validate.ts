@@ -72,7 +72,7 @@ function describeValue(value: unknown, shape: Shape): string {
   if (value === null) return 'is empty';
   if (Array.isArray(value)) return value.length === 0 ? 'is an empty list' : 'is a list';
   if (typeof value === 'object') return 'is a mapping';
-  if (shape.secret === true) return 'is not such a text';
+  if (shape.secret === true) return 'is a text that is not shown here';
   return `is ${typeof value === 'string' ? quote(value) : String(value)}`;
 }
 
