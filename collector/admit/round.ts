@@ -3,7 +3,6 @@
  */
 import type { KindEntry } from '../../core/config/types.ts';
 import { asWmbError, type ErrorCode, WmbError } from '../../core/errors.ts';
-import { processesWrites } from '../../core/topology.ts';
 import type { Context } from './context.ts';
 import { ParkedKeys } from './parked-keys.ts';
 import { decide, type Work } from './work.ts';
@@ -91,9 +90,8 @@ export class Round {
   }
 }
 
-/** Whether the processors of this room handle the kind. In a master–slave topology the master's do it for all rooms. */
+/** Whether the processors of this room handle the kind; elsewhere it gets its receipt without effects. */
 export function isForRoom(context: Context, kind: string): boolean {
-  const { topology, room } = context.config;
-  const entry = topology.kinds[kind];
-  return entry === undefined || (processesWrites(topology, room.id) && (topology.mode === 'master-slave' || entry.rooms.includes(room.id)));
+  const entry = context.config.topology.kinds[kind];
+  return entry === undefined || entry.rooms.includes(context.config.room.id);
 }

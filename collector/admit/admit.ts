@@ -1,0 +1,176 @@
+/**
+ * Admission and application: the one door through which every write request enters this room's stores, whichever room it came from.
+ *
+ * Each lane (a partition of a log of an origin) has a consumer that takes its frames in order. For a `writes` lane a batch goes
+ *
+ *     admit ─▶ process ─▶ database ─▶ effect log ─▶ cache ─▶ receipt book
+ *
+ * where the database and the effect log take part in the master room only. Every store moves the lane's mark in the same transaction as
+ * what it stores, and the lane resumes at the smallest of these marks: a crash between any two steps means that the later stores get
+ * the batch again and the earlier ones recognise it (invariant I3). A write request that cannot be applied is parked with its
+ * reason and holds up later ones of its key only (I7); a store or a processor service that is away holds up the lane, in order.
+ */
+import type { Config } from '../../core/config/types.ts';
+import { asWmbError } from '../../core/errors.ts';
+import type { Logger } from '../../core/logger.ts';
+import type { Metrics } from '../../core/metrics.ts';
+import type { Runtime, Timer } from '../../core/runtime.ts';
+import { NO_STAMP, type Stamp } from '../../core/stamp.ts';
+import { processesWrites, roomEntry } from '../../core/topology.ts';
+import { type Lane, laneKey } from '../../core/words.ts';
+import type { Log } from '../../log/log.ts';
+import type { CacheStore } from '../../store/cache.ts';
+import type { DatabaseStore } from '../../store/database.ts';
+import { WmbError } from '../../core/errors.ts';
+import type { FloorSource, LaneConsumer, LaneConsumers } from '../lane.ts';
+import { Parking, type Retryable } from '../receipts/parked.ts';
+import type { ReceiptBook } from '../receipts/receipts.ts';
+import { Acks, Hints } from './acks.ts';
+import { ChangesLane } from './changes-lane.ts';
+import type { Context, Processing } from './context.ts';
+import { DerivedLane } from './derived-lane.ts';
+import { EffectsLane } from './effects-lane.ts';
+import { Meters } from './meters.ts';
+import { WritesLane } from './writes-lane.ts';
+
+/** The cache forgets what the floor allows this often. */
+const SWEEP_MS = 5_000;
+
+export interface ApplierOptions {
+  readonly config: Config;
+  readonly cache: CacheStore;
+  /** Undefined in a cache-only room. */
+  readonly database: DatabaseStore | undefined;
+  readonly book: ReceiptBook;
+  readonly processors: Processing;
+  /** In the master room of a master–slave topology; opened by whoever made it, as the stores are. */
+  readonly effectLog: Log | undefined;
+  readonly floors: FloorSource;
+  readonly runtime: Runtime;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+}
+
+type WritesConsumer = WritesLane | DerivedLane;
+
+export class Applier {
+  /** For `receive/`: makes, or returns, the consumer of a lane. */
+  readonly consumers: LaneConsumers;
+  readonly acks = new Acks();
+  readonly hints = new Hints();
+  readonly parking: Parking;
+  readonly #options: ApplierOptions;
+  readonly #context: Context;
+  readonly #lanes = new Map<string, LaneConsumer>();
+  readonly #writes = new Map<string, WritesConsumer>();
+  #sweepTimer: Timer | undefined;
+  #stopped = true;
+
+  constructor(options: ApplierOptions) {
+    const { config, book, runtime, logger, metrics } = options;
+    this.#options = options;
+    this.#context = {
+      ...options,
+      executes: options.database !== undefined && roomEntry(config.topology, config.room.id)?.database === 'master',
+      acks: this.acks,
+      hints: this.hints,
+      floor: () => this.floor(),
+      meters: new Meters(metrics, runtime),
+    };
+    this.consumers = (lane) => this.#consumer(lane);
+    this.parking = new Parking({ book, runtime, logger, lanes: (lane) => this.#retryable(lane) });
+    metrics.gauge({ name: 'wmb_collector_parked_writes', help: 'Write requests in the parking lot.' }, (report) => report(book.parkedTotal()));
+  }
+
+  /** Call it when the stores are open: publishes what this room has of each lane, and begins to retry and to sweep. */
+  async start(): Promise<void> {
+    this.#stopped = false;
+    for (const mark of await this.#options.book.marks()) await this.#announce(mark, mark.epoch);
+    this.parking.start();
+    this.#scheduleSweep();
+  }
+
+  /** A mark of another epoch stops its lane when it is resumed, not the daemon. */
+  async #announce(lane: Lane, epoch: string): Promise<void> {
+    const consumer = this.#consumer(lane);
+    if (!('announce' in consumer) || typeof consumer.announce !== 'function') return;
+    try {
+      await consumer.announce(epoch);
+    } catch (cause) {
+      this.#options.logger.error({ lane: laneKey(lane), error: asWmbError(cause).message }, 'the marks of a lane do not fit together');
+    }
+  }
+
+  /** Resolves when no retry is under way. Whoever holds the consumers must have stopped taking before. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#sweepTimer?.cancel();
+    await this.parking.stop();
+  }
+
+  /** What every room has applied by what the origins say, but no more than this room has seen of every `writes` lane. Empty: not known. */
+  floor(): Stamp {
+    let floor = this.#options.floors.floor();
+    const { rooms, partitions } = this.#options.config.topology;
+    for (const { id } of rooms) {
+      for (let partition = 0; partition < partitions; partition += 1) {
+        if (floor === NO_STAMP) return floor;
+        const seen = this.#writesLane({ log: 'writes', origin: id, partition }).progressState.seen();
+        if (seen < floor) floor = seen;
+      }
+    }
+    return floor;
+  }
+
+  #consumer(lane: Lane): LaneConsumer {
+    if (lane.log === 'writes') return this.#writesLane(lane);
+    const name = laneKey(lane);
+    const known = this.#lanes.get(name);
+    if (known !== undefined) return known;
+    const made = lane.log === 'effects' ? this.#effectsLane(lane) : this.#changesLane(lane);
+    this.#lanes.set(name, made);
+    return made;
+  }
+
+  #writesLane(lane: Lane): WritesConsumer {
+    const name = `${lane.origin}/${lane.partition}`;
+    const known = this.#writes.get(name);
+    if (known !== undefined) return known;
+    const { topology, room } = this.#options.config;
+    const made = processesWrites(topology, room.id) ? new WritesLane(lane, this.#context) : new DerivedLane(lane, this.#context);
+    this.#writes.set(name, made);
+    return made;
+  }
+
+  #effectsLane(lane: Lane): EffectsLane {
+    return new EffectsLane(lane, this.#context, (origin) => {
+      const derived = this.#writesLane({ log: 'writes', origin, partition: lane.partition });
+      if (derived instanceof DerivedLane) return derived;
+      throw new WmbError('INTERNAL', `${laneKey(lane)} came to a room that processes write requests itself`);
+    });
+  }
+
+  #changesLane(lane: Lane): ChangesLane {
+    const { database } = this.#options;
+    if (database === undefined) throw new WmbError('INTERNAL', `${laneKey(lane)} came to a room without a database`);
+    return new ChangesLane(lane, this.#context, database);
+  }
+
+  #retryable(lane: Lane): Retryable {
+    return this.#writesLane(lane);
+  }
+
+  #scheduleSweep(): void {
+    if (this.#stopped) return;
+    this.#sweepTimer = this.#options.runtime.after(SWEEP_MS, () => void this.#sweep(), true);
+  }
+
+  async #sweep(): Promise<void> {
+    try {
+      await this.#options.cache.sweep(this.floor(), this.#options.runtime.nowMs());
+    } catch (cause) {
+      this.#options.logger.warn({ error: asWmbError(cause).message }, 'the cache could not be swept; it is tried again');
+    }
+    this.#scheduleSweep();
+  }
+}

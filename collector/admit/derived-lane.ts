@@ -1,0 +1,91 @@
+/**
+ * A `writes` lane of a room that gets only the effects: a slave room of a master–slave topology. Its mark is moved by the effects lane
+ * of the master; it takes no frames itself, but the origin's pulses reach it and the acks for the origin come from it.
+ */
+import { compileCommands } from '../../core/converge/commands.ts';
+import { WmbError } from '../../core/errors.ts';
+import { formatPosition, type Lane, laneKey, type LogEpoch } from '../../core/words.ts';
+import type { LaneEnd } from '../../link/link.ts';
+import type { LaneConsumer, LaneProgress } from '../lane.ts';
+import type { Retried, Retryable } from '../receipts/parked.ts';
+import type { EpochLane, ExceptionReceipt, ParkedWrite } from '../receipts/receipts.ts';
+import { Serial } from '../receipts/serial.ts';
+import type { Context } from './context.ts';
+import { parseEntry } from './effect-entries.ts';
+import { Progress } from './progress.ts';
+import { applyWorks, settleInCache } from './steps.ts';
+import { newWork } from './work.ts';
+
+export class DerivedLane implements LaneConsumer, Retryable {
+  readonly #lane: Lane;
+  readonly #context: Context;
+  readonly #serial = new Serial();
+  readonly #progress = new Progress();
+
+  constructor(lane: Lane, context: Context) {
+    this.#lane = { log: lane.log, origin: lane.origin, partition: lane.partition };
+    this.#context = context;
+  }
+
+  get progressState(): Progress {
+    return this.#progress;
+  }
+
+  announce(epoch: LogEpoch): Promise<void> {
+    return this.advance({ ...this.#lane, epoch }, []);
+  }
+
+  /** The book has moved on: so does what the origin is told. */
+  async advance(lane: EpochLane, exceptions: readonly ExceptionReceipt[]): Promise<void> {
+    const summary = await this.#context.book.summary(lane);
+    this.#progress.set({ epoch: lane.epoch, mark: summary.seq, writes: summary.writes, stampLast: summary.stampLast, parked: summary.parked });
+    const told = exceptions.map(({ seq, index, outcome, code }) => ({ seq, index, outcome, reason: code }));
+    this.#context.acks.publish(lane, { seq: summary.seq, parkedSeq: summary.parkedSeq }, told);
+  }
+
+  async resume(): Promise<never> {
+    throw this.#takesNothing();
+  }
+
+  async take(): Promise<never> {
+    throw this.#takesNothing();
+  }
+
+  #takesNothing(): WmbError {
+    return new WmbError('INTERNAL', `${laneKey(this.#lane)} comes to this room through the master's effect log and takes no frames itself`);
+  }
+
+  /** What is parked here was late for this room's cache: only its effects are applied again. */
+  retry(parked: ParkedWrite): Promise<Retried> {
+    return this.#serial.run(async () => {
+      const { position, write } = parked;
+      const work = newWork(write, position.seq, position.index);
+      work.effects = compileCommands(parseEntry(write, formatPosition(position)).commands, write.stamp);
+      const [outcome] = await applyWorks(this.#context, [], [work]);
+      settleInCache(work, outcome);
+      if (work.outcome !== 'parked') return this.#settle(parked, work.outcome === 'superseded' ? 'superseded' : 'applied');
+      await this.#context.book.failAgain({ ...parked, attempts: parked.attempts + 1 });
+      return { outcome: 'parked', code: parked.code, message: parked.message };
+    });
+  }
+
+  discard(parked: ParkedWrite): Promise<Retried> {
+    return this.#serial.run(() => this.#settle(parked, 'rejected'));
+  }
+
+  async #settle(parked: ParkedWrite, outcome: 'applied' | 'superseded' | 'rejected'): Promise<Retried> {
+    const code = outcome === 'rejected' ? parked.code : '';
+    await this.#context.book.settle({ position: parked.position, requestId: parked.write.requestId, outcome, code });
+    const { log, origin, partition, epoch } = parked.position;
+    await this.advance({ log, origin, partition, epoch }, []);
+    return { outcome, code, message: '' };
+  }
+
+  pulse(end: LaneEnd): void {
+    this.#progress.pulse(end);
+  }
+
+  progress(): LaneProgress {
+    return this.#progress.report(this.#context.runtime.nowMs());
+  }
+}

@@ -1,0 +1,97 @@
+/**
+ * A parked write request's second chance: processed again with its original stamp and position, and applied without moving a mark.
+ * Processing runs beside the lane (its key is held anyway, and a slow processor holds up nobody else); what it changes in the stores
+ * and in the book happens in the lane's own turn.
+ */
+import { asWmbError, type ErrorCode } from '../../core/errors.ts';
+import { stampMs } from '../../core/stamp.ts';
+import type { Outcome } from '../../core/words.ts';
+import type { Retried } from '../receipts/parked.ts';
+import type { ParkedWrite } from '../receipts/receipts.ts';
+import type { Context } from './context.ts';
+import { isForRoom } from './round.ts';
+import type { Serial } from '../receipts/serial.ts';
+import { appendEffects, applyWorks, entryOf, executeWorks, retryAt, settleInCache } from './steps.ts';
+import { formatStampMs } from './text.ts';
+import { decide, newWork, type Work } from './work.ts';
+
+export interface RetryHost {
+  readonly serial: Serial;
+  /** The parking lot has let go of it. Called in the lane's turn. */
+  readonly settled: (parked: ParkedWrite) => Promise<void>;
+}
+
+export class Retry {
+  readonly #context: Context;
+  readonly #host: RetryHost;
+
+  constructor(context: Context, host: RetryHost) {
+    this.#context = context;
+    this.#host = host;
+  }
+
+  /** Rejects where a store or a processor service is away: then nothing has changed. */
+  async retry(parked: ParkedWrite): Promise<Retried> {
+    const work = newWork(parked.write, parked.position.seq, parked.position.index);
+    work.inDatabase = parked.inDatabase;
+    await this.#process(work);
+    return this.#host.serial.run(async () => {
+      if (work.outcome === '') await this.#apply(parked, work);
+      return this.#finish(parked, work);
+    });
+  }
+
+  discard(parked: ParkedWrite): Promise<Retried> {
+    return this.#host.serial.run(async () => {
+      const work = newWork(parked.write, parked.position.seq, parked.position.index);
+      decide(work, 'rejected', parked.code, 'discarded');
+      await this.#tellSlaves(parked, work);
+      return this.#finish(parked, work);
+    });
+  }
+
+  async #process(work: Work): Promise<void> {
+    const { config, runtime, processors } = this.#context;
+    const nowMs = runtime.nowMs();
+    if (stampMs(work.write.stamp) > nowMs + config.topology.limits.clockAheadMsMax) {
+      return decide(work, 'parked', 'STAMP_FUTURE', formatStampMs(work.write.stamp, nowMs));
+    }
+    if (!isForRoom(this.#context, work.write.kind)) return;
+    try {
+      Object.assign(work, await processors.run(work.write));
+    } catch (cause) {
+      const error = asWmbError(cause);
+      if (error.code !== 'PROCESSOR_FAILED' && error.code !== 'PROCESSOR_TIMEOUT') throw error;
+      decide(work, 'parked', error.code, error.message);
+    }
+  }
+
+  async #apply(parked: ParkedWrite, work: Work): Promise<void> {
+    if (this.#context.executes && work.statements.length > 0 && !work.inDatabase) {
+      const [outcome] = await executeWorks(this.#context, parked.position, [], [work]);
+      if (outcome?.status === 'refused') return decide(work, 'parked', 'STATEMENT_FAILED', `the database refused it: ${outcome.reason}`);
+      work.inDatabase = true;
+    }
+    await this.#tellSlaves(parked, work);
+    const [outcome] = await applyWorks(this.#context, [], work.effects.length > 0 ? [work] : []);
+    settleInCache(work, outcome);
+  }
+
+  async #tellSlaves(parked: ParkedWrite, work: Work): Promise<void> {
+    const { effectLog } = this.#context;
+    if (effectLog !== undefined) await appendEffects(this.#context, effectLog, parked.position.partition, [[entryOf(parked.position, work, false)]]);
+  }
+
+  async #finish(parked: ParkedWrite, work: Work): Promise<Retried> {
+    const { book, runtime, config } = this.#context;
+    const { outcome, code, message } = work;
+    if (outcome === 'parked') {
+      const again = { ...parked, code: code as ErrorCode, message, attempts: parked.attempts + 1, inDatabase: work.inDatabase };
+      await book.failAgain({ ...again, retryMs: retryAt(again, config.topology.limits.clockAheadMsMax, runtime) });
+    } else {
+      await book.settle({ position: parked.position, requestId: parked.write.requestId, outcome: outcome as Exclude<Outcome, 'parked'>, code });
+      await this.#host.settled(parked);
+    }
+    return { outcome: outcome as Outcome, code, message };
+  }
+}

@@ -1,0 +1,313 @@
+/** The consumer of a `writes` lane: admit → process → database → effect log → cache → book. */
+import { WmbError } from '../../core/errors.ts';
+import { formatStampMs } from './text.ts';
+import { NO_STAMP, stampMs } from '../../core/stamp.ts';
+import { formatPosition, type Lane, laneKey, type LogEpoch, NOTHING_SEEN, type Outcome, type Seq } from '../../core/words.ts';
+import type { LaneEnd, LinkFrame } from '../../link/link.ts';
+import type { LaneConsumer, LaneProgress } from '../lane.ts';
+import type { EpochLane, ExceptionReceipt, ParkedWrite } from '../receipts/receipts.ts';
+import type { Retried, Retryable } from '../receipts/parked.ts';
+import { type Context, markOf } from './context.ts';
+import { cutBatch, openFrame, type SeqFrame } from './frames.ts';
+import { History } from './history.ts';
+import { ParkedKeys } from './parked-keys.ts';
+import { Progress } from './progress.ts';
+import { Retry } from './retry.ts';
+import { Round } from './round.ts';
+import { Serial } from '../receipts/serial.ts';
+import { appendEffects, applyWorks, entryOf, executeWorks, moveOf, retryAt, settleInCache } from './steps.ts';
+import { decide, exceptionOf, newWork, parkedOf, type Work } from './work.ts';
+
+/** The smallest pause that lets links and heartbeats have the event loop between two batches. */
+const BREATH_MS = 0;
+
+export class WritesLane implements LaneConsumer, Retryable {
+  readonly #lane: Lane;
+  readonly #context: Context;
+  readonly #serial = new Serial();
+  readonly #history: History;
+  readonly #keys = new ParkedKeys();
+  readonly #progress = new Progress();
+  readonly #retry: Retry;
+  /** Undefined: a resume must come first. */
+  #at: LaneMarks | undefined;
+
+  constructor(lane: Lane, context: Context) {
+    this.#lane = { log: lane.log, origin: lane.origin, partition: lane.partition };
+    this.#context = context;
+    this.#history = new History(context.config.topology.limits.duplicateWindowWrites);
+    this.#retry = new Retry(context, { serial: this.#serial, settled: (parked) => this.#settled(parked) });
+  }
+
+  get progressState(): Progress {
+    return this.#progress;
+  }
+
+  resume(offer: { readonly epoch: LogEpoch }): Promise<{ readonly after: Seq; readonly historyWrites: number }> {
+    return this.#serial.run(async () => {
+      this.#at = undefined;
+      if (offer.epoch !== this.#progress.epoch) this.#history.reset();
+      const marks = await this.#load(offer.epoch);
+      const historyWrites = this.#history.resume(marks.next - 1);
+      this.#at = marks;
+      return { after: marks.next - 1, historyWrites };
+    });
+  }
+
+  /** Publishes what is known of the lane before any origin is reached. */
+  announce(epoch: LogEpoch): Promise<void> {
+    return this.#serial.run(async () => void (await this.#load(epoch)));
+  }
+
+  async #load(epoch: LogEpoch): Promise<LaneMarks> {
+    const { cache, database, executes, book, acks } = this.#context;
+    const lane = { ...this.#lane, epoch };
+    const cacheMark = markOf(lane, epoch, { name: 'cache', marks: await cache.marks() });
+    const bookMark = markOf(lane, epoch, { name: 'receipt book', marks: await book.marks() });
+    const databaseMark = executes && database !== undefined ? markOf(lane, epoch, { name: 'database', marks: await database.marks() }) : undefined;
+    const mark = Math.min(cacheMark, bookMark, databaseMark ?? bookMark);
+    const summary = await book.summary(lane);
+    this.#keys.load(await book.parkedKeys(lane));
+    this.#progress.set({
+      epoch,
+      mark,
+      writes: summary.writes,
+      stampLast: mark === summary.seq ? summary.stampLast : NO_STAMP,
+      parked: summary.parked,
+    });
+    acks.publish(lane, { seq: mark, parkedSeq: summary.parkedSeq }, []);
+    return { lane, next: mark + 1, cache: cacheMark, book: bookMark, database: databaseMark, known: summary.knownSeq, parkedSeq: summary.parkedSeq };
+  }
+
+  take(frames: readonly LinkFrame[]): Promise<void> {
+    return this.#serial.run(async () => {
+      const at = this.#at;
+      if (at === undefined) throw new WmbError('LOG_UNAVAILABLE', `${laneKey(this.#lane)} must be resumed before it takes frames`);
+      // Until it is through, what the stores hold is not known here.
+      this.#at = undefined;
+      for (const item of frames) if (item.history) this.#history.learn(openFrame(at.lane, at.lane.epoch, item));
+      await this.#takeAll(at, frames);
+      this.#at = at;
+    });
+  }
+
+  async #takeAll(at: LaneMarks, items: readonly LinkFrame[]): Promise<void> {
+    let place = 0;
+    while (place < items.length) {
+      const marks = [at.cache, at.book, at.known, at.database ?? at.cache];
+      const cut = cutBatch({ lane: at.lane, epoch: at.lane.epoch, items, at: place }, at.next, marks);
+      place = cut.at;
+      if (cut.batch.length > 0) await this.#batch(at, cut.batch);
+      if (place < items.length) await new Promise<void>((resolve) => void this.#context.runtime.after(BREATH_MS, resolve));
+    }
+  }
+
+  async #batch(at: LaneMarks, frames: readonly SeqFrame[]): Promise<void> {
+    const startedMs = this.#context.runtime.monotonicMs();
+    const works = this.#admit(frames, await this.#keptReceipts(at, frames));
+    const round = new Round(this.#context, this.#keys);
+    await round.process(works);
+    await this.#parkFirst(at, works);
+    await this.#toDatabase(at, { frames, works, round });
+    await this.#toEffectLog(at, frames, works);
+    await this.#toCache(at, frames, works);
+    await this.#toBook(at, frames, works);
+    this.#context.meters.batch(this.#lane, frames, works, startedMs);
+  }
+
+  /** What the book says already of frames that are taken again: who was parked stays parked, who was passed over or discarded stays so. */
+  async #keptReceipts(at: LaneMarks, frames: readonly SeqFrame[]): Promise<ReadonlyMap<string, ExceptionReceipt>> {
+    const first = frames[0]?.seq ?? 0;
+    if (first > at.known) return NOTHING_KEPT;
+    const rows = await this.#context.book.exceptions(at.lane, first, frames.at(-1)?.seq ?? first);
+    return new Map(rows.filter((row) => row.outcome === 'parked' || row.outcome === 'rejected').map((row) => [`${row.seq}.${row.index}`, row]));
+  }
+
+  #admit(frames: readonly SeqFrame[], kept: ReadonlyMap<string, ExceptionReceipt>): Work[] {
+    const limitMs = this.#context.runtime.nowMs() + this.#context.config.topology.limits.clockAheadMsMax;
+    const works: Work[] = [];
+    for (const frame of frames) {
+      const duplicates = this.#history.duplicates(frame);
+      const isAhead = stampMs(frame.header.stampLast) > limitMs;
+      frame.writes.forEach((write, index) => {
+        const work = newWork(write, frame.seq, index);
+        works.push(work);
+        const known = kept.size === 0 ? undefined : kept.get(`${frame.seq}.${index}`);
+        if (known !== undefined) {
+          decide(work, known.outcome, known.code);
+          work.kept = true;
+        } else if (duplicates.has(index)) decide(work, 'duplicate');
+        else if (isAhead && stampMs(write.stamp) > limitMs) decide(work, 'parked', 'STAMP_FUTURE', formatStampMs(write.stamp, this.#context.runtime.nowMs()));
+      });
+    }
+    return works;
+  }
+
+  /**
+   * Who does not go on to the stores is written down before they commit. Otherwise, after a crash right behind the commit, a processor
+   * that now answers would send a write request on whose statements the database, already past it, never sees.
+   */
+  async #parkFirst(at: LaneMarks, works: readonly Work[]): Promise<void> {
+    const { executes, effectLog, book } = this.#context;
+    if (!executes && effectLog === undefined) return;
+    const halted = works.filter((work) => !work.kept && (work.outcome === 'parked' || work.outcome === 'rejected'));
+    if (halted.length === 0) return;
+    await book.record([{ lane: at.lane, frames: [], exceptions: halted.map(exceptionOf), parked: this.#parkedRows(at, halted) }]);
+    for (const work of halted) work.kept = true;
+    this.#count(at, halted);
+  }
+
+  async #toDatabase(at: LaneMarks, batch: { readonly frames: readonly SeqFrame[]; readonly works: readonly Work[]; readonly round: Round }): Promise<void> {
+    if (at.database === undefined) return;
+    const last = batch.frames.at(-1)?.seq ?? at.database;
+    const works = batch.works.filter((work) => work.outcome === '' && work.statements.length > 0);
+    const refused = last <= at.database ? await this.#recorded(at, works) : await this.#execute(at, works, last);
+    at.database = Math.max(at.database, last);
+    for (const work of works) {
+      const reason = refused.get(work);
+      if (reason === undefined) work.inDatabase = true;
+      else batch.round.fail(work, 'STATEMENT_FAILED', `the database refused it: ${reason}`);
+    }
+    if (refused.size > 0) batch.round.holdLater(batch.works);
+  }
+
+  async #execute(at: LaneMarks, works: readonly Work[], last: Seq): Promise<ReadonlyMap<Work, string>> {
+    const outcomes = await executeWorks(this.#context, at.lane, moveOf(at.lane, at.database ?? NOTHING_SEEN, last), works);
+    const refused = new Map<Work, string>();
+    outcomes.forEach((outcome, place) => {
+      const work = works[place];
+      if (outcome.status === 'refused' && work !== undefined) refused.set(work, outcome.reason);
+    });
+    return refused;
+  }
+
+  /** These frames were executed before a crash: the database says which write requests it refused then. */
+  async #recorded(at: LaneMarks, works: readonly Work[]): Promise<ReadonlyMap<Work, string>> {
+    const refused = new Map<Work, string>();
+    let seq = NOTHING_SEEN;
+    let reasons: ReadonlyMap<number, string> = new Map();
+    for (const work of works) {
+      if (work.seq !== seq) reasons = (await this.#context.database?.recorded(at.lane, work.seq)) ?? new Map();
+      seq = work.seq;
+      const reason = reasons.get(work.index);
+      if (reason !== undefined) refused.set(work, reason);
+    }
+    return refused;
+  }
+
+  async #toEffectLog(at: LaneMarks, frames: readonly SeqFrame[], works: readonly Work[]): Promise<void> {
+    const { effectLog } = this.#context;
+    const first = frames[0]?.seq ?? 0;
+    // What lies below a mark behind the effect log is in it already.
+    if (effectLog === undefined || first <= Math.max(at.cache, at.book)) return;
+    const groups: Parameters<typeof appendEffects>[3][number][] = [];
+    let place = 0;
+    for (const frame of frames) {
+      const end = place + frame.writes.length;
+      groups.push(works.slice(place, end).map((work, index) => entryOf(at.lane, work, index === frame.writes.length - 1)));
+      place = end;
+    }
+    await appendEffects(this.#context, effectLog, this.#lane.partition, groups);
+  }
+
+  async #toCache(at: LaneMarks, frames: readonly SeqFrame[], works: readonly Work[]): Promise<void> {
+    const last = frames.at(-1)?.seq ?? at.cache;
+    const open = works.filter((work) => work.outcome === '');
+    const touching = open.filter((work) => work.effects.length > 0);
+    const outcomes = await applyWorks(this.#context, moveOf(at.lane, at.cache, last), touching);
+    at.cache = Math.max(at.cache, last);
+    touching.forEach((work, place) => settleInCache(work, outcomes[place]));
+    for (const work of open) if (work.outcome === '') decide(work, 'applied');
+  }
+
+  async #toBook(at: LaneMarks, frames: readonly SeqFrame[], works: readonly Work[]): Promise<void> {
+    const { book, acks, hints, config } = this.#context;
+    const parked = works.filter((work) => work.outcome === 'parked' && !work.kept);
+    const exceptions = works.filter((work) => work.outcome !== 'applied').map(exceptionOf);
+    const receipts = frames.map(({ seq, header }) => ({ seq, count: header.count, stampFirst: header.stampFirst, stampLast: header.stampLast }));
+    await book.record([{ lane: at.lane, frames: receipts, exceptions, parked: this.#parkedRows(at, parked) }]);
+    this.#count(at, parked);
+    for (const { seq, header } of frames) if (seq > at.book) this.#progress.writes += header.count;
+    const last = frames.at(-1);
+    if (last === undefined) return;
+    at.book = Math.max(at.book, last.seq);
+    at.next = last.seq + 1;
+    this.#history.commit(last.seq);
+    this.#progress.mark = last.seq;
+    this.#progress.stampLast = last.header.stampLast;
+    if (this.#lane.origin !== config.room.id) hints.observed(newestStamp(works));
+    acks.publish(at.lane, { seq: last.seq, parkedSeq: at.parkedSeq }, exceptions.map(({ seq, index, outcome, code }) => ({ seq, index, outcome, reason: code })));
+  }
+
+  #parkedRows(at: LaneMarks, works: readonly Work[]): ParkedWrite[] {
+    const { runtime, config } = this.#context;
+    const nowMs = runtime.nowMs();
+    return works.filter((work) => work.outcome === 'parked').map((work) => {
+      const row = parkedOf(work, at.lane, nowMs, undefined);
+      return { ...row, retryMs: retryAt(row, config.topology.limits.clockAheadMsMax, runtime) };
+    });
+  }
+
+  /** The parking lot has taken these in. */
+  #count(at: LaneMarks, works: readonly Work[]): void {
+    for (const work of works) {
+      if (work.outcome !== 'parked') continue;
+      this.#keys.add(work.write.key, work);
+      this.#progress.parked += 1;
+      if (at.parkedSeq === NOTHING_SEEN || work.seq < at.parkedSeq) at.parkedSeq = work.seq;
+      const { seq, index } = work;
+      this.#context.logger.warn({ position: formatPosition({ ...at.lane, seq, index }), kind: work.write.kind, code: work.code }, 'a write request was parked');
+    }
+  }
+
+  /** A parked write request of this lane is parked no longer. Called within the lane's turn. */
+  async #settled(parked: ParkedWrite): Promise<void> {
+    const { book, acks } = this.#context;
+    const { position, write } = parked;
+    if (position.epoch !== this.#progress.epoch) return;
+    const lane = { ...this.#lane, epoch: position.epoch };
+    this.#keys.set(write.key, (await book.firstOfKey(lane, write.key))?.position);
+    const summary = await book.summary(lane);
+    this.#progress.parked = summary.parked;
+    if (this.#at !== undefined) this.#at.parkedSeq = summary.parkedSeq;
+    acks.publish(lane, { seq: this.#progress.mark, parkedSeq: summary.parkedSeq }, []);
+  }
+
+  retry(parked: ParkedWrite): Promise<Retried> {
+    return this.#retry.retry(parked);
+  }
+
+  discard(parked: ParkedWrite): Promise<Retried> {
+    return this.#retry.discard(parked);
+  }
+
+  pulse(end: LaneEnd): void {
+    this.#progress.pulse(end);
+  }
+
+  progress(): LaneProgress {
+    return this.#progress.report(this.#context.runtime.nowMs());
+  }
+}
+
+/** How far each sink is; moved on as they commit. */
+interface LaneMarks {
+  readonly lane: EpochLane;
+  next: Seq;
+  cache: Seq;
+  book: Seq;
+  /** Undefined where the room executes no statements. */
+  database: Seq | undefined;
+  /** The book may say something of frames up to here. */
+  known: Seq;
+  parkedSeq: Seq;
+}
+
+const NOTHING_KEPT: ReadonlyMap<string, ExceptionReceipt> = new Map();
+const DONE: readonly (Outcome | '')[] = ['applied', 'superseded'];
+
+function newestStamp(works: readonly Work[]): string {
+  let newest = NO_STAMP;
+  for (const { outcome, write } of works) if (write.stamp > newest && DONE.includes(outcome)) newest = write.stamp;
+  return newest;
+}
