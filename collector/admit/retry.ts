@@ -12,8 +12,7 @@ import type { Context } from './context.ts';
 import { isForRoom } from './round.ts';
 import type { Serial } from '../receipts/serial.ts';
 import { appendEffects, applyWorks, entryOf, executeWorks, retryAt, settleInCache } from './steps.ts';
-import { formatStampMs } from './text.ts';
-import { decide, newWork, type Work } from './work.ts';
+import { aheadOfClock, decide, newWork, type Work } from './work.ts';
 
 export interface RetryHost {
   readonly serial: Serial;
@@ -54,7 +53,7 @@ export class Retry {
     const { config, runtime, processors } = this.#context;
     const nowMs = runtime.nowMs();
     if (stampMs(work.write.stamp) > nowMs + config.topology.limits.clockAheadMsMax) {
-      return decide(work, 'parked', 'STAMP_FUTURE', formatStampMs(work.write.stamp, nowMs));
+      return decide(work, 'parked', 'STAMP_FUTURE', aheadOfClock(work.write.stamp, nowMs));
     }
     if (!isForRoom(this.#context, work.write.kind)) return;
     try {

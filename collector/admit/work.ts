@@ -1,6 +1,7 @@
 /** One write request on its way through a batch: what was decided about it so far. */
 import type { Effect } from '../../core/converge/effects.ts';
 import type { ErrorCode } from '../../core/errors.ts';
+import { type Stamp, stampMs } from '../../core/stamp.ts';
 import type { Outcome, Seq, StampedWrite } from '../../core/words.ts';
 import type { Statement } from '../../store/database.ts';
 import type { EpochLane, ExceptionReceipt, ParkedWrite } from '../receipts/receipts.ts';
@@ -50,4 +51,9 @@ export function parkedOf(work: Work, lane: EpochLane, nowMs: number, retryMs: nu
     retryMs,
     inDatabase: work.inDatabase,
   };
+}
+
+/** Why a stamp is parked. */
+export function aheadOfClock(stamp: Stamp, nowMs: number): string {
+  return `its stamp is ${stampMs(stamp) - nowMs} ms ahead of this room’s clock; it is retried when the clock has come up to it`;
 }

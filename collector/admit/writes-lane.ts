@@ -1,7 +1,6 @@
 /** The consumer of a `writes` lane: admit → process → database → effect log → cache → book. */
 import { WmbError } from '../../core/errors.ts';
-import { formatStampMs } from './text.ts';
-import { NO_STAMP, stampMs } from '../../core/stamp.ts';
+import { NO_STAMP, versionAt } from '../../core/stamp.ts';
 import { formatPosition, type Lane, laneKey, type LogEpoch, NOTHING_SEEN, type Outcome, type Seq } from '../../core/words.ts';
 import type { LaneEnd, LinkFrame } from '../../link/link.ts';
 import type { LaneConsumer, LaneProgress } from '../lane.ts';
@@ -16,7 +15,7 @@ import { Retry } from './retry.ts';
 import { Round } from './round.ts';
 import { Serial } from '../receipts/serial.ts';
 import { appendEffects, applyWorks, entryOf, executeWorks, moveOf, retryAt, settleInCache } from './steps.ts';
-import { decide, exceptionOf, newWork, parkedOf, type Work } from './work.ts';
+import { aheadOfClock, decide, exceptionOf, newWork, parkedOf, type Work } from './work.ts';
 
 /** The smallest pause that lets links and heartbeats have the event loop between two batches. */
 const BREATH_MS = 0;
@@ -124,11 +123,11 @@ export class WritesLane implements LaneConsumer, Retryable {
   }
 
   #admit(frames: readonly SeqFrame[], kept: ReadonlyMap<string, ExceptionReceipt>): Work[] {
-    const limitMs = this.#context.runtime.nowMs() + this.#context.config.topology.limits.clockAheadMsMax;
+    const nowMs = this.#context.runtime.nowMs();
+    const tooFar = versionAt(nowMs + this.#context.config.topology.limits.clockAheadMsMax + 1);
     const works: Work[] = [];
     for (const frame of frames) {
       const duplicates = this.#history.duplicates(frame);
-      const isAhead = stampMs(frame.header.stampLast) > limitMs;
       frame.writes.forEach((write, index) => {
         const work = newWork(write, frame.seq, index);
         works.push(work);
@@ -137,7 +136,7 @@ export class WritesLane implements LaneConsumer, Retryable {
           decide(work, known.outcome, known.code);
           work.kept = true;
         } else if (duplicates.has(index)) decide(work, 'duplicate');
-        else if (isAhead && stampMs(write.stamp) > limitMs) decide(work, 'parked', 'STAMP_FUTURE', formatStampMs(write.stamp, this.#context.runtime.nowMs()));
+        else if (write.stamp > tooFar) decide(work, 'parked', 'STAMP_FUTURE', aheadOfClock(write.stamp, nowMs));
       });
     }
     return works;
