@@ -1,8 +1,8 @@
 /** What every log adapter must do. `logContract` registers the suite with node:test. */
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { describe, test } from 'node:test';
-import { EventEmitter } from 'node:events';
+import { setImmediate } from 'node:timers/promises';
 import { systemRuntime } from '../core/runtime.ts';
 import { formatStamp } from '../core/stamp.ts';
 import type { Seq, StampedWrite } from '../core/words.ts';
@@ -231,7 +231,11 @@ function hearing(check: Check): void {
         for (let i = 0; i < drafts.length; i += 4) await log.append(drafts.slice(i, i + 4));
       })();
       const seen: StoredFrame[] = [];
-      while (seen.length < drafts.length) seen.push(...(await other.read(0, seen.length, 2_000)));
+      while (seen.length < drafts.length) {
+        seen.push(...(await other.read(0, seen.length, 2_000)));
+        // A read may resolve without ever leaving the microtasks; the appender needs the event loop.
+        await setImmediate();
+      }
       await appending;
       assertSame(seen, drafts);
     } finally {
