@@ -228,7 +228,7 @@ class Pipe<T> {
       return;
     }
     this.#arrivesMs = Math.max(this.#arrivesMs, runtime.monotonicMs() + fate);
-    runtime.after(this.#arrivesMs - runtime.monotonicMs(), () => this.#arrive());
+    runtime.after(Math.max(0, this.#arrivesMs - runtime.monotonicMs()), () => this.#arrive());
   }
 
   /** Resolves when what is on its way and not yet read is within the limits. */

@@ -1,4 +1,7 @@
-/** The collector's end over gRPC: control on one stream, frames on another, so that neither holds up the other. */
+/**
+ * The collector's end over gRPC. Control and frames are two streams on two connections: streams of one connection share its window and
+ * its place in the line, so megabytes of frames would stand before every ack and pulse.
+ */
 import { type ClientDuplexStream, type ClientReadableStream, type ServiceError, status } from '@grpc/grpc-js';
 import { asWmbError, WmbError } from '../../core/errors.ts';
 import type { Runtime } from '../../core/runtime.ts';
@@ -22,7 +25,8 @@ export function rpcDialer(options: RpcDialerOptions): LinkDialer {
 
 async function dial(options: RpcDialerOptions & { address: string; hello: Hello; signal: AbortSignal }): Promise<LinkSession> {
   const { address, hello, signal, runtime } = options;
-  const client = new LinkClient(address, dialerCredentials(options.tls, hello.to), DIALER_OPTIONS);
+  const connect = () => new LinkClient(address, dialerCredentials(options.tls, hello.to), DIALER_OPTIONS);
+  const client = connect();
   const call = client.session();
   call.on('error', () => {});
   const messages = call[Symbol.asyncIterator]() as AsyncIterator<SessionDown>;
@@ -32,7 +36,7 @@ async function dial(options: RpcDialerOptions & { address: string; hello: Hello;
     const first = await within({ runtime, delayMs: answerMsMax, signal, address }, messages.next());
     if (first.done) throw garbage('it closed the session without an answer to the hello');
     const { welcome, sessionId } = welcomeFromWire(first.value);
-    return new RpcSession({ address, client, call, messages, welcome, sessionId });
+    return new RpcSession({ address, client, frameClient: connect(), call, messages, welcome, sessionId });
   } catch (cause) {
     call.cancel();
     client.close();
@@ -43,6 +47,7 @@ async function dial(options: RpcDialerOptions & { address: string; hello: Hello;
 interface SessionParts {
   readonly address: string;
   readonly client: LinkClient;
+  readonly frameClient: LinkClient;
   readonly call: ClientDuplexStream<SessionUp, SessionDown>;
   readonly messages: AsyncIterator<SessionDown>;
   readonly welcome: Welcome;
@@ -67,7 +72,7 @@ class RpcSession implements LinkSession {
       this.#resolveClosed = resolve;
     });
     this.#writer = new ControlWriter(parts.call);
-    this.#frameCall = parts.client.frames({ sessionId: parts.sessionId });
+    this.#frameCall = parts.frameClient.frames({ sessionId: parts.sessionId });
     for (const stream of [parts.call, this.#frameCall]) stream.on('error', (cause: Error) => this.#finish(failure(parts.address, cause)));
     const frameMessages = this.#frameCall[Symbol.asyncIterator]() as AsyncIterator<FrameBatch>;
     this.frames = this.#received(frameMessages, framesFromWire);
@@ -104,6 +109,7 @@ class RpcSession implements LinkSession {
     this.#parts.call.cancel();
     this.#frameCall.cancel();
     this.#parts.client.close();
+    this.#parts.frameClient.close();
   }
 }
 

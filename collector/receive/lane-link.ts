@@ -1,0 +1,317 @@
+/**
+ * One lane of one link: its state, its bounded queue, and the loop that hands its frames to the consumer. Lanes know nothing of each
+ * other, so a slow one holds up only itself; what it may have queued or on the way is its credit.
+ *
+ * Each time the lane resumes it makes a new attempt. What belongs to an older attempt (frames on their way, a take that fails late) can
+ * neither move the lane nor grant credit.
+ */
+import { backoffMs } from '../../core/flow/backoff.ts';
+import { BoundedQueue } from '../../core/flow/bounded-queue.ts';
+import type { LinkLimits } from '../../core/config/types.ts';
+import { asWmbError, WmbError } from '../../core/errors.ts';
+import type { Logger } from '../../core/logger.ts';
+import type { Runtime, Timer } from '../../core/runtime.ts';
+import { laneKey, type Lane, type LogEpoch, type Seq } from '../../core/words.ts';
+import type { Downward, LaneEnd, LinkFrame, LinkSession } from '../../link/link.ts';
+import { type LinkEvent, type LinkState, nextLinkState } from '../../link/machine.ts';
+import type { LaneStatus } from '../../proto/gen/wmb/v1/admin.ts';
+import type { LaneConsumer } from '../lane.ts';
+import type { LinkStateRow } from './state-store.ts';
+
+export interface LaneLinkOptions {
+  readonly lane: Lane;
+  readonly consumer: LaneConsumer;
+  readonly limits: LinkLimits;
+  readonly runtime: Runtime;
+  readonly logger: Logger;
+  readonly save: (row: LinkStateRow) => void;
+  /** What was remembered from before the restart. */
+  readonly remembered: LinkStateRow | undefined;
+  /** How loud a failure of the link or the lane is by now. */
+  readonly severity: (failingSinceMs: number) => 'info' | 'warn' | 'error';
+}
+
+interface Attempt {
+  readonly session: LinkSession;
+  readonly queue: BoundedQueue<LinkFrame>;
+  /** Frames of an earlier attempt may still arrive on this session. */
+  readonly repeated: boolean;
+  readonly sinceMs: number;
+  /** Frames that came before the answer to `resume`; control and frames are streams of their own. */
+  early: LinkFrame[];
+  earlyBytes: number;
+  /** The next seq; undefined until the origin has answered. */
+  expected: Seq | undefined;
+  liveFrom: Seq;
+  /** The first frame that was waited for has come. */
+  begun: boolean;
+  skipped: number;
+}
+
+const FRAMES_MAX = 65_536;
+
+export class LaneLink {
+  readonly lane: Lane;
+  readonly #options: LaneLinkOptions;
+  readonly #log: Logger;
+  #state: LinkState = 'idle';
+  #reason = 'not started';
+  #sinceMs: number;
+  #epoch: LogEpoch = '';
+  #attempt: Attempt | undefined;
+  #lastSession: LinkSession | undefined;
+  #taking: Promise<void> | undefined;
+  #retry: Timer | undefined;
+  #failures = 0;
+  #failingSinceMs: number | undefined;
+  /** First missing seq of the last hole, until a take succeeds. */
+  #hole: Seq | undefined;
+
+  constructor(options: LaneLinkOptions) {
+    this.#options = options;
+    this.lane = options.lane;
+    this.#log = options.logger.child({ lane: laneKey(options.lane) });
+    this.#sinceMs = options.runtime.nowMs();
+    if (options.remembered?.state === 'paused') {
+      this.#state = 'paused';
+      this.#reason = options.remembered.reason;
+      this.#sinceMs = options.remembered.sinceMs;
+    }
+  }
+
+  get state(): LinkState {
+    return this.#state;
+  }
+
+  get queuedBytes(): number {
+    return this.#attempt?.queue.bytes ?? 0;
+  }
+
+  /** The link starts an attempt. A lane that backs off for a reason of its own waits for its own time. */
+  dial(): void {
+    if (this.#retry === undefined) this.#move('dial', 'the link is being made');
+  }
+
+  /** A session is up that offers this lane's log in `epoch`. */
+  connected(session: LinkSession, epoch: LogEpoch): void {
+    if (!this.#move('connected', `welcomed by ${session.welcome.instance}`)) return;
+    this.#epoch = epoch;
+    const { limits, runtime } = this.#options;
+    const attempt: Attempt = {
+      session,
+      queue: new BoundedQueue({ bytesMax: limits.laneBytesMax, countMax: FRAMES_MAX }),
+      repeated: this.#lastSession === session,
+      sinceMs: runtime.monotonicMs(),
+      early: [],
+      earlyBytes: 0,
+      expected: undefined,
+      liveFrom: 0,
+      begun: false,
+      skipped: 0,
+    };
+    this.#attempt = attempt;
+    this.#lastSession = session;
+    void this.#resume(attempt).catch((cause) => this.#fail(attempt, asWmbError(cause)));
+  }
+
+  resumed(message: Extract<Downward, { type: 'resumed' }>): void {
+    const attempt = this.#attempt;
+    if (attempt === undefined || attempt.expected !== undefined) return;
+    attempt.expected = message.historyFrom;
+    attempt.liveFrom = message.liveFrom;
+    this.#move('resumed', `streams from seq ${message.liveFrom}, with history from ${message.historyFrom}`);
+    const early = attempt.early;
+    attempt.early = [];
+    this.frames(early);
+  }
+
+  gap(message: Extract<Downward, { type: 'gap' }>): void {
+    const attempt = this.#attempt;
+    if (attempt !== undefined) this.#fail(attempt, new WmbError(message.code, message.message));
+  }
+
+  /** Frames of this lane, as they came. */
+  frames(frames: readonly LinkFrame[]): void {
+    for (const frame of frames) {
+      const attempt = this.#attempt;
+      if (attempt === undefined) return;
+      if (attempt.expected === undefined) this.#keepEarly(attempt, frame);
+      else this.#admit(attempt, attempt.expected, frame);
+    }
+    if (this.#taking === undefined && this.queuedBytes > 0) this.#startTaking();
+  }
+
+  pulse(end: LaneEnd): void {
+    this.#options.consumer.pulse(end);
+    this.#checkStall();
+  }
+
+  /** The session is over, or could not be made. The link says when it dials again. */
+  lost(reason: WmbError): void {
+    this.#attempt = undefined;
+    this.#lastSession = undefined;
+    this.#retry?.cancel();
+    this.#retry = undefined;
+    this.#move('failed', `${reason.code}: ${reason.message}`);
+  }
+
+  pause(reason: string): void {
+    this.#abandon();
+    this.#move('pause', reason);
+  }
+
+  /** Also takes a lane out of stopped-on-gap. The link connects it where it has a session. */
+  unpause(reason: string): void {
+    this.#failures = 0;
+    this.#hole = undefined;
+    this.#move('unpause', reason);
+  }
+
+  /** Takes no more; resolves when what the consumer has is done. */
+  async drain(): Promise<void> {
+    this.#abandon();
+    this.#move('drain', 'the collector shuts down');
+    await this.#taking;
+    this.#move('drained', 'the collector shut down');
+  }
+
+  status(): LaneStatus {
+    const { epoch, mark, parked, lagWrites, lagMs } = this.#options.consumer.progress();
+    const { log, partition } = this.lane;
+    const sinceMs = Math.floor(this.#sinceMs);
+    return { log, partition, epoch: epoch || this.#epoch, state: this.#state, reason: this.#reason, sinceMs, mark, lagWrites, lagMs: Math.round(lagMs), parked };
+  }
+
+  async #resume(attempt: Attempt): Promise<void> {
+    // A take of the attempt before may still be at work; the mark is known only when it is done.
+    await this.#taking;
+    if (this.#attempt !== attempt) return;
+    const { after, historyWrites } = await this.#options.consumer.resume({ epoch: this.#epoch });
+    if (this.#attempt !== attempt) return;
+    const { log, partition } = this.lane;
+    attempt.session.send({ type: 'resume', log, partition, epoch: this.#epoch, after, historyWrites, creditBytes: this.#options.limits.laneBytesMax });
+  }
+
+  #keepEarly(attempt: Attempt, frame: LinkFrame): void {
+    attempt.early.push(frame);
+    attempt.earlyBytes += frame.bytes.length;
+    // Twice the credit: what was on its way for the attempt before may come on top.
+    if (attempt.earlyBytes - frame.bytes.length > 2 * this.#options.limits.laneBytesMax) this.#overrun(attempt);
+  }
+
+  #admit(attempt: Attempt, expected: Seq, frame: LinkFrame): void {
+    if (frame.seq < expected) {
+      // Within a repeated attempt it may have come for the one before, whose credit is void.
+      if (!attempt.repeated) this.#grant(attempt, frame.bytes.length);
+    } else if (frame.seq > expected) {
+      if (attempt.repeated && !attempt.begun) attempt.skipped += 1;
+      else this.#skipped(attempt, expected, frame.seq);
+    } else {
+      const history = frame.seq < attempt.liveFrom;
+      if (!attempt.queue.push(frame.history === history ? frame : { ...frame, history }, frame.bytes.length)) return this.#overrun(attempt);
+      attempt.begun = true;
+      attempt.expected = expected + 1;
+    }
+  }
+
+  /** A hole in the stream is fetched again once; if it is there again, the origin lacks it. */
+  #skipped(attempt: Attempt, expected: Seq, seen: Seq): void {
+    const what = `frames ${expected} to ${seen - 1} of ${laneKey(this.lane)} are missing: ${seen} came after ${expected - 1}`;
+    const again = this.#hole === expected;
+    this.#hole = expected;
+    this.#fail(attempt, new WmbError(again ? 'LOG_GAP' : 'FRAME_CORRUPT', what));
+  }
+
+  #overrun(attempt: Attempt): void {
+    this.#fail(attempt, new WmbError('PEER_GARBAGE', `${this.lane.origin} sends more than the ${this.#options.limits.laneBytesMax} bytes that it may`));
+  }
+
+  #startTaking(): void {
+    this.#taking = this.#take().finally(() => {
+      this.#taking = undefined;
+      // A new attempt may have queued frames while the old take was at work.
+      if (this.queuedBytes > 0) this.#startTaking();
+    });
+  }
+
+  async #take(): Promise<void> {
+    const attempt = this.#attempt;
+    while (attempt !== undefined && attempt === this.#attempt) {
+      const frames: LinkFrame[] = [];
+      const bytes = attempt.queue.bytes;
+      for (let frame = attempt.queue.shift(); frame !== undefined; frame = attempt.queue.shift()) frames.push(frame);
+      if (frames.length === 0) return;
+      try {
+        await this.#options.consumer.take(frames);
+      } catch (cause) {
+        return this.#fail(attempt, asWmbError(cause));
+      }
+      this.#failures = 0;
+      this.#hole = undefined;
+      this.#grant(attempt, bytes);
+    }
+  }
+
+  #grant(attempt: Attempt, bytes: number): void {
+    const { log, partition } = this.lane;
+    if (this.#attempt === attempt) attempt.session.send({ type: 'credit', log, partition, bytes });
+  }
+
+  /** An origin that owes this lane an answer or the frames it asked for, for as long as silence may last, is asked again. */
+  #checkStall(): void {
+    const attempt = this.#attempt;
+    if (attempt === undefined) return;
+    const { silenceMsMax } = this.#options.limits;
+    const waits = this.#state === 'resuming' || (attempt.skipped > 0 && !attempt.begun);
+    if (!waits || this.#taking !== undefined || this.#options.runtime.monotonicMs() - attempt.sinceMs <= silenceMsMax) return;
+    this.#fail(attempt, new WmbError('PEER_UNREACHABLE', `${this.lane.origin} did not stream the lane within ${silenceMsMax} ms`));
+  }
+
+  #fail(attempt: Attempt, error: WmbError): void {
+    if (this.#attempt !== attempt) return;
+    this.#abandon();
+    const reason = `${error.code}: ${error.message}`;
+    if (error.retry === 'never') {
+      this.#move('gap', reason);
+      return;
+    }
+    if (!this.#move('failed', reason)) return;
+    const { limits, runtime } = this.#options;
+    const delayMs = backoffMs(this.#failures, { msMin: limits.reconnectMsMin, msMax: limits.reconnectMsMax }, runtime.random());
+    this.#failures += 1;
+    this.#retry = runtime.after(delayMs, () => {
+      this.#retry = undefined;
+      if (this.#move('dial', 'the lane tries again') && this.#lastSession !== undefined) this.connected(this.#lastSession, this.#epoch);
+    });
+  }
+
+  /** Lets go of the attempt; the origin is told to send no more of it. */
+  #abandon(): void {
+    this.#retry?.cancel();
+    this.#retry = undefined;
+    const { log, partition } = this.lane;
+    this.#attempt?.session.send({ type: 'halt', log, partition });
+    this.#attempt = undefined;
+  }
+
+  #move(event: LinkEvent, reason: string): boolean {
+    const { runtime, save } = this.#options;
+    const next = nextLinkState(this.#state, event);
+    if (next === undefined) return false;
+    const from = this.#state;
+    this.#state = next;
+    this.#reason = reason;
+    this.#sinceMs = runtime.nowMs();
+    this.#logMove(from, next, reason);
+    save({ lane: this.lane, state: next, reason, sinceMs: Math.floor(this.#sinceMs) });
+    return true;
+  }
+
+  #logMove(from: LinkState, to: LinkState, reason: string): void {
+    const nowMs = this.#options.runtime.monotonicMs();
+    if (to === 'backing-off') this.#failingSinceMs ??= nowMs;
+    else if (to === 'streaming') this.#failingSinceMs = undefined;
+    const level = to === 'stopped-on-gap' ? 'error' : to === 'backing-off' ? this.#options.severity(this.#failingSinceMs ?? nowMs) : to === 'connecting' || to === 'resuming' ? 'debug' : 'info';
+    this.#log[level]({ from, to, reason }, 'link state');
+  }
+}

@@ -1,0 +1,259 @@
+/**
+ * The link from one origin to this room: one session at a time, dialled again with backoff for as long as the collector runs, and the
+ * lanes that it feeds. A link without lanes is still dialled: over it go the acks.
+ */
+import type { Config } from '../../core/config/types.ts';
+import { asWmbError, WmbError } from '../../core/errors.ts';
+import { backoffMs } from '../../core/flow/backoff.ts';
+import type { Logger } from '../../core/logger.ts';
+import { type Runtime, sleep } from '../../core/runtime.ts';
+import type { Stamp } from '../../core/stamp.ts';
+import { logsTaken, roomEntry } from '../../core/topology.ts';
+import { type LogName, laneKey, type RoomId } from '../../core/words.ts';
+import { signHello } from '../../link/identity.ts';
+import { type Downward, LINK_PROTOCOL, type LinkDialer, type LinkFrame, type LinkSession, type Welcome } from '../../link/link.ts';
+import type { LinkStatus } from '../../proto/gen/wmb/v1/admin.ts';
+import type { LaneConsumers } from '../lane.ts';
+import type { AckSender } from './ack-sender.ts';
+import type { HintSender } from './hint-sender.ts';
+import { LaneLink } from './lane-link.ts';
+import type { LinkStateRow } from './state-store.ts';
+
+export interface OriginLinkOptions {
+  readonly origin: RoomId;
+  readonly config: Config;
+  readonly instance: string;
+  readonly dialer: LinkDialer;
+  readonly consumers: LaneConsumers;
+  readonly acks: AckSender;
+  /** Of the link to oneself only. */
+  readonly hints: HintSender | undefined;
+  readonly runtime: Runtime;
+  readonly logger: Logger;
+  readonly save: (row: LinkStateRow) => void;
+  readonly remembered: ReadonlyMap<string, LinkStateRow>;
+  readonly onFloor: (floor: Stamp) => void;
+  readonly onFrames: (frames: readonly LinkFrame[]) => void;
+  readonly onDial: () => void;
+}
+
+const WARN_AFTER_MS = 10_000;
+const ERROR_AFTER_MS = 60_000;
+
+export class OriginLink {
+  readonly origin: RoomId;
+  readonly #options: OriginLinkOptions;
+  readonly #log: Logger;
+  readonly #lanes = new Map<string, LaneLink>();
+  readonly #stopped = new AbortController();
+  #session: LinkSession | undefined;
+  #failures = 0;
+  #failingSinceMs: number | undefined;
+  #heardMs = 0;
+  #draining = false;
+  #running: Promise<void> | undefined;
+
+  constructor(options: OriginLinkOptions) {
+    this.origin = options.origin;
+    this.#options = options;
+    this.#log = options.logger.child({ origin: options.origin });
+    const { topology, room } = options.config;
+    for (const log of logsTaken(topology, options.origin, room.id)) {
+      // How many partitions a changes log has, its origin says at connect.
+      const partitions = log === 'changes' ? 1 : topology.partitions;
+      for (let partition = 0; partition < partitions; partition += 1) this.#addLane(log, partition);
+    }
+  }
+
+  get lanes(): Iterable<LaneLink> {
+    return this.#lanes.values();
+  }
+
+  start(): void {
+    this.#running = this.#run();
+  }
+
+  /** Frames are no longer taken; what was taken is finished and acked. */
+  async drain(): Promise<void> {
+    this.#draining = true;
+    await Promise.all([...this.#lanes.values()].map((lane) => lane.drain()));
+    this.#options.acks.flush();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    this.#session?.close();
+    await this.#running;
+    this.#options.acks.stop();
+    this.#options.hints?.stop();
+  }
+
+  setPaused(paused: boolean): void {
+    for (const lane of this.#lanes.values()) {
+      if (paused) lane.pause('paused by an operator');
+      else lane.unpause('resumed by an operator');
+    }
+    const session = this.#session;
+    if (!paused && session !== undefined && !this.#draining) this.#connectLanes(session);
+  }
+
+  status(): LinkStatus {
+    const lanes = [...this.#lanes.values()];
+    const paused = lanes.length > 0 && lanes.every((lane) => lane.state === 'paused');
+    return { origin: this.origin, transport: 'rpc', paused, lanes: lanes.map((lane) => lane.status()) };
+  }
+
+  #addLane(log: LogName, partition: number): void {
+    const { consumers, runtime, save, remembered, config } = this.#options;
+    const lane = { log, origin: this.origin, partition };
+    const options = { lane, consumer: consumers(lane), limits: config.room.link, runtime, logger: this.#log, save, remembered: remembered.get(laneKey(lane)) };
+    const severity = (sinceMs: number) => this.#severity(sinceMs);
+    this.#lanes.set(`${log}/${partition}`, new LaneLink({ ...options, severity }));
+  }
+
+  async #run(): Promise<void> {
+    const { runtime, config } = this.#options;
+    const { reconnectMsMin, reconnectMsMax } = config.room.link;
+    while (!this.#stopped.signal.aborted) {
+      if (!this.#draining) for (const lane of this.#lanes.values()) lane.dial();
+      const reason = await this.#oneSession();
+      if (this.#stopped.signal.aborted) return;
+      this.#failed(reason);
+      for (const lane of this.#lanes.values()) lane.lost(reason);
+      const delayMs = reason.retry === 'never' ? reconnectMsMax : backoffMs(this.#failures, { msMin: reconnectMsMin, msMax: reconnectMsMax }, runtime.random());
+      this.#failures += 1;
+      await sleep(runtime, delayMs, this.#stopped.signal);
+    }
+  }
+
+  /** Dials and serves one session to its end; resolves with why it ended. */
+  async #oneSession(): Promise<WmbError> {
+    const { acks, hints, onDial } = this.#options;
+    onDial();
+    try {
+      const session = await this.#dial();
+      try {
+        this.#session = session;
+        this.#heardMs = this.#options.runtime.monotonicMs();
+        this.#log.info({ peerInstance: session.welcome.instance, logs: session.welcome.logs.map((offer) => offer.log) }, 'the origin welcomed the session');
+        acks.attach(session);
+        hints?.attach(session);
+        this.#connectLanes(session);
+        return await this.#serve(session);
+      } finally {
+        this.#session = undefined;
+        acks.detach();
+        hints?.detach();
+        session.close();
+      }
+    } catch (cause) {
+      return asWmbError(cause, 'PEER_UNREACHABLE');
+    }
+  }
+
+  async #dial(): Promise<LinkSession> {
+    const { config, dialer, instance, runtime } = this.#options;
+    const { topology, room } = config;
+    const claim = { from: room.id, to: this.origin, topologyEpoch: topology.epoch, instance };
+    const address = roomEntry(topology, this.origin)?.reship.grpc ?? '';
+    const session = await dialer.dial(address, signHello(claim, room.secret, runtime), this.#stopped.signal);
+    const wrong = wrongWelcome(session.welcome, this.origin, topology.epoch);
+    if (wrong !== undefined) {
+      session.close();
+      throw wrong;
+    }
+    return session;
+  }
+
+  async #serve(session: LinkSession): Promise<WmbError> {
+    const watch = new AbortController();
+    const silent = this.#watchSilence(watch.signal);
+    const streams = Promise.all([this.#frames(session), this.#control(session)]).then(() => session.closed);
+    const reason = await Promise.race([session.closed, silent, streams]).catch((cause) => asWmbError(cause));
+    watch.abort();
+    return reason ?? new WmbError('PEER_UNREACHABLE', `the session with ${this.origin} was closed`);
+  }
+
+  async #frames(session: LinkSession): Promise<void> {
+    for await (const frames of session.frames) {
+      this.#options.onFrames(frames);
+      for (const [key, ofLane] of byLane(frames)) this.#lanes.get(key)?.frames(ofLane);
+    }
+  }
+
+  async #control(session: LinkSession): Promise<void> {
+    for await (const message of session.control) {
+      this.#heardMs = this.#options.runtime.monotonicMs();
+      if (message.type === 'pulse') this.#pulse(session, message);
+      else if (message.type === 'resumed') this.#lanes.get(`${message.log}/${message.partition}`)?.resumed(message);
+      else this.#lanes.get(`${message.log}/${message.partition}`)?.gap(message);
+    }
+  }
+
+  #pulse(session: LinkSession, message: Extract<Downward, { type: 'pulse' }>): void {
+    if (this.#failingSinceMs !== undefined) this.#log.info({}, 'the link works again');
+    this.#failures = 0;
+    this.#failingSinceMs = undefined;
+    this.#options.onFloor(message.floor);
+    for (const end of message.ends) this.#lanes.get(`${end.log}/${end.partition}`)?.pulse(end);
+    // A sign of life: grants nothing, but the origin hears it.
+    session.send({ type: 'credit', log: 'writes', partition: 0, bytes: 0 });
+  }
+
+  #connectLanes(session: LinkSession): void {
+    for (const { log, epoch, partitions } of session.welcome.logs) {
+      for (let partition = 0; partition < partitions; partition += 1) {
+        if (!this.#lanes.has(`${log}/${partition}`)) {
+          this.#addLane(log, partition);
+          this.#lanes.get(`${log}/${partition}`)?.dial();
+        }
+        this.#lanes.get(`${log}/${partition}`)?.connected(session, epoch);
+      }
+    }
+  }
+
+  async #watchSilence(over: AbortSignal): Promise<WmbError | undefined> {
+    const { runtime, config } = this.#options;
+    const { silenceMsMax } = config.room.link;
+    for (;;) {
+      const leftMs = this.#heardMs + silenceMsMax - runtime.monotonicMs();
+      if (over.aborted) return undefined;
+      if (leftMs <= 0) return new WmbError('PEER_UNREACHABLE', `${this.origin} said nothing for ${silenceMsMax} ms`);
+      await sleep(runtime, leftMs, over);
+    }
+  }
+
+  #failed(reason: WmbError): void {
+    const nowMs = this.#options.runtime.monotonicMs();
+    this.#failingSinceMs ??= nowMs;
+    this.#log[this.#severity(this.#failingSinceMs)]({ code: reason.code, reason: reason.message, failingMs: Math.round(nowMs - this.#failingSinceMs) }, 'the link is down');
+  }
+
+  /** A short failure is a line in the log, a long one is somebody's business. */
+  #severity(failingSinceMs: number): 'info' | 'warn' | 'error' {
+    const failingMs = this.#options.runtime.monotonicMs() - failingSinceMs;
+    return failingMs >= ERROR_AFTER_MS ? 'error' : failingMs >= WARN_AFTER_MS ? 'warn' : 'info';
+  }
+}
+
+/** Why this is not the peer that was meant, or undefined when it is. */
+function wrongWelcome(welcome: Welcome, origin: RoomId, topologyEpoch: number): WmbError | undefined {
+  if (welcome.protocol !== LINK_PROTOCOL) {
+    return new WmbError('PROTOCOL_VERSION', `room ${origin} speaks link protocol ${welcome.protocol}, this room speaks ${LINK_PROTOCOL}`);
+  }
+  if (welcome.room !== origin) return new WmbError('ROOM_UNKNOWN', `the address of room ${origin} answers as room ${welcome.room}`);
+  if (welcome.topologyEpoch === topologyEpoch) return undefined;
+  return new WmbError('TOPOLOGY_STALE', `room ${origin} holds topology epoch ${welcome.topologyEpoch}, this room holds ${topologyEpoch}`);
+}
+
+/** Splits what arrived together into runs of one lane each; within a lane the order stays. */
+function byLane(frames: readonly LinkFrame[]): Map<string, LinkFrame[]> {
+  const lanes = new Map<string, LinkFrame[]>();
+  for (const frame of frames) {
+    const key = `${frame.log}/${frame.partition}`;
+    const lane = lanes.get(key);
+    if (lane === undefined) lanes.set(key, [frame]);
+    else lane.push(frame);
+  }
+  return lanes;
+}

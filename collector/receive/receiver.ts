@@ -1,0 +1,143 @@
+/**
+ * Receive pulls every origin's logs into this room, its own included: one link per origin, one lane per partition. It checks that frames
+ * come in order and hands them to the lanes' consumers; it never looks into them.
+ */
+import type { Config } from '../../core/config/types.ts';
+import { asWmbError, WmbError } from '../../core/errors.ts';
+import type { Logger } from '../../core/logger.ts';
+import type { Counter, Metrics } from '../../core/metrics.ts';
+import type { Runtime } from '../../core/runtime.ts';
+import type { Stamp } from '../../core/stamp.ts';
+import { laneKey, type RoomId } from '../../core/words.ts';
+import type { Service } from '../../daemon/service.ts';
+import type { LinkDialer, LinkFrame } from '../../link/link.ts';
+import type { LaneStatus, LinkStatus } from '../../proto/gen/wmb/v1/admin.ts';
+import type { AckBoard, FloorSource, LaneConsumers, LocalHints } from '../lane.ts';
+import { AckSender } from './ack-sender.ts';
+import { FloorBook } from './floor-book.ts';
+import { HintSender } from './hint-sender.ts';
+import { OriginLink } from './origin-link.ts';
+import type { LinkStateRow, LinkStateStore } from './state-store.ts';
+
+export interface ReceiverOptions {
+  readonly config: Config;
+  readonly instance: string;
+  readonly dialer: LinkDialer;
+  readonly consumers: LaneConsumers;
+  readonly acks: AckBoard;
+  readonly hints: LocalHints;
+  readonly states: LinkStateStore;
+  readonly runtime: Runtime;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+}
+
+export class Receiver implements Service, FloorSource {
+  readonly name = 'receive';
+  readonly #options: ReceiverOptions;
+  readonly #floors: FloorBook;
+  #links: readonly OriginLink[] = [];
+  readonly #frames: Counter;
+  readonly #bytes: Counter;
+  readonly #dials: Counter;
+
+  constructor(options: ReceiverOptions) {
+    this.#options = options;
+    this.#floors = new FloorBook(this.#origins());
+    const { metrics } = options;
+    this.#frames = metrics.counter({ name: 'wmb_link_received_frames_total', help: 'Frames received from an origin.', labels: ['origin'] });
+    this.#bytes = metrics.counter({ name: 'wmb_link_received_bytes_total', help: 'Bytes of frames received from an origin.', labels: ['origin'] });
+    this.#dials = metrics.counter({ name: 'wmb_link_dials_total', help: 'Attempts to open a session with an origin.', labels: ['origin'] });
+    this.#gauges(metrics);
+  }
+
+  async start(): Promise<void> {
+    const remembered = new Map(this.#options.states.load().map((row) => [laneKey(row.lane), row]));
+    this.#links = this.#origins().map((origin) => this.#link(origin, remembered));
+    for (const link of this.#links) link.start();
+  }
+
+  async drain(): Promise<void> {
+    await Promise.all(this.#links.map((link) => link.drain()));
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#links.map((link) => link.stop()));
+  }
+
+  floor(): Stamp {
+    return this.#floors.floor();
+  }
+
+  status(): LinkStatus[] {
+    return this.#links.map((link) => link.status());
+  }
+
+  /** Pauses or resumes the link from `origin`, over restarts. Resuming also retries lanes that stopped on a gap. ROOM_UNKNOWN. */
+  setPaused(origin: RoomId, paused: boolean): LaneStatus[] {
+    const link = this.#links.find((candidate) => candidate.origin === origin);
+    if (link === undefined) {
+      throw new WmbError('ROOM_UNKNOWN', `there is no link from ${JSON.stringify(origin)}; the rooms are ${this.#origins().join(', ')}`);
+    }
+    link.setPaused(paused);
+    return link.status().lanes;
+  }
+
+  #origins(): RoomId[] {
+    return this.#options.config.topology.rooms.map((room) => room.id);
+  }
+
+  #link(origin: RoomId, remembered: ReadonlyMap<string, LinkStateRow>): OriginLink {
+    const { config, instance, dialer, consumers, acks, hints, runtime, logger } = this.#options;
+    return new OriginLink({
+      origin,
+      config,
+      instance,
+      dialer,
+      consumers,
+      acks: new AckSender(acks, origin, runtime),
+      hints: origin === config.room.id ? new HintSender(hints, runtime) : undefined,
+      runtime,
+      logger,
+      save: (row) => this.#save(row),
+      remembered,
+      onFloor: (floor) => this.#floors.set(origin, floor),
+      onFrames: (frames) => this.#count(origin, frames),
+      onDial: () => this.#dials.add(1, { origin }),
+    });
+  }
+
+  /** A state that cannot be remembered must not hold up the lane: after a restart it is found out anew. */
+  #save(row: LinkStateRow): void {
+    try {
+      this.#options.states.save(row);
+    } catch (cause) {
+      const { code, message } = asWmbError(cause);
+      this.#options.logger.error({ lane: laneKey(row.lane), state: row.state, code, reason: message }, 'a link state could not be saved');
+    }
+  }
+
+  #count(origin: RoomId, frames: readonly LinkFrame[]): void {
+    let bytes = 0;
+    for (const frame of frames) bytes += frame.bytes.length;
+    this.#frames.add(frames.length, { origin });
+    this.#bytes.add(bytes, { origin });
+  }
+
+  #gauges(metrics: Metrics): void {
+    const labels = ['origin', 'log', 'partition'];
+    const eachLane = (read: (lane: LaneStatus, queuedBytes: number) => [number, Record<string, string>?]) => (report: (value: number, labels?: Record<string, string | number>) => void) => {
+      for (const link of this.#links) {
+        for (const lane of link.lanes) {
+          const [value, extra] = read(lane.status(), lane.queuedBytes);
+          report(value, { origin: link.origin, log: lane.lane.log, partition: lane.lane.partition, ...extra });
+        }
+      }
+    };
+    metrics.gauge({ name: 'wmb_link_lag_writes', help: 'Write requests of the lane that this room has not applied.', labels }, eachLane((lane) => [lane.lagWrites]));
+    metrics.gauge({ name: 'wmb_link_lag_ms', help: 'Age of the newest write request applied, while there is a lag.', labels }, eachLane((lane) => [lane.lagMs]));
+    metrics.gauge({ name: 'wmb_link_queue_bytes', help: 'Bytes of frames that wait in the collector.', labels }, eachLane((_, bytes) => [bytes]));
+    const stateLabels = { name: 'wmb_link_state', help: 'A state of docs/link-states.md; 1 for the one that the lane is in.', labels: [...labels, 'state'] };
+    metrics.gauge(stateLabels, eachLane((lane) => [1, { state: lane.state }]));
+  }
+}
