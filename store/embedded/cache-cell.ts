@@ -1,0 +1,210 @@
+/**
+ * A key on SQLite, for the time of one batch. The head is read once and written back at the end; of a collection only the elements that the
+ * rules ask for are read, and changes to them are written at once.
+ */
+import type { StatementSync } from 'node:sqlite';
+import type { Expiry, Increment, KeyCell, KeyHead, Register } from '../../core/converge/cell.ts';
+import { emptyHead } from '../../core/converge/cell.ts';
+import { bucketOf } from '../../core/converge/bucket.ts';
+import type { Version } from '../../core/stamp.ts';
+import type { CacheTables } from './cache-tables.ts';
+
+/** What the key may have rows of, in `keys.parts`. */
+const ELEMENTS = 1;
+const INCREMENTS = 2;
+const EXPIRIES = 4;
+
+const TYPES: readonly KeyHead['type'][] = ['none', 'string', 'hash', 'set', 'zset', 'timeline'];
+
+interface HeadRow {
+  readonly type: number;
+  readonly kill: Version;
+  readonly version: Version;
+  readonly value: string | null;
+  readonly expire_at: number;
+  readonly parts: number;
+  readonly timeline: string | null;
+}
+
+export class EmbeddedCell implements KeyCell {
+  readonly key: string;
+  readonly head: KeyHead;
+  readonly #tables: CacheTables;
+  readonly #stored: boolean;
+  #changed = false;
+  #dropped = 0;
+  #parts = 0;
+  /** Of a string. */
+  #string: Register | undefined;
+
+  constructor(tables: CacheTables, key: string) {
+    this.#tables = tables;
+    this.key = key;
+    const row = tables.head.get(key) as HeadRow | undefined;
+    this.#stored = row !== undefined;
+    if (row === undefined) {
+      this.head = emptyHead();
+      return;
+    }
+    this.#parts = row.parts;
+    if (row.version !== '') this.#string = { version: row.version, value: row.value };
+    const timeline = row.timeline === null ? { caps: [], members: 0 } : JSON.parse(row.timeline);
+    this.head = { type: TYPES[row.type] ?? 'none', kill: row.kill, expireAtMs: row.expire_at, caps: timeline.caps, members: timeline.members };
+  }
+
+  get bucket(): number {
+    return bucketOf(this.key);
+  }
+
+  /** Number of rows removed through this cell. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  headChanged(): void {
+    this.#changed = true;
+  }
+
+  /** Writes the head back where it changed. */
+  flush(): void {
+    if (!this.#changed) return;
+    this.#changed = false;
+    const { type, kill, expireAtMs, caps, members } = this.head;
+    const timeline = type === 'timeline' ? JSON.stringify({ caps, members }) : null;
+    const { version = '', value = null } = this.#string ?? {};
+    const row = [TYPES.indexOf(type), kill, version, value, expireAtMs, this.#parts, timeline, this.key] as const;
+    if (this.#stored) this.#tables.headChange.run(...row);
+    else this.#tables.headPut.run(...row, bucketOf(this.key));
+  }
+
+  /** Removes the key; nothing but its head may be left. */
+  forget(): void {
+    this.#drop(this.#tables.headDrop, this.key);
+  }
+
+  /** Corrects which tables the key has rows in; they may have lost their last ones element by element. */
+  recount(): void {
+    const { elementsAny, incrementsAny, expiriesAny } = this.#tables;
+    this.#emptied(ELEMENTS, elementsAny.get(this.key));
+    this.#emptied(INCREMENTS, incrementsAny.get(this.key));
+    this.#emptied(EXPIRIES, expiriesAny.get(this.key));
+  }
+
+  register(name: string): Register | undefined {
+    if (this.head.type === 'string') return this.#string;
+    return this.#has(ELEMENTS) ? (this.#tables.element.get(this.key, name) as Register | undefined) : undefined;
+  }
+
+  setRegister(name: string, register: Register): void {
+    if (this.head.type === 'string') {
+      this.#string = register;
+      this.#changed = true;
+      return;
+    }
+    this.#tables.elementPut.run(this.key, name, register.version, register.value);
+    this.#filled(ELEMENTS);
+  }
+
+  dropRegister(name: string): void {
+    this.#drop(this.#tables.elementDrop, this.key, name);
+  }
+
+  *registers(): Iterable<readonly [string, Register]> {
+    if (this.#string !== undefined) yield ['', this.#string];
+    if (!this.#has(ELEMENTS)) return;
+    for (const row of this.#tables.elements.all(this.key) as unknown as ({ name: string } & Register)[]) yield [row.name, row];
+  }
+
+  tombstones(upTo: Version): readonly (readonly [string, Version])[] {
+    if (!this.#has(ELEMENTS)) return [];
+    const rows = this.#tables.tombstones.all(this.key, upTo) as unknown as { name: string; version: Version }[];
+    return rows.map((row) => [row.name, row.version]);
+  }
+
+  hasIncrement(name: string, version: Version): boolean {
+    return this.#has(INCREMENTS) && this.#tables.increment.get(this.key, name, version) !== undefined;
+  }
+
+  addIncrement(name: string, increment: Increment): void {
+    this.#tables.incrementPut.run(this.key, name, increment.version, increment.delta);
+    this.#filled(INCREMENTS);
+  }
+
+  dropIncrements(name: string, upTo: Version): void {
+    if (this.#has(INCREMENTS)) this.#drop(this.#tables.incrementsDropOf, this.key, name, upTo);
+  }
+
+  *increments(upTo: Version): Iterable<readonly [string, readonly Increment[]]> {
+    if (!this.#has(INCREMENTS)) return;
+    const { increments, incrementsUpTo } = this.#tables;
+    const rows = (upTo === '' ? increments.all(this.key) : incrementsUpTo.all(this.key, upTo)) as unknown as ({ name: string } & Increment)[];
+    for (let from = 0, to = 0; from < rows.length; from = to) {
+      const name = rows[from]?.name ?? '';
+      while (rows[to]?.name === name) to++;
+      yield [name, rows.slice(from, to)];
+    }
+  }
+
+  expiries(): readonly Expiry[] {
+    if (!this.#has(EXPIRIES)) return [];
+    const rows = this.#tables.expiries.all(this.key) as unknown as { version: Version; at_ms: number }[];
+    return rows.map((row) => ({ version: row.version, atMs: row.at_ms }));
+  }
+
+  addExpiry(expiry: Expiry): void {
+    this.#tables.expiryPut.run(this.key, expiry.version, expiry.atMs);
+    this.#filled(EXPIRIES);
+  }
+
+  dropExpiries(upTo: Version): void {
+    if (!this.#has(EXPIRIES)) return;
+    this.#drop(this.#tables.expiriesDrop, this.key, upTo);
+    this.#emptied(EXPIRIES, this.#tables.expiriesAny.get(this.key));
+  }
+
+  top(): Version {
+    let top = this.#string?.version ?? '';
+    for (const [part, statement] of [[ELEMENTS, this.#tables.elementsTop], [INCREMENTS, this.#tables.incrementsTop]] as const) {
+      if (!this.#has(part)) continue;
+      const found = String(statement.get(this.key)?.['top']);
+      if (found > top) top = found;
+    }
+    return top;
+  }
+
+  dropUpTo(upTo: Version): void {
+    if (this.#string !== undefined && this.#string.version <= upTo) this.#string = undefined;
+    if (this.#parts === 0) return;
+    const { elementsDrop, elementsAny, incrementsDrop, incrementsAny } = this.#tables;
+    if (this.#has(ELEMENTS)) {
+      this.#drop(elementsDrop, this.key, upTo);
+      this.#emptied(ELEMENTS, elementsAny.get(this.key));
+    }
+    if (this.#has(INCREMENTS)) {
+      this.#drop(incrementsDrop, this.key, upTo);
+      this.#emptied(INCREMENTS, incrementsAny.get(this.key));
+    }
+    this.dropExpiries(upTo);
+    if (this.head.type === 'timeline') this.head.members = Number(this.#tables.elementsCount.get(this.key)?.['found']);
+  }
+
+  #drop(statement: StatementSync, ...params: readonly string[]): void {
+    this.#dropped += Number(statement.run(...params).changes);
+  }
+
+  #has(part: number): boolean {
+    return (this.#parts & part) !== 0;
+  }
+
+  #filled(part: number): void {
+    if (this.#has(part)) return;
+    this.#parts |= part;
+    this.#changed = true;
+  }
+
+  #emptied(part: number, left: unknown): void {
+    if (left !== undefined || !this.#has(part)) return;
+    this.#parts &= ~part;
+    this.#changed = true;
+  }
+}

@@ -1,0 +1,242 @@
+/**
+ * The cache of a room on the SQLite that ships with Node: one file, `cache.db`. The rules of core/converge run over its rows; a batch and its
+ * marks are one transaction.
+ *
+ * Durability: a commit is fsynced at checkpoints only (synchronous NORMAL in WAL mode). A power cut may take the last commits away, but only
+ * whole ones and only from the end: the cache comes back with the older mark that went with them, and the write logs, which are fsynced before
+ * anything is acked, are replayed from there.
+ *
+ * One process owns the file; others may open it to read.
+ */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import type { EffectResult } from '../../core/converge/cell.ts';
+import type { CacheEntry, Effect } from '../../core/converge/effects.ts';
+import { outcomeOf } from '../../core/converge/outcome.ts';
+import { applyEffect, settledUpTo } from '../../core/converge/rules.ts';
+import { settleKey } from '../../core/converge/settle.ts';
+import { visible } from '../../core/converge/visible.ts';
+import { WmbError } from '../../core/errors.ts';
+import { type Runtime, sleep } from '../../core/runtime.ts';
+import type { Stamp, Version } from '../../core/stamp.ts';
+import type { Mark, RoomId } from '../../core/words.ts';
+import type { CacheBatch, CacheOutcome, CacheResult, CacheStore } from '../cache.ts';
+import { EmbeddedCell } from './cache-cell.ts';
+import { openCacheTables } from './cache-schema.ts';
+import { SweepPages } from './cache-sweep.ts';
+import { type CacheTables, prepareCacheTables } from './cache-tables.ts';
+import { storeError } from './database-errors.ts';
+import { type DatabaseLock, lockDatabase } from './database-lock.ts';
+import { inTransaction, MarkTable } from './database-tables.ts';
+
+export interface EmbeddedCacheOptions {
+  /** Absolute; made where missing. */
+  readonly directory: string;
+  readonly room: RoomId;
+  readonly runtime: Runtime;
+}
+
+export const CACHE_FILE = 'cache.db';
+
+const SCAN_KEYS = 256;
+/** The WAL file is cut back to this after a burst. */
+const WAL_BYTES_KEPT = 64 * 1024 * 1024;
+/** Page cache of SQLite, in KiB. */
+const PAGES_KIB = 65_536;
+
+interface Opened {
+  readonly db: DatabaseSync;
+  readonly lock: DatabaseLock;
+  readonly tables: CacheTables;
+  readonly marks: MarkTable;
+  readonly sweep: SweepPages;
+  /** Effects up to this version may have been forgotten; never goes back. */
+  settled: Version;
+  /** Mirror of the table: buckets stay dirty until somebody has looked at them, so marking one is nearly always free. */
+  readonly dirty: Set<number>;
+}
+
+export class EmbeddedCache implements CacheStore {
+  readonly #options: EmbeddedCacheOptions;
+  readonly #file: string;
+  #opened: Opened | undefined;
+
+  constructor(options: EmbeddedCacheOptions) {
+    this.#options = options;
+    this.#file = join(options.directory, CACHE_FILE);
+  }
+
+  /** STORE_LOCKED, STORE_FOREIGN, STORE_READONLY, STORE_FULL, STORE_CORRUPT. */
+  async open(): Promise<void> {
+    makeDirectory(this.#options.directory);
+    const lock = lockDatabase(this.#file);
+    let db: DatabaseSync | undefined;
+    try {
+      db = new DatabaseSync(this.#file);
+      this.#opened = this.#prepare(db, lock);
+    } catch (cause) {
+      db?.close();
+      lock.release();
+      throw storeError(cause, this.#file);
+    }
+  }
+
+  #prepare(db: DatabaseSync, lock: DatabaseLock): Opened {
+    db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = ${WAL_BYTES_KEPT}; PRAGMA cache_size = -${PAGES_KIB}`);
+    const settled = inTransaction(db, () => openCacheTables(db, this.#options.room, this.#file));
+    const tables = prepareCacheTables(db);
+    const dirty = new Set(tables.buckets.all().map((row) => Number(row['bucket'])));
+    return { db, lock, tables, settled, dirty, marks: new MarkTable(db, 'wmb_marks'), sweep: new SweepPages(db) };
+  }
+
+  async marks(): Promise<readonly Mark[]> {
+    return this.#open().marks.all();
+  }
+
+  async apply(batch: CacheBatch): Promise<CacheResult> {
+    const opened = this.#open();
+    const settled = laterOf(opened.settled, settledUpTo(batch.floor, batch.nowMs));
+    const learned: Learned = { settled, touched: new Set() };
+    const result = this.#transaction(opened, (): CacheResult => {
+      const refused = opened.marks.refused(batch.moves);
+      if (refused !== undefined) return { moved: false, stored: refused.stored };
+      const outcomes = applyWrites(opened.tables, batch.writes, learned);
+      for (const move of batch.moves) opened.marks.move(move);
+      note(opened, learned);
+      return { moved: true, outcomes };
+    });
+    if (result.moved) remember(opened, learned);
+    return result;
+  }
+
+  async get(key: string, nowMs: number): Promise<CacheEntry | undefined> {
+    return visible(key, new EmbeddedCell(this.#open().tables, key), nowMs);
+  }
+
+  async *scan({ prefix, nowMs }: { readonly prefix: string; readonly nowMs: number }): AsyncIterable<CacheEntry> {
+    let page = this.#open().tables.keysFrom.all(prefix, SCAN_KEYS);
+    while (page.length > 0) {
+      let key = '';
+      for (const row of page) {
+        key = String(row['key']);
+        if (!key.startsWith(prefix)) return;
+        const entry = visible(key, new EmbeddedCell(this.#open().tables, key), nowMs);
+        if (entry !== undefined) yield entry;
+      }
+      page = this.#open().tables.keysAfter.all(key, SCAN_KEYS);
+    }
+  }
+
+  async sweep(floor: Stamp, nowMs: number): Promise<number> {
+    const opened = this.#open();
+    const settled = laterOf(opened.settled, settledUpTo(floor, nowMs));
+    if (settled === '') return 0;
+    let gone = 0;
+    for (const keys of opened.sweep.pages(settled)) {
+      gone += this.#sweepPage(opened, keys, settled);
+      // The loop must breathe between two pages; the store may be closed meanwhile.
+      await sleep(this.#options.runtime, 0);
+      if (this.#opened !== opened) break;
+    }
+    return gone;
+  }
+
+  async close(): Promise<void> {
+    const opened = this.#opened;
+    this.#opened = undefined;
+    opened?.db.close();
+    opened?.lock.release();
+  }
+
+  #sweepPage(opened: Opened, keys: readonly string[], settled: Version): number {
+    const touched = new Set<number>();
+    const gone = this.#transaction(opened, () => {
+      let dropped = 0;
+      for (const key of keys) {
+        const cell = new EmbeddedCell(opened.tables, key);
+        dropped += settleCell(cell, settled);
+        touched.add(cell.bucket);
+      }
+      note(opened, { settled, touched });
+      return dropped;
+    });
+    remember(opened, { settled, touched });
+    return gone;
+  }
+
+  #transaction<T>(opened: Opened, work: () => T): T {
+    try {
+      return inTransaction(opened.db, work);
+    } catch (cause) {
+      throw storeError(cause, this.#file);
+    }
+  }
+
+  #open(): Opened {
+    if (this.#opened === undefined) throw new WmbError('STORE_UNAVAILABLE', `${this.#file} is not open`);
+    return this.#opened;
+  }
+}
+
+/** What a transaction learns beside its rows. */
+interface Learned {
+  readonly settled: Version;
+  readonly touched: Set<number>;
+}
+
+function applyWrites(tables: CacheTables, writes: readonly (readonly Effect[])[], { settled, touched }: Learned): CacheOutcome[] {
+  const cells = new Map<string, EmbeddedCell>();
+  const outcomes: CacheOutcome[] = [];
+  let results: EffectResult[] = [];
+  for (const effects of writes) {
+    results = [];
+    for (const effect of effects) {
+      let cell = cells.get(effect.key);
+      if (cell === undefined) {
+        cell = new EmbeddedCell(tables, effect.key);
+        cells.set(effect.key, cell);
+      }
+      results.push(applyEffect(cell, effect, settled));
+    }
+    outcomes.push(outcomeOf(results));
+  }
+  for (const cell of cells.values()) {
+    cell.flush();
+    touched.add(cell.bucket);
+  }
+  return outcomes;
+}
+
+/** Returns how many rows went. */
+function settleCell(cell: EmbeddedCell, settled: Version): number {
+  const forgotten = settleKey(cell, settled);
+  cell.recount();
+  if (forgotten) cell.forget();
+  else cell.flush();
+  return cell.dropped;
+}
+
+/** Writes what was learned into the transaction; most batches learn nothing new. */
+function note(opened: Opened, { settled, touched }: Learned): void {
+  if (settled !== opened.settled) opened.tables.settledPut.run(settled);
+  for (const bucket of touched) if (!opened.dirty.has(bucket)) opened.tables.bucketPut.run(bucket);
+}
+
+/** After the commit. */
+function remember(opened: Opened, { settled, touched }: Learned): void {
+  opened.settled = settled;
+  for (const bucket of touched) opened.dirty.add(bucket);
+}
+
+function laterOf(a: Version, b: Version): Version {
+  return a > b ? a : b;
+}
+
+function makeDirectory(directory: string): void {
+  try {
+    mkdirSync(directory, { recursive: true });
+  } catch (cause) {
+    throw new WmbError('STORE_READONLY', `the directory ${directory} cannot be made: ${(cause as Error).message}`, { cause });
+  }
+}
