@@ -6,7 +6,7 @@ import { Metadata, type ServiceError, type StatusObject, status } from '@grpc/gr
 import { asWmbError, type ErrorCode, ERRORS, WmbError } from '../core/errors.ts';
 
 const CODE = 'wmb-code';
-const RETRY_AFTER = 'wmb-retry-after-ms';
+const RETRY_AFTER = 'retry-after-ms';
 
 /** What a handler passes to its callback, or emits as 'error' on a stream. */
 export function toGrpcError(cause: unknown): Partial<StatusObject> & Error {
