@@ -1,6 +1,6 @@
 /** The receipt book in SQLite: `book.db` in the room's directory. One process has it open. */
 import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite';
-import type { ErrorCode } from '../../core/errors.ts';
+import { type ErrorCode, WmbError } from '../../core/errors.ts';
 import { NO_STAMP } from '../../core/stamp.ts';
 import { type Lane, type LogName, type Mark, NOTHING_SEEN, type Outcome, type Position, parsePosition, type RoomId, type Seq } from '../../core/words.ts';
 import type {
@@ -12,6 +12,8 @@ type Row = Record<string, SQLOutputValue>;
 
 /** Frames whose rows are kept, per lane; the checker compares within them. */
 export const FRAMES_KEPT = 100_000;
+/** Taken out of the parking lot by one `all`: they are held in memory meanwhile. */
+const SELECT_MAX = 10_000;
 /** Old rows go this many frames at a time, not with every batch. */
 const TRIM_EVERY_FRAMES = 512;
 const SELECT_PARKED = 'SELECT parked.*, log, origin, partition, epoch FROM parked JOIN lanes ON lanes.id = parked.lane';
@@ -145,7 +147,7 @@ export class EmbeddedBook implements ReceiptBook {
   }
 
   async select(selection: Selection): Promise<readonly ParkedWrite[]> {
-    if (selection.all) return this.#read(`${SELECT_PARKED} ORDER BY parked.lane, seq, place`).map(parkedOf);
+    if (selection.all) return this.#read(`${SELECT_PARKED} ORDER BY parked.lane, parked.seq, place LIMIT ?`, SELECT_MAX).map(parkedOf);
     const rows = selection.writes.flatMap((name) => this.#selectOne(name));
     rows.sort((a, b) => Number(a['lane']) - Number(b['lane']) || Number(a['seq']) - Number(b['seq']) || Number(a['place']) - Number(b['place']));
     return rows.map(parkedOf);
@@ -193,9 +195,17 @@ export class EmbeddedBook implements ReceiptBook {
     return this.#parkedTotal;
   }
 
-  /** The file, for the states of links that are kept beside the receipts. */
-  get database(): DatabaseSync {
-    if (this.#db === undefined) throw new Error('the receipt book is not open');
+  /** Runs `task` on the file, for what else is kept beside the receipts. Failures come as the book's own. */
+  guarded<T>(task: (db: DatabaseSync) => T): T {
+    try {
+      return task(this.#open());
+    } catch (cause) {
+      throw bookError(cause, this.#file);
+    }
+  }
+
+  #open(): DatabaseSync {
+    if (this.#db === undefined) throw new WmbError('STORE_UNAVAILABLE', `the receipt book ${this.#file} is not open`);
     return this.#db;
   }
 
@@ -223,12 +233,12 @@ export class EmbeddedBook implements ReceiptBook {
     const row = this.#read(sql, lane.log, lane.origin, lane.partition, lane.epoch)[0];
     if (row === undefined) return undefined;
     // Not within a transaction: a lane that is rolled back would be remembered.
-    if (!this.database.isTransaction) this.#laneIds.set(name, Number(row['id']));
+    if (!this.#open().isTransaction) this.#laneIds.set(name, Number(row['id']));
     return Number(row['id']);
   }
 
   #transaction<T>(task: () => T): T {
-    const db = this.database;
+    const db = this.#open();
     try {
       db.exec('BEGIN IMMEDIATE');
       const result = task();
@@ -241,11 +251,7 @@ export class EmbeddedBook implements ReceiptBook {
   }
 
   #read(sql: string, ...params: (string | number)[]): Row[] {
-    try {
-      return this.#sql(sql).all(...params);
-    } catch (cause) {
-      throw bookError(cause, this.#file);
-    }
+    return this.guarded(() => this.#sql(sql).all(...params));
   }
 
   /** The number that `sql` names n; -1 where it is NULL. */
@@ -256,7 +262,7 @@ export class EmbeddedBook implements ReceiptBook {
   #sql(sql: string): StatementSync {
     const known = this.#statements.get(sql);
     if (known !== undefined) return known;
-    const statement = this.database.prepare(sql);
+    const statement = this.#open().prepare(sql);
     this.#statements.set(sql, statement);
     return statement;
   }

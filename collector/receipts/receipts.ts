@@ -103,7 +103,7 @@ export interface ReceiptBook {
   parkedKeys(lane: EpochLane): Promise<readonly { readonly key: string; readonly seq: Seq; readonly index: number }[]>;
   /** In the order of parking, after the position `after` (empty: from the first), at most `limit`. */
   list(after: string, limit: number): Promise<readonly ParkedWrite[]>;
-  /** The parked write requests that a selection names, in the order of their lanes. */
+  /** The parked write requests that a selection names, in the order of their lanes; of `all` at most 10,000 at a time. */
   select(selection: Selection): Promise<readonly ParkedWrite[]>;
   /** The oldest parked write request of a key in a lane. */
   firstOfKey(lane: EpochLane, key: string): Promise<ParkedWrite | undefined>;

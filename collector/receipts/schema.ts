@@ -41,7 +41,10 @@ CREATE TABLE IF NOT EXISTS parked (
 CREATE INDEX IF NOT EXISTS parked_key ON parked (lane, key, seq, place);
 CREATE INDEX IF NOT EXISTS parked_request ON parked (request_id);
 CREATE INDEX IF NOT EXISTS parked_retry ON parked (retry_ms) WHERE retry_ms IS NOT NULL;
-CREATE TABLE IF NOT EXISTS link_states (name TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS link_states (
+  lane TEXT PRIMARY KEY, log TEXT NOT NULL, origin TEXT NOT NULL, partition INTEGER NOT NULL,
+  state TEXT NOT NULL, reason TEXT NOT NULL, since_ms INTEGER NOT NULL
+) WITHOUT ROWID;
 `;
 
 /** STORE_LOCKED, STORE_FOREIGN, STORE_FULL or STORE_UNAVAILABLE, naming the file. */
