@@ -43,7 +43,7 @@ export async function wireReship(parts: DaemonParts): Promise<readonly Service[]
   const clock = new HybridClock({ runtime, writer: writerId(number, lease), stampLast, aheadMsMax: topology.limits.clockAheadMsMax });
   const intake = new Intake({ room: room.id, topology, limits: room.intake, log, clock, runtime, metrics });
   const readers: ServedLog[] = [log];
-  const shipper = new Shipper({ config, readers, runtime, logger, metrics, instance, settledStamp: () => intake.settledStamp() });
+  const shipper = new Shipper({ config, readers: [log], runtime, logger, metrics, instance, settledStamp: () => intake.settledStamp() });
   shipper.onAck((ack) => intake.acknowledge(ack));
   shipper.onObserved((stamp) => clock.observe(stamp));
   const late = logsKept(topology, room.id).filter((name) => name !== 'writes').map((name) => otherLog(name, parts));
@@ -57,7 +57,10 @@ export async function wireReship(parts: DaemonParts): Promise<readonly Service[]
     { name: 'write log', start: async () => {}, stop: () => log.close() },
     { name: 'intake', start: async () => {}, drain: () => intake.drain(), stop: async () => intake.stop() },
     shipper,
-    new LateLogs({ logs: late, offer: (reader) => shipper.offer(reader), runtime, logger }),
+    new LateLogs({ logs: late, offer: (reader) => {
+      readers.push(reader);
+      shipper.offer(reader);
+    }, runtime, logger }),
     new Retention({ config, logs: () => readers, floors: (name) => shipper.retentionFloors(name), runtime, logger, metrics }),
     grpc,
     http,

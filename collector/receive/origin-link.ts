@@ -155,7 +155,7 @@ export class OriginLink {
     const { config, dialer, instance, runtime } = this.#options;
     const { topology, room } = config;
     const claim = { from: room.id, to: this.origin, topologyEpoch: topology.epoch, instance };
-    const address = roomEntry(topology, this.origin)?.reship.grpc ?? '';
+    const address = this.origin === room.id ? room.listen.reship.grpc : (roomEntry(topology, this.origin)?.reship.grpc ?? '');
     const session = await dialer.dial(address, signHello(claim, room.secret, runtime), this.#stopped.signal);
     const wrong = wrongWelcome(session.welcome, this.origin, topology.epoch);
     if (wrong !== undefined) {
@@ -195,7 +195,8 @@ export class OriginLink {
     this.#failures = 0;
     this.#failingSinceMs = undefined;
     this.#options.onFloor(message.floor);
-    for (const end of message.ends) this.#lanes.get(`${end.log}/${end.partition}`)?.pulse(end);
+    // Also for lanes whose frames do not come this way: how far they reach is needed to know how far this room is.
+    for (const end of message.ends) this.#options.consumers({ log: end.log, origin: this.origin, partition: end.partition }).pulse(end);
     // A sign of life: grants nothing, but the origin hears it.
     session.send({ type: 'credit', log: 'writes', partition: 0, bytes: 0 });
   }

@@ -26,7 +26,7 @@ import { PeerSession } from './peer-session.ts';
 
 export interface ShipperOptions {
   readonly config: Config;
-  /** The logs that this room keeps, open, each once. */
+  /** Logs that this room keeps, open, each once. Others may join by `offer`. */
   readonly readers: readonly LogReader[];
   readonly runtime: Runtime;
   readonly logger: Logger;
@@ -59,6 +59,7 @@ export class Shipper implements LinkHost, Service {
   readonly #options: ShipperOptions;
   readonly #room: RoomId;
   readonly #rooms: readonly RoomId[];
+  readonly #readers: LogReader[];
   readonly #acks = new AckLedger();
   readonly #live = new Set<Live>();
   readonly #buckets = new Map<RoomId, TokenBucket>();
@@ -74,6 +75,7 @@ export class Shipper implements LinkHost, Service {
     this.#options = options;
     const { config, runtime, metrics } = options;
     this.#room = config.room.id;
+    this.#readers = [...options.readers];
     this.#rooms = config.topology.rooms.map((room) => room.id);
     this.#verifier = new HelloVerifier(config.room.secret, runtime);
     this.#sentBytes = metrics.counter({ name: 'wmb_ship_sent_bytes_total', help: 'Bytes of frames handed to a peer.', labels: ['peer', 'log'] });
@@ -135,6 +137,14 @@ export class Shipper implements LinkHost, Service {
     void this.#pulse([live]);
   }
 
+  /** Offers one log more: who takes it dials again and is told of it. */
+  offer(reader: LogReader): void {
+    this.#readers.push(reader);
+    for (const { peer, session } of this.#live) {
+      if (this.#offered(peer).includes(reader)) session.close(new WmbError('DRAINING', `room ${this.#room} now also offers its log ${reader.log}`));
+    }
+  }
+
   /** Calls back with every ack as it comes. Returns how to stop. */
   onAck(listener: (news: AckNews) => void): () => void {
     this.#ackListeners.add(listener);
@@ -164,7 +174,8 @@ export class Shipper implements LinkHost, Service {
 
   /** Every room of the topology as this room sees it, for status. */
   peers(): Promise<PeerStatus[]> {
-    const { config, readers, runtime } = this.#options;
+    const { config, runtime } = this.#options;
+    const readers = this.#readers;
     const connected = new Set([...this.#live].map((live) => live.peer));
     return peerStatuses({ topology: config.topology, room: this.#room, readers, acks: this.#acks, connected, nowMs: runtime.nowMs() });
   }
@@ -209,7 +220,8 @@ export class Shipper implements LinkHost, Service {
 
   async #pulse(targets: readonly Live[]): Promise<void> {
     if (targets.length === 0) return;
-    const { readers, runtime, settledStamp, logger } = this.#options;
+    const { runtime, settledStamp, logger } = this.#options;
+    const readers = this.#readers;
     try {
       // Taken before the extents are looked at: what comes later is greater.
       const settled = settledStamp();
@@ -217,7 +229,7 @@ export class Shipper implements LinkHost, Service {
       const writes = this.#reader('writes');
       const floor = writes === undefined ? '' : await floorOf(writes, this.#acks, this.#rooms, settled);
       const sentMs = Math.floor(runtime.nowMs());
-      for (const { session, logs } of targets) session.send({ type: 'pulse', sentMs, floor, ends: ends.filter((end) => logs.includes(end.log)) });
+      for (const { session, logs } of targets) session.send({ type: 'pulse', sentMs, floor, ends: ends.filter((end) => end.log === 'writes' || logs.includes(end.log)) });
     } catch (cause) {
       logger.warn({ code: asWmbError(cause).code, reason: asWmbError(cause).message }, 'a pulse was left out');
     }
@@ -225,11 +237,11 @@ export class Shipper implements LinkHost, Service {
 
   #offered(peer: RoomId): LogReader[] {
     const taken = logsTaken(this.#options.config.topology, this.#room, peer);
-    return this.#options.readers.filter((reader) => taken.includes(reader.log));
+    return this.#readers.filter((reader) => taken.includes(reader.log));
   }
 
   #reader(log: LogName): LogReader | undefined {
-    return this.#options.readers.find((reader) => reader.log === log);
+    return this.#readers.find((reader) => reader.log === log);
   }
 
   /** One per peer, whatever the number of its sessions. */
@@ -244,7 +256,7 @@ export class Shipper implements LinkHost, Service {
 
   *#ackedLanes(): Generator<{ room: RoomId; log: LogName; partition: number; frames: number }> {
     for (const room of this.#rooms) {
-      for (const reader of this.#options.readers) {
+      for (const reader of this.#readers) {
         for (let partition = 0; partition < reader.partitions; partition += 1) {
           const seq = this.ackedSeq(room, reader.log, partition);
           if (seq !== undefined) yield { room, log: reader.log, partition, frames: reader.extent(partition).next - 1 - seq };

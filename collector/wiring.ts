@@ -1,0 +1,106 @@
+/**
+ * Puts the collector together: the only file of it that names concrete adapters. Frames come in through `receive`, are admitted, processed and
+ * applied by the applier, and land in this room's cache, database and receipt book.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { TlsFiles } from '../core/config/types.ts';
+import { WmbError } from '../core/errors.ts';
+import { instanceName } from '../core/runtime.ts';
+import { logsKept, masterRoom, roomEntry } from '../core/topology.ts';
+import { GrpcServer } from '../daemon/grpc-server.ts';
+import { OpsHttp } from '../daemon/ops-http.ts';
+import type { DaemonParts } from '../daemon/process.ts';
+import type { Service } from '../daemon/service.ts';
+import type { LinkTls } from '../link/rpc/channel.ts';
+import { rpcDialer } from '../link/rpc/dialer.ts';
+import { EmbeddedLog } from '../log/embedded/embedded.ts';
+import { CollectorService } from '../proto/gen/wmb/v1/admin.ts';
+import { EmbeddedCache } from '../store/embedded/cache.ts';
+import { EmbeddedDatabase } from '../store/embedded/database.ts';
+import { collectorAdmin } from './admin-grpc.ts';
+import { Applier } from './admit/admit.ts';
+import { addKeysRoute } from './keys-http.ts';
+import { Processors } from './process/processors.ts';
+import { EmbeddedBook } from './receipts/embedded.ts';
+import { EmbeddedLinkStates } from './receipts/link-states.ts';
+import { Receiver } from './receive/receiver.ts';
+
+const HTTP_BODY_BYTES_MAX = 64 * 1024;
+/** The effect log is only read by the reship, from its file; what was just appended is in the page cache. */
+const EFFECTS_TAIL_BYTES_MAX = 1024 * 1024;
+
+/** Opens the stores in this order and closes them in reverse; what fails to open ends the start with its code. */
+export async function wireCollector(parts: DaemonParts): Promise<readonly Service[]> {
+  const { config, runtime, logger, metrics, readiness } = parts;
+  const { room } = config;
+  const instance = instanceName(room.id, runtime);
+  const cache = new EmbeddedCache({ directory: join(room.directory, 'cache'), room: room.id, runtime });
+  const book = new EmbeddedBook({ file: join(room.directory, 'book.db'), room: room.id });
+  const effectLog = effectLogOf(parts);
+  // The database tells of its changes before there is an applier only if nobody listens yet.
+  let tellChanges = () => {};
+  const database = databaseOf(parts, () => tellChanges());
+  const processors = new Processors({ config, runtime });
+  const applier: Applier = new Applier({
+    config, cache, database, book, processors, effectLog, floors: { floor: () => receiver.floor() }, runtime, logger, metrics,
+  });
+  tellChanges = () => applier.hints.appended('changes', 0);
+  const receiver = new Receiver({
+    config,
+    instance,
+    dialer: rpcDialer({ runtime, tls: readTls(room.tls) }),
+    consumers: applier.consumers,
+    acks: applier.acks,
+    hints: applier.hints,
+    states: new EmbeddedLinkStates(book),
+    runtime,
+    logger,
+    metrics,
+  });
+  const grpc = new GrpcServer({ address: room.listen.collector.grpc, tls: room.tls, readiness, runtime, logger });
+  const links = { links: () => receiver.status(), setPaused: (origin: string, paused: boolean) => receiver.setPaused(origin, paused) };
+  const admin = collectorAdmin({ config, cache, parking: applier.parking, links, floor: () => applier.floor(), instance, runtime });
+  grpc.server.addService(CollectorService, admin);
+  const http = new OpsHttp({ address: room.listen.collector.http, bodyBytesMax: HTTP_BODY_BYTES_MAX, readiness, metrics, logger });
+  addKeysRoute(http.app, { cache, runtime });
+  const stores = [cache, database, effectLog, book].filter((store) => store !== undefined);
+  return [
+    ...stores.map((store): Service => ({ name: store.constructor.name, start: () => store.open(), stop: () => store.close() })),
+    { name: 'processors', start: () => processors.open(), stop: async () => processors.close() },
+    { name: 'applier', start: () => applier.start(), stop: () => applier.stop() },
+    receiver,
+    grpc,
+    http,
+  ];
+}
+
+/** In the master room of a master–slave topology. */
+function effectLogOf({ config, runtime }: DaemonParts): EmbeddedLog | undefined {
+  const { topology, room } = config;
+  if (!logsKept(topology, room.id).includes('effects')) return undefined;
+  const directory = join(room.directory, 'effects');
+  return new EmbeddedLog({ directory, log: 'effects', origin: room.id, partitions: topology.partitions, runtime, tailBytesMax: EFFECTS_TAIL_BYTES_MAX });
+}
+
+function databaseOf({ config, runtime }: DaemonParts, onChanges: () => void): EmbeddedDatabase | undefined {
+  const { topology, room } = config;
+  const role = roomEntry(topology, room.id)?.database;
+  const master = masterRoom(topology)?.id;
+  if (room.database === undefined || role === undefined || role === 'none' || master === undefined) return undefined;
+  const { schemaFile } = room.database;
+  return new EmbeddedDatabase({ directory: join(room.directory, 'database'), room: room.id, role, master, schemaFile, runtime, onChanges });
+}
+
+function readTls(files: TlsFiles | undefined): LinkTls | undefined {
+  if (files === undefined) return undefined;
+  return { ca: readPem(files.caFile), cert: readPem(files.certFile), key: readPem(files.keyFile) };
+}
+
+function readPem(file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (cause) {
+    throw new WmbError('CONFIG_UNREADABLE', `the TLS file ${file} cannot be read (${(cause as NodeJS.ErrnoException).code})`, { cause });
+  }
+}
