@@ -10,6 +10,8 @@ export const METRIC_UNITS: Readonly<Record<string, string>> = {
   _ms: 'milliseconds',
   _writes: 'write requests',
   _frames: 'frames',
+  _calls: 'calls',
+  _sessions: 'sessions',
   _seq: 'seq',
   _info: 'always 1',
   _count: 'count',
