@@ -15,7 +15,8 @@ test('An address is a host and a port, the host in lower case and without bracke
 
 test('Only 127.0.0.0/8, ::1 and localhost are loopback', () => {
   for (const host of ['127.0.0.1', '127.255.255.254', '::1', 'localhost']) assert.ok(isLoopback(host), host);
-  for (const host of ['126.0.0.1', '128.0.0.1', '::2', '127.example.com', 'localhost.example.com', '0.0.0.0']) assert.ok(!isLoopback(host), host);
+  for (const host of ['126.0.0.1', '128.0.0.1', '::2', '127.example.com', 'localhost.example.com', '0.0.0.0'])
+    assert.ok(!isLoopback(host), host);
 });
 
 test('Only 0.0.0.0 and :: are wildcards', () => {

@@ -92,7 +92,10 @@ function checkSecretGiven(check: RoomCheck): void {
   const own = listeners(check).flatMap(({ path, text, own: given }) => (given ? [{ text, where: formatPath(path) }] : []));
   const open = [...book, ...own].find(({ text }) => !isLoopback(parseAddress(text)?.host ?? 'localhost'));
   if (open === undefined) return;
-  check.report(['secret'], `is missing, but ${open.where} is ${quote(open.text)}, not on loopback; allowed: a mapping { env: NAME } that names an environment variable`);
+  check.report(
+    ['secret'],
+    `is missing, but ${open.where} is ${quote(open.text)}, not on loopback; allowed: a mapping { env: NAME } that names an environment variable`,
+  );
 }
 
 /** The value itself is never shown. */
@@ -102,7 +105,8 @@ function checkSecretValue({ room, env, report }: RoomCheck): void {
   const value = Object.hasOwn(env, name) ? env[name] : undefined;
   const allowed = `a variable that holds at least ${SECRET_CHARACTERS_MIN} characters, the same in every room`;
   if (value === undefined) report(['secret', 'env'], `names ${name}, which is not set in the environment; allowed: ${allowed}`);
-  else if (value !== value.trim()) report(['secret', 'env'], `names ${name}, whose value begins or ends with white space; allowed: ${allowed}`);
+  else if (value !== value.trim())
+    report(['secret', 'env'], `names ${name}, whose value begins or ends with white space; allowed: ${allowed}`);
   else if (value.length < SECRET_CHARACTERS_MIN) {
     report(['secret', 'env'], `names ${name}, which holds ${value.length} characters; allowed: ${allowed}`);
   }
@@ -114,16 +118,24 @@ function checkProcessors(check: RoomCheck): void {
     if (processor === undefined) continue;
     const path = ['processors', kind];
     const [module, grpc] = [check.has([...path, 'module']), check.has([...path, 'grpc'])];
-    if (module === grpc) check.report(path, `has ${module ? 'both' : 'neither'} module ${module ? 'and' : 'nor'} grpc; allowed: one of them`, 'key');
+    if (module === grpc)
+      check.report(path, `has ${module ? 'both' : 'neither'} module ${module ? 'and' : 'nor'} grpc; allowed: one of them`, 'key');
     if (module && !grpc && processor.concurrentMax !== undefined) {
-      check.report([...path, 'concurrentMax'], 'is set for a module, which is called one write request at a time; allowed: only with grpc', 'key');
+      check.report(
+        [...path, 'concurrentMax'],
+        'is set for a module, which is called one write request at a time; allowed: only with grpc',
+        'key',
+      );
     }
   }
 }
 
 function checkProcessorKind({ topology, report }: RoomCheck, kind: string): void {
   const path = ['processors', kind];
-  if (kind === BUILT_IN_KIND) return checkKindName(kind, path, report);
+  if (kind === BUILT_IN_KIND) {
+    checkKindName(kind, path, report);
+    return;
+  }
   const known = topology.kinds === undefined ? undefined : Object.keys(topology.kinds);
   if (known === undefined || known.includes(kind)) return;
   const near = nearestName(kind, known);
@@ -143,7 +155,8 @@ function checkMissingProcessors(check: RoomCheck): void {
   for (const [kind, entry] of Object.entries(topology.kinds ?? {})) {
     const handled = kind === BUILT_IN_KIND || has(['processors', kind]) || (has(['processors']) && room.processors === undefined);
     const here = entry !== undefined && (entry.rooms === undefined || entry.rooms.includes(room.room));
-    if (here && !handled) report(['processors', kind], `is missing, but the kind ${quote(kind)} is for ${room.room}; allowed: a mapping with module or grpc`);
+    if (here && !handled)
+      report(['processors', kind], `is missing, but the kind ${quote(kind)} is for ${room.room}; allowed: a mapping with module or grpc`);
   }
 }
 
@@ -164,8 +177,16 @@ function checkLimits(check: RoomCheck): void {
   checkOrder(check, payload, pending);
   checkOrder(check, frame, lane);
   checkOrder(check, frame, pending);
-  checkOrder(check, { path: ['intake', 'frameWritesMax'], value: intake?.frameWritesMax }, { path: ['intake', 'pendingWritesMax'], value: intake?.pendingWritesMax });
-  checkOrder(check, { path: ['link', 'reconnectMsMin'], value: link?.reconnectMsMin }, { path: ['link', 'reconnectMsMax'], value: link?.reconnectMsMax });
+  checkOrder(
+    check,
+    { path: ['intake', 'frameWritesMax'], value: intake?.frameWritesMax },
+    { path: ['intake', 'pendingWritesMax'], value: intake?.pendingWritesMax },
+  );
+  checkOrder(
+    check,
+    { path: ['link', 'reconnectMsMin'], value: link?.reconnectMsMin },
+    { path: ['link', 'reconnectMsMax'], value: link?.reconnectMsMax },
+  );
   checkSilence(check);
 }
 
@@ -183,5 +204,9 @@ function checkSilence({ room, has, report }: RoomCheck): void {
   if (pulseMs === undefined || silenceMsMax === undefined || silenceMsMax >= 2 * pulseMs) return;
   const path = ['link', 'silenceMsMax'];
   if (has(path)) report(path, `is ${silenceMsMax}, less than two pulses (link.pulseMs is ${pulseMs}); allowed: at least ${2 * pulseMs}`);
-  else report(['link', 'pulseMs'], `is ${pulseMs}, more than half of link.silenceMsMax (${silenceMsMax}); allowed: at most ${Math.floor(silenceMsMax / 2)}`);
+  else
+    report(
+      ['link', 'pulseMs'],
+      `is ${pulseMs}, more than half of link.silenceMsMax (${silenceMsMax}); allowed: at most ${Math.floor(silenceMsMax / 2)}`,
+    );
 }

@@ -29,7 +29,7 @@ export function roomIds(topology: PartialTopology): readonly string[] {
 
 /** Whether every room's id is known, so that another id is certainly wrong. */
 export function roomsKnown(topology: PartialTopology): boolean {
-  return topology.rooms !== undefined && topology.rooms.every((room) => room?.id !== undefined);
+  return topology.rooms?.every((room) => room?.id !== undefined) ?? false;
 }
 
 /** Reports a reference to a room that does not exist. Returns whether it exists, or may. */
@@ -87,7 +87,10 @@ function checkAddresses(topology: PartialTopology, report: Report): void {
     const address = parseAddress(text);
     if (address === undefined) continue;
     if (isWildcard(address.host)) {
-      report(path, `is ${quote(text)}, which nobody can dial; allowed: an address that the other rooms reach (the room's file says under listen where a daemon listens)`);
+      report(
+        path,
+        `is ${quote(text)}, which nobody can dial; allowed: an address that the other rooms reach (the room's file says under listen where a daemon listens)`,
+      );
     } else named.push({ path, key: addressKey(address), shown: quote(text) });
   }
   reportRepeated(named, 'an address of its own for every daemon and protocol', report);
@@ -97,7 +100,10 @@ function checkRoles(topology: PartialTopology, report: Report): void {
   const rooms = topology.rooms ?? [];
   const masters = rooms.flatMap((room, index) => (room?.database === 'master' ? [index] : []));
   for (const index of masters.slice(1)) {
-    report(['rooms', index, 'database'], `is master, as rooms[${masters[0]}].database is already; allowed: one master room, slave or none elsewhere`);
+    report(
+      ['rooms', index, 'database'],
+      `is master, as rooms[${masters[0]}].database is already; allowed: one master room, slave or none elsewhere`,
+    );
   }
   const rolesKnown = topology.rooms !== undefined && rooms.every((room) => room?.database !== undefined);
   if (masters.length > 0 || !rolesKnown) return;
@@ -106,7 +112,10 @@ function checkRoles(topology: PartialTopology, report: Report): void {
   }
   for (const [index, room] of rooms.entries()) {
     if (room?.database === 'slave') {
-      report(['rooms', index, 'database'], 'is slave, but no room is master, so there is nothing to follow; allowed: none, or slave beside one master room');
+      report(
+        ['rooms', index, 'database'],
+        'is slave, but no room is master, so there is nothing to follow; allowed: none, or slave beside one master room',
+      );
     }
   }
 }
@@ -121,7 +130,11 @@ function checkLinks(topology: PartialTopology, report: Report): void {
     const key = `${link.origin} ${link.peer}`;
     const earlier = first.get(key);
     if (earlier === undefined) first.set(key, index);
-    else report(['links', index], `is the link from ${link.origin} to ${link.peer}, as links[${earlier}] is already; allowed: one entry for a link`);
+    else
+      report(
+        ['links', index],
+        `is the link from ${link.origin} to ${link.peer}, as links[${earlier}] is already; allowed: one entry for a link`,
+      );
   }
 }
 
@@ -143,14 +156,28 @@ function checkKinds(topology: PartialTopology, report: Report): void {
 function checkKindReachesMaster(topology: PartialTopology, kind: string, report: Report): void {
   const rooms = topology.kinds?.[kind]?.rooms;
   const master = topology.rooms?.find((room) => room?.database === 'master')?.id;
-  if (topology.mode !== 'master-slave' || rooms === undefined || master === undefined || rooms.includes(master) || rooms.includes(undefined)) return;
-  report(['kinds', kind, 'rooms'], `leaves out ${master}, whose processors alone handle write requests in mode master-slave; allowed: a list with ${master}`);
+  if (
+    topology.mode !== 'master-slave' ||
+    rooms === undefined ||
+    master === undefined ||
+    rooms.includes(master) ||
+    rooms.includes(undefined)
+  )
+    return;
+  report(
+    ['kinds', kind, 'rooms'],
+    `leaves out ${master}, whose processors alone handle write requests in mode master-slave; allowed: a list with ${master}`,
+  );
 }
 
 export function checkKindName(kind: string, path: Path, report: Report): void {
   if (kind === BUILT_IN_KIND) report(path, 'is built in and handled in every room; allowed: other names (take the entry out)', 'key');
   else if (kind.startsWith(RESERVED_PREFIX)) report(path, `begins with ${RESERVED_PREFIX}, which is reserved; allowed: other names`, 'key');
   else if (!KIND_NAME.test(kind)) {
-    report(path, 'is no kind name; allowed: a lower-case letter, then up to 63 lower-case letters, digits, dots, hyphens or underscores', 'key');
+    report(
+      path,
+      'is no kind name; allowed: a lower-case letter, then up to 63 lower-case letters, digits, dots, hyphens or underscores',
+      'key',
+    );
   }
 }

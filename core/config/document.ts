@@ -23,9 +23,6 @@ export interface ConfigDocument {
   readonly problems: readonly ConfigProblem[];
 }
 
-/** Aliases may not unfold a small file into a huge document. */
-const ALIASES_MAX = 100;
-
 /** Parses the text of `file`. Never throws: syntax errors and keys given twice are among the problems. */
 export function parseConfigDocument(file: string, text: string): ConfigDocument {
   const problems: ConfigProblem[] = [];
@@ -44,7 +41,7 @@ export function parseConfigDocument(file: string, text: string): ConfigDocument 
     for (const error of [...document.errors, ...document.warnings]) add(error.pos[0], [], syntaxMessage(error));
     if (problems.length > 0) return { ...base, value: undefined };
     reportTwice(document.contents, [], report, add);
-    return { ...base, value: document.toJS({ maxAliasCount: ALIASES_MAX }) };
+    return { ...base, value: document.toJS() };
   } catch (cause) {
     // Unresolvable or too many aliases, or nesting deeper than the parser's stack.
     add(0, [], `cannot be read as YAML: ${cause instanceof Error ? cause.message : String(cause)}`);
@@ -61,7 +58,10 @@ function syntaxMessage(error: YAMLError): string {
 
 /** A key given twice hides the first value; the parser's own check knows no paths. */
 function reportTwice(node: unknown, path: Path, report: Report, add: (offset: number, path: Path, message: string) => void): void {
-  if (isSeq(node)) node.items.forEach((item, index) => { reportTwice(item, [...path, index], report, add); });
+  if (isSeq(node))
+    node.items.forEach((item, index) => {
+      reportTwice(item, [...path, index], report, add);
+    });
   if (!isMap(node)) return;
   const seen = new Set<string>();
   for (const pair of node.items) {

@@ -6,12 +6,25 @@ import { stringify } from 'yaml';
 import { WmbError } from '../errors.ts';
 import { filesOf, ROOM, SECRET, TOPOLOGY } from './config.fixture.ts';
 import { type Checked, checkConfig, loadConfig } from './load.ts';
-import { keysOf, shapeOf } from './shape.ts';
 import { roomFileSchema, topologySchema } from './schema.ts';
+import { keysOf, shapeOf } from './shape.ts';
 import type { Config } from './types.ts';
 
 const env = { WMB_LINK_SECRET: SECRET };
-const KEYS = [...keysOf(shapeOf(roomFileSchema)), ...keysOf(shapeOf(topologySchema)), 'id', 'number', 'grpc', 'http', 'env', 'rooms', '__proto__', 'constructor', 'toString', ''];
+const KEYS = [
+  ...keysOf(shapeOf(roomFileSchema)),
+  ...keysOf(shapeOf(topologySchema)),
+  'id',
+  'number',
+  'grpc',
+  'http',
+  'env',
+  'rooms',
+  '__proto__',
+  'constructor',
+  'toString',
+  '',
+];
 const LEAVES = ['master', 'beijing', 'WMB_LINK_SECRET', '10.0.0.1:1', '\u0000', '~', 'cache', 'toString', '__proto__'];
 
 const { value: anyValue } = fc.letrec<{ value: unknown }>((tie) => ({
@@ -27,10 +40,20 @@ const { value: anyValue } = fc.letrec<{ value: unknown }>((tie) => ({
 
 /** A cut, doubled or replaced stretch of a correct file: near enough to reach every rule. */
 const mangled = (text: string) =>
-  fc.tuple(fc.nat(text.length), fc.nat(40), fc.oneof(fc.constantFrom('', ' ', '\n', ': ', '- ', '[', '{', '&a ', '*a', '!x ', '"', '|', '\t', '---\n', '0', '~'), fc.string())).map(
-    ([start, length, filler]) => text.slice(0, start) + filler + text.slice(start + length),
+  fc
+    .tuple(
+      fc.nat(text.length),
+      fc.nat(40),
+      fc.oneof(fc.constantFrom('', ' ', '\n', ': ', '- ', '[', '{', '&a ', '*a', '!x ', '"', '|', '\t', '---\n', '0', '~'), fc.string()),
+    )
+    .map(([start, length, filler]) => text.slice(0, start) + filler + text.slice(start + length));
+const anyText = (text: string) =>
+  fc.oneof(
+    fc.string(),
+    anyValue.map((value) => stringify(value)),
+    mangled(text),
+    fc.constant(text),
   );
-const anyText = (text: string) => fc.oneof(fc.string(), anyValue.map((value) => stringify(value)), mangled(text), fc.constant(text));
 
 function isSound({ value, problems }: Checked<Config>): void {
   assert.equal(value === undefined, problems.length > 0);
@@ -45,7 +68,7 @@ test('Loading gives a Config or problems with places for arbitrary documents', (
     fc.property(anyText(ROOM), anyText(TOPOLOGY), (room, topology) => {
       isSound(checkConfig('conf/beijing.yaml', env, filesOf({ 'conf/beijing.yaml': room, 'conf/topology.yaml': topology })));
     }),
-    { numRuns: 1_000 },
+    { numRuns: 500 },
   );
 });
 
@@ -58,7 +81,7 @@ test('Loading throws nothing but WmbError for arbitrary documents', () => {
         assert.ok(error instanceof WmbError && error.code.startsWith('CONFIG_'), String(error));
       }
     }),
-    { numRuns: 300 },
+    { numRuns: 200 },
   );
 });
 
@@ -69,7 +92,10 @@ const HOSTILE: readonly (readonly [name: string, text: string])[] = [
   ['a circle', '&a [*a]'],
   ['a circle in a mapping', 'listen: &a\n  reship: *a\n'],
   ['an unknown alias', 'room: *nobody\n'],
-  ['aliases that multiply', `a: &a [x, x, x, x, x, x, x, x, x]\n${'bcdefgh'.replace(/./g, (key, at: number) => `${key}: &${key} [${Array(9).fill(`*${'abcdefg'[at]}`).join(', ')}]\n`)}`],
+  [
+    'aliases that multiply',
+    `a: &a [x, x, x, x, x, x, x, x, x]\n${'bcdefgh'.replace(/./g, (key, at: number) => `${key}: &${key} [${Array(9).fill(`*${'abcdefg'[at]}`).join(', ')}]\n`)}`,
+  ],
   ['deep nesting', '['.repeat(20_000)],
   ['keys that are mappings', '? { a: 1 }\n: 2\n'],
   ['a merge key', 'a: &a { room: beijing }\n<<: *a\n'],

@@ -4,10 +4,11 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { WmbError } from '../errors.ts';
-import { checkConfig, checkTopologyFile, loadConfig, loadTopology } from './load.ts';
 import { filesOf, ROOM, SECRET, TOPOLOGY } from './config.fixture.ts';
+import { checkConfig, checkTopologyFile, loadConfig, loadTopology } from './load.ts';
 
-const check = (files: Readonly<Record<string, string>> = {}) => checkConfig('conf/beijing.yaml', { WMB_LINK_SECRET: SECRET }, filesOf(files));
+const check = (files: Readonly<Record<string, string>> = {}) =>
+  checkConfig('conf/beijing.yaml', { WMB_LINK_SECRET: SECRET }, filesOf(files));
 
 test('A configuration becomes a Config with defaults filled in and absolute paths', () => {
   const { room, topology } = loadConfig('conf/beijing.yaml', { WMB_LINK_SECRET: SECRET }, filesOf({}));
@@ -43,11 +44,14 @@ test('An address to listen on replaces only its own address of the topology', ()
 test('A processor behind gRPC gets its own defaults', () => {
   const room = ROOM.replace('{ module: ../messages/processor.ts }', '{ grpc: localhost:9000, timeoutMs: 50 }');
   const { value } = check({ 'conf/beijing.yaml': room });
-  assert.deepEqual(value?.room.processors['message'], { type: 'grpc', address: 'localhost:9000', timeoutMs: 50, concurrentMax: 64 });
+  assert.deepEqual(value?.room.processors.message, { type: 'grpc', address: 'localhost:9000', timeoutMs: 50, concurrentMax: 64 });
 });
 
 test('On loopback no secret is needed', () => {
-  const files = { 'conf/beijing.yaml': ROOM.replace(/^secret:.*\n/m, ''), 'conf/topology.yaml': TOPOLOGY.replaceAll(/10\.0\.0\.(\d)/g, '127.0.0.$1') };
+  const files = {
+    'conf/beijing.yaml': ROOM.replace(/^secret:.*\n/m, ''),
+    'conf/topology.yaml': TOPOLOGY.replaceAll(/10\.0\.0\.(\d)/g, '127.0.0.$1'),
+  };
   assert.equal(checkConfig('conf/beijing.yaml', {}, filesOf(files)).value?.room.secret, '');
 });
 
@@ -55,18 +59,21 @@ test('Aliases stand for what they name, and an error in them points to what they
   const kinds = (entry: string) => TOPOLOGY.replace('message: { onFailure: park }', `message: &same ${entry}\n  notice: *same`);
   const room = ROOM.replace('message: {', 'notice: { grpc: localhost:1 }\n  message: {');
   const { value } = check({ 'conf/topology.yaml': kinds('{ onFailure: pass }'), 'conf/beijing.yaml': room });
-  assert.equal(value?.topology.kinds['notice']?.onFailure, 'pass');
+  assert.equal(value?.topology.kinds.notice?.onFailure, 'pass');
   const { problems } = check({ 'conf/topology.yaml': kinds('{ onFailure: stop }'), 'conf/beijing.yaml': room });
-  assert.deepEqual(problems.map(({ line, column, path }) => [line, column, path]), [
-    [16, 31, 'kinds.message.onFailure'],
-    [16, 31, 'kinds.notice.onFailure'],
-  ]);
+  assert.deepEqual(
+    problems.map(({ line, column, path }) => [line, column, path]),
+    [
+      [16, 31, 'kinds.message.onFailure'],
+      [16, 31, 'kinds.notice.onFailure'],
+    ],
+  );
 });
 
 test('All errors of both documents come in one CONFIG_INVALID, one per line, the room’s file first', () => {
   const files = {
     'conf/beijing.yaml': ROOM.replace('room: beijing', 'room: shanghai').replace('directory:', 'directroy:'),
-    'conf/topology.yaml': TOPOLOGY.replace('number: 2', 'number: 0').replace('partitions: 8', 'partitions: lots'),
+    'conf/topology.yaml': TOPOLOGY.replace('number: 2', 'number: 0').replace('epoch: 1', 'epoch: lots'),
   };
   assert.throws(
     () => loadConfig('conf/beijing.yaml', { WMB_LINK_SECRET: SECRET }, filesOf(files)),
@@ -77,7 +84,7 @@ test('All errors of both documents come in one CONFIG_INVALID, one per line, the
         'conf/beijing.yaml:1:1 directory: is missing; allowed: a path, absolute or relative to this file (~ and $ are not expanded)',
         'conf/beijing.yaml:2:7 room: is "shanghai", which is no room of the topology; allowed: beijing, guangzhou',
         'conf/beijing.yaml:3:1 directroy: is not a known key; did you mean directory?',
-        'conf/topology.yaml:3:13 partitions: is "lots"; allowed: a whole number, 1 to 1024',
+        'conf/topology.yaml:1:8 epoch: is "lots"; allowed: a whole number, 1 to 9007199254740991',
         'conf/topology.yaml:11:13 rooms[1].number: is 0; allowed: 1 to 255',
       ]);
       return true;
@@ -89,7 +96,14 @@ test('The problems are there as data', () => {
   const { value, problems } = check({ 'conf/topology.yaml': TOPOLOGY.replace('number: 2', 'number: 0') });
   assert.equal(value, undefined);
   assert.deepEqual(problems, [
-    { code: 'CONFIG_INVALID', file: 'conf/topology.yaml', line: 11, column: 13, path: 'rooms[1].number', message: 'is 0; allowed: 1 to 255' },
+    {
+      code: 'CONFIG_INVALID',
+      file: 'conf/topology.yaml',
+      line: 11,
+      column: 13,
+      path: 'rooms[1].number',
+      message: 'is 0; allowed: 1 to 255',
+    },
   ]);
 });
 
@@ -111,7 +125,13 @@ test('A topology that cannot be read is CONFIG_UNREADABLE at the line that names
 test('A file that cannot be read beside other errors is listed among them', () => {
   const room = ROOM.replace('topology.yaml', 'gone.yaml').replace('room: beijing', 'room: 7');
   const { problems } = check({ 'conf/beijing.yaml': room });
-  assert.deepEqual(problems.map(({ code, path }) => [code, path]), [['CONFIG_UNREADABLE', 'topology'], ['CONFIG_INVALID', 'room']]);
+  assert.deepEqual(
+    problems.map(({ code, path }) => [code, path]),
+    [
+      ['CONFIG_UNREADABLE', 'topology'],
+      ['CONFIG_INVALID', 'room'],
+    ],
+  );
 });
 
 test('A topology alone is checked without a room', () => {

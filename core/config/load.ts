@@ -4,8 +4,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { dirname, isAbsolute, join, normalize, resolve } from 'node:path';
-import { roomEntry } from '../topology.ts';
 import { WmbError } from '../errors.ts';
+import { roomEntry } from '../topology.ts';
 import { checkRoom, type Environment, type PartialRoom } from './check-room.ts';
 import { BUILT_IN_KIND, checkTopology, type PartialTopology } from './check-topology.ts';
 import { type ConfigDocument, parseConfigDocument } from './document.ts';
@@ -28,12 +28,12 @@ export interface Checked<T> {
  * that cannot be read is all that is wrong; the message has one line for every problem. {@link checkConfig} gives them as data.
  */
 export function loadConfig(roomFile: string, env: Environment = process.env, read: ReadFile = readText): Config {
-  return valueOf(checkConfig(roomFile, env, read));
+  return valueOrThrow(checkConfig(roomFile, env, read));
 }
 
 /** The topology by itself, as `wmb topology show` needs it. Throws as {@link loadConfig}. */
 export function loadTopology(topologyFile: string, read: ReadFile = readText): Topology {
-  return valueOf(checkTopologyFile(topologyFile, read));
+  return valueOrThrow(checkTopologyFile(topologyFile, read));
 }
 
 /** As {@link loadConfig}, with the problems as data. `env` is the environment that secrets are taken from. */
@@ -57,7 +57,8 @@ export function checkConfig(roomFile: string, env: Environment = process.env, re
   checkRoom({ room, topology: topology.partial, env, has: document.has, report: document.report });
   checkFiles({ document, room, read });
   problems.push(...document.problems);
-  if (problems.length > 0 || complete === undefined || topology.complete === undefined) return { value: undefined, problems: sortProblems(problems, files) };
+  if (problems.length > 0 || complete === undefined || topology.complete === undefined)
+    return { value: undefined, problems: sortProblems(problems, files) };
   return { value: toConfig({ roomFile, room: complete, topology: toTopology(topology.complete), env }), problems: [] };
 }
 
@@ -72,7 +73,7 @@ function readText(path: string): string {
   return readFileSync(path, 'utf8');
 }
 
-function valueOf<T>({ value, problems }: Checked<T>): T {
+function valueOrThrow<T>({ value, problems }: Checked<T>): T {
   if (value === undefined) throw problemsError(problems);
   return value;
 }
@@ -108,7 +109,15 @@ interface NamedFile {
 }
 
 /** Files that the daemons open later: better named now than when traffic has begun. */
-function checkFiles({ document, room, read }: { readonly document: ConfigDocument; readonly room: PartialRoom; readonly read: ReadFile }): void {
+function checkFiles({
+  document,
+  room,
+  read,
+}: {
+  readonly document: ConfigDocument;
+  readonly room: PartialRoom;
+  readonly read: ReadFile;
+}): void {
   for (const { path, file } of namedFiles(room)) {
     const beside = pathBeside(document.file, file);
     try {
@@ -152,7 +161,9 @@ function reasonOf(cause: unknown): string {
 
 function toTopology(document: TopologyDocument): Topology {
   const everywhere = document.rooms.map((room) => room.id);
-  const kinds = Object.entries(document.kinds).map(([kind, { rooms, onFailure }]) => [kind, { rooms: rooms ?? everywhere, onFailure }] as const);
+  const kinds = Object.entries(document.kinds).map(
+    ([kind, { rooms, onFailure }]) => [kind, { rooms: rooms ?? everywhere, onFailure }] as const,
+  );
   return { ...document, kinds: { ...Object.fromEntries(kinds), [BUILT_IN_KIND]: { rooms: everywhere, onFailure: 'park' } } };
 }
 

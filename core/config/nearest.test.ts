@@ -3,7 +3,15 @@ import { test } from 'node:test';
 import { editDistance, nearestName } from './nearest.ts';
 
 test('The distance counts insertions, deletions, replacements and swaps of neighbours', () => {
-  for (const [a, b, distance] of [['', '', 0], ['abc', 'abc', 0], ['abc', 'abd', 1], ['abc', 'ab', 1], ['abc', 'abcd', 1], ['abc', 'acb', 1], ['kitten', 'sitting', 3]] as const) {
+  for (const [a, b, distance] of [
+    ['', '', 0],
+    ['abc', 'abc', 0],
+    ['abc', 'abd', 1],
+    ['abc', 'ab', 1],
+    ['abc', 'abcd', 1],
+    ['abc', 'acb', 1],
+    ['kitten', 'sitting', 3],
+  ] as const) {
     assert.equal(editDistance(a, b, 9), distance, `${a} ${b}`);
   }
 });

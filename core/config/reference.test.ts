@@ -7,7 +7,7 @@ import { checkConfig } from './load.ts';
 import { formatProblem } from './problem.ts';
 import { configReference, fullExample } from './reference.ts';
 import { roomFileSchema, topologySchema } from './schema.ts';
-import { keyPaths, shapeAt, shapeOf, type Shape } from './shape.ts';
+import { keyPaths, type Shape, shapeAt, shapeOf } from './shape.ts';
 
 const ROOT = new URL('../../', import.meta.url).pathname;
 
@@ -57,7 +57,11 @@ test('Every default is within its own bounds', () => {
 /** Room files in the folders of examples/: every YAML file beside a topology. */
 const EXAMPLES = readdirSync(join(ROOT, 'examples'), { withFileTypes: true })
   .filter((entry) => entry.isDirectory() && existsSync(join(ROOT, 'examples', entry.name, 'topology.yaml')))
-  .flatMap(({ name }) => readdirSync(join(ROOT, 'examples', name)).filter((file) => file.endsWith('.yaml') && file !== 'topology.yaml').map((file) => `examples/${name}/${file}`));
+  .flatMap(({ name }) =>
+    readdirSync(join(ROOT, 'examples', name))
+      .filter((file) => file.endsWith('.yaml') && file !== 'topology.yaml')
+      .map((file) => `examples/${name}/${file}`),
+  );
 
 test('There are examples of two and three rooms, of both modes and of a cache-only room', () => {
   const folders = new Set(EXAMPLES.map((file) => file.split('/')[1]));

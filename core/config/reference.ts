@@ -102,7 +102,9 @@ function defaultText(shape: Shape, required: boolean): string {
 /** A group's keys have lines of their own. */
 function allowedCell(shape: Shape): string {
   if (shape.properties !== undefined && shape.allowed === undefined) return '';
-  return shape.enum === undefined || shape.allowed !== undefined ? allowedText(shape) : shape.enum.map((value) => `\`${value}\``).join(', ');
+  return shape.enum === undefined || shape.allowed !== undefined
+    ? allowedText(shape)
+    : shape.enum.map((value) => `\`${value}\``).join(', ');
 }
 
 function exampleLines(shape: Shape, indent: string): readonly string[] {
@@ -116,11 +118,16 @@ function exampleLines(shape: Shape, indent: string): readonly string[] {
 function valueLines({ key, shape, indent }: { readonly key: string; readonly shape: Shape; readonly indent: string }): readonly string[] {
   const deeper = `${indent}  `;
   if (shape.properties !== undefined) return [`${indent}${key}:`, ...exampleLines(shape, deeper)];
-  if (shape.additionalProperties) return [`${indent}${key}:`, `${deeper}${String(shape.example)}:`, ...exampleLines(shape.additionalProperties, `${deeper}  `)];
-  if (shape.items?.properties !== undefined) return [
+  if (shape.additionalProperties)
+    return [`${indent}${key}:`, `${deeper}${String(shape.example)}:`, ...exampleLines(shape.additionalProperties, `${deeper}  `)];
+  if (shape.items?.properties !== undefined)
+    return [
       `${indent}${key}:`,
       ...listItem(exampleLines(shape.items, `${deeper}  `), deeper),
-      ...listItem((shape.exampleMore ?? []).map((line) => `${deeper}  ${line}`), deeper),
+      ...listItem(
+        (shape.exampleMore ?? []).map((line) => `${deeper}  ${line}`),
+        deeper,
+      ),
     ];
   const value = shape.example ?? shape.default;
   return [`${indent}${key}: ${Array.isArray(value) ? `[${value.join(', ')}]` : String(value)}`];

@@ -11,18 +11,27 @@ const DAY_MS = 86_400_000;
 
 const between = (min: number, max: number) => z.number().int().min(min).max(max);
 
-const roomId = z.string().regex(/^[a-z][a-z0-9-]{0,31}$/).meta({
-  allowed: 'a room id: a lower-case letter, then up to 31 lower-case letters, digits or hyphens',
-});
+const roomId = z
+  .string()
+  .regex(/^[a-z][a-z0-9-]{0,31}$/)
+  .meta({
+    allowed: 'a room id: a lower-case letter, then up to 31 lower-case letters, digits or hyphens',
+  });
 
-const address = z.string().refine((text) => parseAddress(text) !== undefined).meta({
-  allowed: 'host:port with a port of 1 to 65535, for example 10.0.0.1:7101 or [fd00::1]:7101',
-});
+const address = z
+  .string()
+  .refine((text) => parseAddress(text) !== undefined)
+  .meta({
+    allowed: 'host:port with a port of 1 to 65535, for example 10.0.0.1:7101 or [fd00::1]:7101',
+  });
 
 /** Neither a shell nor a template looks at the file, and a directory called `~` helps nobody. */
-const path = z.string().regex(/^(?!~)[^$\0]+$/).meta({
-  allowed: 'a path, absolute or relative to this file (~ and $ are not expanded)',
-});
+const path = z
+  .string()
+  .regex(/^(?!~)[^$\0]+$/)
+  .meta({
+    allowed: 'a path, absolute or relative to this file (~ and $ are not expanded)',
+  });
 
 const addressOf = (description: string, example: string) => address.meta({ ...address.meta(), description, example });
 const pathOf = (description: string, example: string) => path.meta({ ...path.meta(), description, example });
@@ -57,16 +66,22 @@ const linkSchema = z.strictObject({
   origin: roomId.meta({ ...roomId.meta(), description: 'Room whose write requests the link carries.', example: 'beijing' }),
   peer: roomId.meta({ ...roomId.meta(), description: 'Room that takes them.', example: 'guangzhou' }),
   transport: z.enum(['rpc']).default('rpc').meta({ description: 'How frames travel: over `rpc` the peer’s collector dials and pulls.' }),
-  bytesPerSecondMax: between(0, 10_000_000_000).default(0).meta({ description: 'Bandwidth from origin to peer, bytes per second; 0: unlimited.' }),
+  bytesPerSecondMax: between(0, 10_000_000_000)
+    .default(0)
+    .meta({ description: 'Bandwidth from origin to peer, bytes per second; 0: unlimited.' }),
 });
 
 const kindSchema = z.strictObject({
-  rooms: z.array(roomId).min(1).optional().meta({
-    description: 'Rooms whose processors handle this kind; elsewhere it has no effects.',
-    allowed: 'a list of room ids that is not empty',
-    defaultText: 'all rooms',
-    example: ['beijing', 'guangzhou'],
-  }),
+  rooms: z
+    .array(roomId)
+    .min(1)
+    .optional()
+    .meta({
+      description: 'Rooms whose processors handle this kind; elsewhere it has no effects.',
+      allowed: 'a list of room ids that is not empty',
+      defaultText: 'all rooms',
+      example: ['beijing', 'guangzhou'],
+    }),
   onFailure: z.enum(['park', 'pass']).default('park').meta({
     description:
       'What becomes of a write request that its processor cannot handle: it waits in the parking lot, with later ones of its key behind it (`park`), or is passed over as `rejected` (`pass`).',
@@ -84,20 +99,25 @@ export const topologySchema = z.strictObject({
     example: 'independent',
   }),
   partitions: between(1, 1024).meta({
-    description: 'Partitions of every write log: how many streams of write requests proceed independently. It cannot change once a log exists.',
+    description:
+      'Partitions of every write log: how many streams of write requests proceed independently. It cannot change once a log exists.',
     example: 8,
   }),
-  rooms: z.array(roomSchema).min(1).max(255).meta({
-    description: 'All rooms, with their roles and the address book.',
-    allowed: 'a list of 1 to 255 rooms',
-    exampleMore: [
-      'id: guangzhou',
-      'number: 2',
-      'database: slave',
-      'reship: { grpc: 127.0.0.1:7201, http: 127.0.0.1:7202 }',
-      'collector: { grpc: 127.0.0.1:7203, http: 127.0.0.1:7204 }',
-    ],
-  }),
+  rooms: z
+    .array(roomSchema)
+    .min(1)
+    .max(255)
+    .meta({
+      description: 'All rooms, with their roles and the address book.',
+      allowed: 'a list of 1 to 255 rooms',
+      exampleMore: [
+        'id: guangzhou',
+        'number: 2',
+        'database: slave',
+        'reship: { grpc: 127.0.0.1:7201, http: 127.0.0.1:7202 }',
+        'collector: { grpc: 127.0.0.1:7203, http: 127.0.0.1:7204 }',
+      ],
+    }),
   links: z.array(linkSchema).default([]).meta({
     description: 'Only links that differ from the defaults. Which links exist follows from rooms and mode.',
     allowed: 'a list of links',
@@ -110,7 +130,9 @@ export const topologySchema = z.strictObject({
   }),
   limits: z
     .strictObject({
-      payloadBytesMax: between(1, 8 * MIB).default(MIB).meta({ description: 'Largest payload of one write request, bytes.' }),
+      payloadBytesMax: between(1, 8 * MIB)
+        .default(MIB)
+        .meta({ description: 'Largest payload of one write request, bytes.' }),
       clockAheadMsMax: between(100, 3_600_000).default(5_000).meta({
         description: 'A write request stamped further ahead of a room’s clock than this is parked there, milliseconds.',
       }),
@@ -127,20 +149,32 @@ export const topologySchema = z.strictObject({
 const listenSchema = (daemon: string, firstPort: number) =>
   z
     .strictObject({
-      grpc: address.optional().meta({ ...address.meta(), description: 'gRPC.', defaultText: 'as in the topology', example: `0.0.0.0:${firstPort}` }),
-      http: address.optional().meta({ ...address.meta(), description: 'HTTP.', defaultText: 'as in the topology', example: `0.0.0.0:${firstPort + 1}` }),
+      grpc: address
+        .optional()
+        .meta({ ...address.meta(), description: 'gRPC.', defaultText: 'as in the topology', example: `0.0.0.0:${firstPort}` }),
+      http: address
+        .optional()
+        .meta({ ...address.meta(), description: 'HTTP.', defaultText: 'as in the topology', example: `0.0.0.0:${firstPort + 1}` }),
     })
     .prefault({})
     .meta({ description: `Where the ${daemon} listens.` });
 
 const processorSchema = z.strictObject({
-  module: z.string().regex(/^(?!~)[^$\0]+\.(ts|mts|js|mjs)$/).optional().meta({
-    description: 'Module that exports `processor`, made with `defineProcessor`. Either this or `grpc`.',
-    allowed: 'a path that ends in .ts, .mts, .js or .mjs, absolute or relative to this file',
-    example: './processor.ts',
-  }),
-  grpc: address.optional().meta({ ...address.meta(), description: 'Address of a gRPC service `wmb.v1.Processor` in any language. Either this or `module`.' }),
-  timeoutMs: between(1, 600_000).default(1_000).meta({ description: 'How long one write request may take, milliseconds; then it has failed.' }),
+  module: z
+    .string()
+    .regex(/^(?!~)[^$\0]+\.(ts|mts|js|mjs)$/)
+    .optional()
+    .meta({
+      description: 'Module that exports `processor`, made with `defineProcessor`. Either this or `grpc`.',
+      allowed: 'a path that ends in .ts, .mts, .js or .mjs, absolute or relative to this file',
+      example: './processor.ts',
+    }),
+  grpc: address
+    .optional()
+    .meta({ ...address.meta(), description: 'Address of a gRPC service `wmb.v1.Processor` in any language. Either this or `module`.' }),
+  timeoutMs: between(1, 600_000)
+    .default(1_000)
+    .meta({ description: 'How long one write request may take, milliseconds; then it has failed.' }),
   concurrentMax: between(1, 1_024).optional().meta({ description: 'Calls at the same time; only with `grpc`.', defaultText: '64' }),
 });
 export const PROCESSOR_CONCURRENT_DEFAULT = 64;
@@ -149,12 +183,17 @@ const logSchema = z.strictObject({
   adapter: z.enum(['embedded']).default('embedded').meta({ description: 'Where the write log lives.' }),
   retention: z
     .strictObject({
-      ageMsMin: between(0, 365 * DAY_MS).default(DAY_MS).meta({ description: 'Frames younger than this stay, milliseconds.' }),
-      bytesMax: between(MIB, Number.MAX_SAFE_INTEGER).default(10 * 1024 * MIB).meta({
-        description: 'Size to which the log may grow; beyond it, what every peer has applied goes although it is young. Bytes.',
-      }),
+      ageMsMin: between(0, 365 * DAY_MS)
+        .default(DAY_MS)
+        .meta({ description: 'Frames younger than this stay, milliseconds.' }),
+      bytesMax: between(MIB, Number.MAX_SAFE_INTEGER)
+        .default(10 * 1024 * MIB)
+        .meta({
+          description: 'Size to which the log may grow; beyond it, what every peer has applied goes although it is young. Bytes.',
+        }),
       overflow: z.enum(['keep', 'drop']).default('keep').meta({
-        description: 'Over `bytesMax` with frames that a peer still needs: `keep` them (the disk is the limit), or `drop` the oldest (that peer then stops on the gap).',
+        description:
+          'Over `bytesMax` with frames that a peer still needs: `keep` them (the disk is the limit), or `drop` the oldest (that peer then stops on the gap).',
       }),
     })
     .prefault({})
@@ -162,21 +201,39 @@ const logSchema = z.strictObject({
 });
 
 const intakeSchema = z.strictObject({
-  pendingWritesMax: between(1, 10_000_000).default(65_536).meta({ description: 'Write requests taken and not yet durable; more are refused with a retry hint.' }),
-  pendingBytesMax: between(64 * KIB, 4_096 * MIB).default(64 * MIB).meta({ description: 'The same in bytes.' }),
-  waitingMax: between(1, 1_000_000).default(10_000).meta({ description: 'Calls that wait for `applied` or `everywhere` at the same time.' }),
-  waitMsDefault: between(1, 3_600_000).default(5_000).meta({ description: 'How long such a call waits where it names no deadline, milliseconds.' }),
-  frameBytesMax: between(KIB, 4 * MIB).default(256 * KIB).meta({ description: 'Size at which a frame is full, bytes before compression.' }),
+  pendingWritesMax: between(1, 10_000_000)
+    .default(65_536)
+    .meta({ description: 'Write requests taken and not yet durable; more are refused with a retry hint.' }),
+  pendingBytesMax: between(64 * KIB, 4_096 * MIB)
+    .default(64 * MIB)
+    .meta({ description: 'The same in bytes.' }),
+  waitingMax: between(1, 1_000_000)
+    .default(10_000)
+    .meta({ description: 'Calls that wait for `applied` or `everywhere` at the same time.' }),
+  waitMsDefault: between(1, 3_600_000)
+    .default(5_000)
+    .meta({ description: 'How long such a call waits where it names no deadline, milliseconds.' }),
+  frameBytesMax: between(KIB, 4 * MIB)
+    .default(256 * KIB)
+    .meta({ description: 'Size at which a frame is full, bytes before compression.' }),
   frameWritesMax: between(1, 65_535).default(2_048).meta({ description: 'Write requests at which a frame is full.' }),
 });
 
 const linkLimitsSchema = z.strictObject({
-  laneBytesMax: between(16 * KIB, 256 * MIB).default(2 * MIB).meta({
-    description: 'Credit per partition and origin: bytes of frames on their way or queued in the collector.',
-  }),
-  pulseMs: between(10, 60_000).default(1_000).meta({ description: 'How often a link shows that it is alive and how far its log is, milliseconds.' }),
-  silenceMsMax: between(20, 600_000).default(5_000).meta({ description: 'A link without a pulse for this long is dialled anew, milliseconds.' }),
-  reconnectMsMin: between(1, 60_000).default(200).meta({ description: 'Pause before the first new dial, milliseconds; it doubles up to `reconnectMsMax`.' }),
+  laneBytesMax: between(16 * KIB, 256 * MIB)
+    .default(2 * MIB)
+    .meta({
+      description: 'Credit per partition and origin: bytes of frames on their way or queued in the collector.',
+    }),
+  pulseMs: between(10, 60_000)
+    .default(1_000)
+    .meta({ description: 'How often a link shows that it is alive and how far its log is, milliseconds.' }),
+  silenceMsMax: between(20, 600_000)
+    .default(5_000)
+    .meta({ description: 'A link without a pulse for this long is dialled anew, milliseconds.' }),
+  reconnectMsMin: between(1, 60_000)
+    .default(200)
+    .meta({ description: 'Pause before the first new dial, milliseconds; it doubles up to `reconnectMsMax`.' }),
   reconnectMsMax: between(1, 600_000).default(5_000).meta({ description: 'Longest pause between dials, milliseconds.' }),
 });
 
@@ -187,15 +244,20 @@ export const roomFileSchema = z.strictObject({
   listen: z
     .strictObject({ reship: listenSchema('reship', 7101), collector: listenSchema('collector', 7103) })
     .prefault({})
-    .meta({ description: 'Where the daemons listen, where that differs from the topology’s addresses (containers, several interfaces, a proxy).' }),
+    .meta({
+      description: 'Where the daemons listen, where that differs from the topology’s addresses (containers, several interfaces, a proxy).',
+    }),
   secret: z
     .strictObject({
-      env: z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/).meta({
-        description: 'Environment variable that holds the secret, at least 16 characters.',
-        allowed: 'the name of an environment variable, not the secret itself',
-        example: 'WMB_LINK_SECRET',
-        secret: true,
-      }),
+      env: z
+        .string()
+        .regex(/^[A-Za-z_][A-Za-z0-9_]*$/)
+        .meta({
+          description: 'Environment variable that holds the secret, at least 16 characters.',
+          allowed: 'the name of an environment variable, not the secret itself',
+          example: 'WMB_LINK_SECRET',
+          secret: true,
+        }),
     })
     .optional()
     .meta({
@@ -219,7 +281,13 @@ export const roomFileSchema = z.strictObject({
   database: z
     .strictObject({
       adapter: z.enum(['embedded']).default('embedded').meta({ description: 'What the database is.' }),
-      schemaFile: path.optional().meta({ ...path.meta(), description: 'SQL that creates the tables where they are missing, run at start.', example: './schema.sql' }),
+      schemaFile: path
+        .optional()
+        .meta({
+          ...path.meta(),
+          description: 'SQL that creates the tables where they are missing, run at start.',
+          example: './schema.sql',
+        }),
     })
     .optional()
     .meta({ description: 'The room’s database: required in master and slave rooms, not allowed in a cache-only room.' }),
@@ -231,7 +299,9 @@ export const roomFileSchema = z.strictObject({
   }),
   intake: intakeSchema.prefault({}).meta({ description: 'Limits of the room’s intake.' }),
   link: linkLimitsSchema.prefault({}).meta({ description: 'Limits of the links from and to this room.' }),
-  drainMsMax: between(0, 600_000).default(10_000).meta({ description: 'How long a daemon may finish its work after SIGTERM or Ctrl-C, milliseconds.' }),
+  drainMsMax: between(0, 600_000)
+    .default(10_000)
+    .meta({ description: 'How long a daemon may finish its work after SIGTERM or Ctrl-C, milliseconds.' }),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info').meta({ description: 'Least severe lines that are logged.' }),
 });
 

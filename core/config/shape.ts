@@ -44,9 +44,7 @@ export function shapeAt(root: Shape, path: Path): Shape | undefined {
 
 /** The shape of the key `key` of a mapping. */
 export function childShape(shape: Shape | undefined, key: string): Shape | undefined {
-  const known = shape?.properties;
-  if (known !== undefined && Object.hasOwn(known, key)) return known[key];
-  return shape?.additionalProperties === false ? undefined : shape?.additionalProperties;
+  return shape?.properties?.[key] ?? (shape?.additionalProperties || undefined);
 }
 
 export function keysOf(shape: Shape | undefined): readonly string[] {

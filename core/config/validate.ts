@@ -88,7 +88,9 @@ function reportUnknown({ keys, path, shape, other, report }: UnknownKeys): void 
   const known = keysOf(shapeAt(shape, path));
   for (const key of keys) {
     const near = nearestName(key, known);
-    const hints = [near === undefined ? undefined : `did you mean ${near}?`, elsewhere(key, shape, other)].filter((hint) => hint !== undefined);
+    const hints = [near === undefined ? undefined : `did you mean ${near}?`, elsewhere(key, shape, other)].filter(
+      (hint) => hint !== undefined,
+    );
     report([...path, key], `is not a known key; ${hints.length > 0 ? hints.join(' ') : `allowed: ${known.join(', ')}`}`, 'key');
   }
 }
@@ -108,8 +110,7 @@ function salvage(shape: Shape, value: unknown, path: Path, wrong: ReadonlySet<st
   if (!isMapping(found)) return found;
   const keys = shape.properties === undefined ? Object.keys(found) : keysOf(shape);
   const entries = keys.map((key) => {
-    const inner = Object.hasOwn(found, key) ? found[key] : undefined;
-    return [key, salvage(childShape(shape, key) ?? {}, inner, [...path, key], wrong)] as const;
+    return [key, salvage(childShape(shape, key) ?? {}, found[key], [...path, key], wrong)] as const;
   });
   return Object.fromEntries(entries);
 }
