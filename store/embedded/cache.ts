@@ -42,6 +42,8 @@ export const CACHE_FILE = 'cache.db';
 const SCAN_KEYS = 256;
 /** The WAL file is cut back to this after a burst. */
 const WAL_BYTES_KEPT = 64 * 1024 * 1024;
+/** A batch of writes to random keys touches a page each; the longer the WAL, the more of them meet in it before the checkpoint. */
+const CHECKPOINT_PAGES = 8_192;
 /** Page cache of SQLite, in KiB. */
 const PAGES_KIB = 65_536;
 
@@ -83,7 +85,8 @@ export class EmbeddedCache implements CacheStore {
   }
 
   #prepare(db: DatabaseSync, lock: DatabaseLock): Opened {
-    db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = ${WAL_BYTES_KEPT}; PRAGMA cache_size = -${PAGES_KIB}`);
+    db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = ${WAL_BYTES_KEPT}; PRAGMA cache_size = -${PAGES_KIB};
+      PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
     const settled = inTransaction(db, () => openCacheTables(db, this.#options.room, this.#file));
     const tables = prepareCacheTables(db);
     const dirty = new Set(tables.buckets.all().map((row) => Number(row['bucket'])));
