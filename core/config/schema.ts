@@ -281,13 +281,11 @@ export const roomFileSchema = z.strictObject({
   database: z
     .strictObject({
       adapter: z.enum(['embedded']).default('embedded').meta({ description: 'What the database is.' }),
-      schemaFile: path
-        .optional()
-        .meta({
-          ...path.meta(),
-          description: 'SQL that creates the tables where they are missing, run at start.',
-          example: './schema.sql',
-        }),
+      schemaFile: path.optional().meta({
+        ...path.meta(),
+        description: 'SQL that creates the tables where they are missing, run at start.',
+        example: './schema.sql',
+      }),
     })
     .optional()
     .meta({ description: 'The room’s database: required in master and slave rooms, not allowed in a cache-only room.' }),
