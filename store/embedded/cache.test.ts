@@ -139,7 +139,7 @@ test('a full disk is said to be so, and work resumes when there is space', async
   // A table whose rowids are used up makes SQLite report the very error of a full disk.
   const db = new DatabaseSync(join(directory, CACHE_FILE));
   db.exec(`CREATE TABLE disk (id INTEGER PRIMARY KEY AUTOINCREMENT); INSERT INTO disk VALUES (9223372036854775807);
-    CREATE TRIGGER full AFTER INSERT ON keys BEGIN INSERT INTO disk DEFAULT VALUES; END`);
+    CREATE TRIGGER full AFTER INSERT ON keys BEGIN INSERT INTO disk VALUES (NULL); END`);
   await assert.rejects(set(store, ['SET', 'k', 'w'], ['SET', 'new', 'w']), refusal('STORE_FULL', /no space is left/));
   assert.deepEqual((await store.get('k', ms))?.value, { type: 'string', value: 'v' });
   db.exec('DROP TRIGGER full');
