@@ -10,7 +10,10 @@ export function gapError(
   const { partition, from, first, next } = asked;
   const lane = `${log.log}/${log.origin}/${partition}@${log.epoch}`;
   if (from > next) {
-    return new WmbError('LOG_GAP', `${lane}: frames ${next} to ${from - 1} are missing: the log ends before ${next}, as after a lost tail or a restore`);
+    return new WmbError(
+      'LOG_GAP',
+      `${lane}: frames ${next} to ${from - 1} are missing: the log ends before ${next}, as after a lost tail or a restore`,
+    );
   }
   return new WmbError('LOG_GAP', `${lane}: frames ${from} to ${first - 1} are missing; ${holds(first, next)}`);
 }

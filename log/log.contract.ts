@@ -52,8 +52,13 @@ export async function readAll(log: LogReader, partition: number, from: Seq = 0, 
 }
 
 export function assertSame(frames: readonly StoredFrame[], drafts: readonly FrameDraft[], from: Seq = 0): void {
-  assert.deepEqual(frames.map(({ seq, count }) => ({ seq, count })), drafts.map(({ count }, i) => ({ seq: from + i, count })));
-  frames.forEach((frame, i) => assert.ok(Buffer.from(frame.bytes).equals(drafts[i]?.bytes ?? Buffer.alloc(0)), `bytes of frame ${frame.seq}`));
+  assert.deepEqual(
+    frames.map(({ seq, count }) => ({ seq, count })),
+    drafts.map(({ count }, i) => ({ seq: from + i, count })),
+  );
+  frames.forEach((frame, i) => {
+    assert.ok(Buffer.from(frame.bytes).equals(drafts[i]?.bytes ?? Buffer.alloc(0)), `bytes of frame ${frame.seq}`);
+  });
 }
 
 export function logContract(name: string, make: () => Promise<LogUnderTest>): void {
@@ -71,6 +76,7 @@ export function logContract(name: string, make: () => Promise<LogUnderTest>): vo
   describe(`${name}: over restarts`, () => restarts(check));
   describe(`${name}: hearing of appends`, () => hearing(check));
   describe(`${name}: retention`, () => retention(check));
+  describe(`${name}: what retention leaves`, () => retentionLimits(check));
 }
 
 type Check = (title: string, body: (under: LogUnderTest) => Promise<void>) => void;
@@ -88,11 +94,20 @@ function appending(check: Check): void {
   check('seqs are dense per partition, in the order of the drafts, and the bytes come back untouched', async ({ log }) => {
     const drafts = [0, 1, 0, 3, 0].map((partition, i) => draftOf(log, { partition, count: i + 1, ms: 1_000 * (i + 1) }));
     assert.deepEqual(await log.append(drafts), [0, 0, 1, 0, 2]);
-    assertSame(await readAll(log, 0), drafts.filter(({ partition }) => partition === 0));
-    assertSame(await readAll(log, 3), drafts.filter(({ partition }) => partition === 3));
+    assertSame(
+      await readAll(log, 0),
+      drafts.filter(({ partition }) => partition === 0),
+    );
+    assertSame(
+      await readAll(log, 3),
+      drafts.filter(({ partition }) => partition === 3),
+    );
     const { first, next, writes, stampLast } = log.extent(0);
     assert.deepEqual({ first, next, writes, stampLast }, { first: 0, next: 3, writes: 1 + 3 + 5, stampLast: drafts[4]?.stampLast });
-    assert.equal(log.bytes(), drafts.reduce((sum, { bytes }) => sum + bytes.length, 0));
+    assert.equal(
+      log.bytes(),
+      drafts.reduce((sum, { bytes }) => sum + bytes.length, 0),
+    );
   });
 
   check('an append of nothing resolves to nothing', async ({ log }) => {
@@ -105,8 +120,14 @@ function appending(check: Check): void {
     for (let partition = 0; partition < CONTRACT_PARTITIONS; partition += 1) {
       const mine = drafts.map((draft, i) => ({ draft, seq: seqs[i] as Seq })).filter(({ draft }) => draft.partition === partition);
       mine.sort((a, b) => a.seq - b.seq);
-      assert.deepEqual(mine.map(({ seq }) => seq), mine.map((_, i) => i));
-      assertSame(await readAll(log, partition), mine.map(({ draft }) => draft));
+      assert.deepEqual(
+        mine.map(({ seq }) => seq),
+        mine.map((_, i) => i),
+      );
+      assertSame(
+        await readAll(log, partition),
+        mine.map(({ draft }) => draft),
+      );
     }
   });
 
@@ -148,7 +169,10 @@ function lookups(check: Check): void {
   check('the last stamp of each stored frame is known', async ({ log }) => {
     const drafts = [1, 2, 3].map((count, i) => draftOf(log, { count, ms: 1_000 * (i + 1) }));
     await log.append(drafts);
-    assert.deepEqual(await Promise.all([0, 1, 2].map((seq) => log.stampAt(0, seq))), drafts.map(({ stampLast }) => stampLast));
+    assert.deepEqual(
+      await Promise.all([0, 1, 2].map((seq) => log.stampAt(0, seq))),
+      drafts.map(({ stampLast }) => stampLast),
+    );
     assert.equal(await log.stampAt(0, 3), undefined);
     assert.equal(await log.stampAt(1, 0), undefined);
     assert.equal(await log.stampAt(1, -1), undefined);
@@ -249,7 +273,9 @@ const KEEP_ALL: RetentionPolicy = { ageMsMin: 10_000, bytesMax: ALL_BYTES, overf
 
 /** Ten frames of two write requests and about 1 kB in partition 0: five of them 50 s old, five of them young. */
 async function tenFrames(log: Log): Promise<FrameDraft[]> {
-  const drafts = Array.from({ length: 10 }, (_, i) => draftOf(log, { count: 2, payloadBytes: 500, ms: i < 5 ? NOW_MS - 50_000 + 10 * i : NOW_MS - 100 + 2 * i }));
+  const drafts = Array.from({ length: 10 }, (_, i) =>
+    draftOf(log, { count: 2, payloadBytes: 500, ms: i < 5 ? NOW_MS - 50_000 + 10 * i : NOW_MS - 100 + 2 * i }),
+  );
   await log.append(drafts);
   return drafts;
 }
@@ -294,12 +320,17 @@ function retention(check: Check): void {
     await log.trim({ ...small, overflow: 'drop' }, [{ partition: 0, appliedSeq: 2 }], NOW_MS);
     assert.equal(log.extent(0).first, 8);
   });
+}
 
+function retentionLimits(check: Check): void {
   check('over its size the oldest frames of all partitions go first', async ({ log }) => {
     const young = draftOf(log, { partition: 0, payloadBytes: 1_000, ms: NOW_MS - 100 });
     const old = draftOf(log, { partition: 1, payloadBytes: 1_000, ms: NOW_MS - 200 });
     await log.append([young, old]);
-    const floors = [{ partition: 0, appliedSeq: 0 }, { partition: 1, appliedSeq: 0 }];
+    const floors = [
+      { partition: 0, appliedSeq: 0 },
+      { partition: 1, appliedSeq: 0 },
+    ];
     await log.trim({ ...KEEP_ALL, bytesMax: 1_500 }, floors, NOW_MS);
     assert.deepEqual([log.extent(0).first, log.extent(1).first], [0, 1]);
   });
@@ -328,7 +359,10 @@ function retention(check: Check): void {
     for (let i = 0; i < 10; i += 1) {
       await log.append(Array.from({ length: 70 }, (_, j) => draftOf(log, { partition: j % 2, ms: 1_000 + i })));
     }
-    const floors = [{ partition: 0, appliedSeq: 348 }, { partition: 1, appliedSeq: 10 }];
+    const floors = [
+      { partition: 0, appliedSeq: 348 },
+      { partition: 1, appliedSeq: 10 },
+    ];
     assert.equal((await log.trim(KEEP_ALL, floors, NOW_MS)).frames, 349 + 11);
     assert.deepEqual([log.extent(0).first, log.extent(1).first], [349, 11]);
   });

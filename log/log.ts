@@ -87,7 +87,11 @@ export interface RetentionPolicy {
 /** A log as the reship that serves it sees it: read, and kept within its limits. */
 export interface ServedLog extends LogReader {
   /** Removes whole frames from the old end as the policy allows. Returns what went. */
-  trim(policy: RetentionPolicy, floors: readonly RetentionFloor[], nowMs: number): Promise<{ readonly frames: number; readonly bytes: number }>;
+  trim(
+    policy: RetentionPolicy,
+    floors: readonly RetentionFloor[],
+    nowMs: number,
+  ): Promise<{ readonly frames: number; readonly bytes: number }>;
   /** Bytes of the frames stored. */
   bytes(): number;
 }

@@ -1,6 +1,7 @@
 /** A process of its own for the fault tests: opens the log that its arguments name, says so, and appends until it is ended. */
-import { systemRuntime } from '../../core/runtime.ts';
+
 import { WmbError } from '../../core/errors.ts';
+import { systemRuntime } from '../../core/runtime.ts';
 import { draftOf } from '../log.contract.ts';
 import { EmbeddedLog } from './embedded.ts';
 
@@ -9,12 +10,12 @@ const log = new EmbeddedLog({ directory, log: 'writes', origin: 'beijing', parti
 
 try {
   await log.open();
-  console.log(`open ${log.epoch}`);
+  process.stdout.write(`open ${log.epoch}\n`);
   if (mode === 'append') await appendForEver();
   else await log.close();
 } catch (error) {
   if (!(error instanceof WmbError)) throw error;
-  console.log(`failed ${error.code} ${error.message}`);
+  process.stdout.write(`failed ${error.code} ${error.message}\n`);
 }
 
 /** Several appends at a time; each ack is told with the seq and the bytes that it was given for. */

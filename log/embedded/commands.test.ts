@@ -39,12 +39,20 @@ test('frames commit with the transaction that they are appended in, or not at al
   assert.deepEqual(appendFrames(db, [draft(1, 10)]), [0]);
   db.exec('COMMIT');
   assert.equal(readPartition(db, 1).next, 1);
-  assert.deepEqual(db.prepare('SELECT x FROM t').all().map(({ x }) => x), [2]);
+  assert.deepEqual(
+    db
+      .prepare('SELECT x FROM t')
+      .all()
+      .map(({ x }) => x),
+    [2],
+  );
 });
 
 test('the tables are made once and keep their epoch', () => {
   const db = database();
   const again = createFrameTables(db, { wanted: WANTED, runtime: systemRuntime, place: 'memory' });
   assert.deepEqual(again, readIdentity(db, 'memory'));
-  assert.throws(() => createFrameTables(db, { wanted: { ...WANTED, origin: 'x' }, runtime: systemRuntime, place: 'memory' }), { code: 'LOG_FOREIGN' });
+  assert.throws(() => createFrameTables(db, { wanted: { ...WANTED, origin: 'x' }, runtime: systemRuntime, place: 'memory' }), {
+    code: 'LOG_FOREIGN',
+  });
 });

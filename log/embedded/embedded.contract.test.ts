@@ -7,12 +7,21 @@ import { EmbeddedLog, logFile } from './embedded.ts';
 import { EmbeddedLogReader } from './reader.ts';
 
 /** The suite holds whether frames come from the tail, from disk, or from both. */
-for (const [name, tailBytesMax] of [['embedded log', 1024 * 1024], ['embedded log without a tail', 0], ['embedded log with a short tail', 3_000]] as const) {
+for (const [name, tailBytesMax] of [
+  ['embedded log', 1024 * 1024],
+  ['embedded log without a tail', 0],
+  ['embedded log with a short tail', 3_000],
+] as const) {
   logContract(name, async () => {
     const directory = await mkdtemp(join(tmpdir(), 'wmb-log-'));
     const open = async () => {
       const log = new EmbeddedLog({
-        directory, log: 'writes', origin: 'beijing', partitions: CONTRACT_PARTITIONS, runtime: systemRuntime, tailBytesMax,
+        directory,
+        log: 'writes',
+        origin: 'beijing',
+        partitions: CONTRACT_PARTITIONS,
+        runtime: systemRuntime,
+        tailBytesMax,
       });
       await log.open();
       return log;

@@ -103,7 +103,8 @@ export class EmbeddedLog implements Log {
   /** The bytes of the drafts are kept in the tail: nobody may change them afterwards. OVERLOADED when the disk does not keep up. */
   async append(drafts: readonly FrameDraft[]): Promise<readonly Seq[]> {
     for (const { partition } of drafts) {
-      if (!(partition >= 0 && partition < this.partitions)) throw new WmbError('INTERNAL', `log ${this.#file} has no partition ${partition}`);
+      if (!(partition >= 0 && partition < this.partitions))
+        throw new WmbError('INTERNAL', `log ${this.#file} has no partition ${partition}`);
     }
     return this.#open.writer.append(drafts);
   }
@@ -112,7 +113,11 @@ export class EmbeddedLog implements Log {
     return this.#open.writer.call({ type: 'lease', holder, nowMs: this.#options.runtime.nowMs() });
   }
 
-  async trim(policy: RetentionPolicy, floors: readonly RetentionFloor[], nowMs: number): Promise<{ readonly frames: number; readonly bytes: number }> {
+  async trim(
+    policy: RetentionPolicy,
+    floors: readonly RetentionFloor[],
+    nowMs: number,
+  ): Promise<{ readonly frames: number; readonly bytes: number }> {
     const { writer, tail } = this.#open;
     return writer.trim({ policy, floors, nowMs }, (step) => tail.forget(step.partition, step.through + 1));
   }
@@ -126,9 +131,12 @@ export class EmbeddedLog implements Log {
     const state = this.#state;
     this.#state = undefined;
     if (state === undefined) return;
-    state.table.close();
-    await state.writer.close();
-    state.lock.release();
+    try {
+      state.table.close();
+      await state.writer.close();
+    } finally {
+      state.lock.release();
+    }
   }
 
   get #open(): OpenLog {

@@ -36,7 +36,15 @@ function directoryOf(t: TestContext): string {
 }
 
 function logOf(directory: string, options: Partial<EmbeddedLogOptions> = {}): EmbeddedLog {
-  return new EmbeddedLog({ directory, log: 'writes', origin: 'beijing', partitions: 2, runtime: systemRuntime, tailBytesMax: 0, ...options });
+  return new EmbeddedLog({
+    directory,
+    log: 'writes',
+    origin: 'beijing',
+    partitions: 2,
+    runtime: systemRuntime,
+    tailBytesMax: 0,
+    ...options,
+  });
 }
 
 async function openLog(t: TestContext, directory: string, options: Partial<EmbeddedLogOptions> = {}): Promise<EmbeddedLog> {
@@ -93,7 +101,12 @@ test('a frame that belongs to another place is found although its checksum is ri
   const directory = directoryOf(t);
   const log = await openLog(t, directory);
   await log.append([draftOf(log, { partition: 0 }), draftOf(log, { partition: 1 })]);
-  tamper(directory, 'UPDATE wmb_log_frames SET frame = (SELECT frame FROM wmb_log_frames WHERE id = ?) WHERE id = ?', frameId(0, 0), frameId(1, 0));
+  tamper(
+    directory,
+    'UPDATE wmb_log_frames SET frame = (SELECT frame FROM wmb_log_frames WHERE id = ?) WHERE id = ?',
+    frameId(0, 0),
+    frameId(1, 0),
+  );
   await assert.rejects(log.read(1, 0, 1_000_000), { code: 'LOG_CORRUPT', message: /names writes\/beijing\/0/ });
 });
 
@@ -185,7 +198,8 @@ test('what is not a SQLite file is refused as damaged', async (t) => {
 
 test('a reader says when the log is not there yet, and when it is another one', async (t) => {
   const directory = directoryOf(t);
-  const reader = (log: 'writes' | 'effects') => new EmbeddedLogReader({ file: logFile(directory), log, origin: 'beijing', runtime: systemRuntime });
+  const reader = (log: 'writes' | 'effects') =>
+    new EmbeddedLogReader({ file: logFile(directory), log, origin: 'beijing', runtime: systemRuntime });
   await assert.rejects(reader('writes').open(), { code: 'LOG_UNAVAILABLE' });
   await (await openLog(t, directory)).close();
   await assert.rejects(reader('effects').open(), { code: 'LOG_FOREIGN' });
@@ -239,11 +253,15 @@ test('on a full disk an append is refused whole, and works again when there is s
   // Takes the space that a last checkpoint may need out of the log's reach, to give it back later.
   const ballast = join(directory, 'ballast');
   execFileSync('dd', ['if=/dev/zero', `of=${ballast}`, 'bs=1M', 'count=3'], { stdio: 'ignore' });
-  const append = () => log.append([draftOf(log, { partition: 0, payloadBytes: 100_000 }), draftOf(log, { partition: 1, payloadBytes: 100_000 })]);
+  const append = () =>
+    log.append([draftOf(log, { partition: 0, payloadBytes: 100_000 }), draftOf(log, { partition: 1, payloadBytes: 100_000 })]);
   let acked = 0;
-  await assert.rejects(async () => {
-    for (; acked < 100; acked += 1) await append();
-  }, { code: 'LOG_FULL' });
+  await assert.rejects(
+    async () => {
+      for (; acked < 100; acked += 1) await append();
+    },
+    { code: 'LOG_FULL' },
+  );
   assert.ok(acked > 0);
   assert.deepEqual([log.extent(0).next, log.extent(1).next], [acked, acked]);
   assert.equal((await readAll(log, 0)).length, acked);

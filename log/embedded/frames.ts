@@ -34,7 +34,7 @@ export class FrameTable {
   /** See LogReader.read. What lies before a damaged or missing frame is returned first; the error comes when it is the next. */
   read(partition: number, from: Seq, bytesMax: number): StoredFrame[] {
     const { first, next } = this.extent(partition);
-    if (from < first || from > next) throw gapError(this.#identity, { partition, from, first, next });
+    if (from > next) throw gapError(this.#identity, { partition, from, first, next });
     const frames: StoredFrame[] = [];
     let bytes = 0;
     for (const row of this.#from.iterate(frameId(partition, from), frameId(partition, next), READ_FRAMES_MAX)) {
@@ -111,6 +111,10 @@ export class FrameTable {
     const position = formatPosition({ log, origin, partition, epoch, seq, index: 0 });
     const detail = typeof fault === 'string' ? fault : fault.message;
     const options = typeof fault === 'string' ? {} : { cause: fault };
-    return new WmbError('LOG_CORRUPT', `stored frame ${position}: ${detail}; restore the log from a copy, or let the checker resend from a peer`, options);
+    return new WmbError(
+      'LOG_CORRUPT',
+      `stored frame ${position}: ${detail}; restore the log from a copy, or let the checker resend from a peer`,
+      options,
+    );
   }
 }

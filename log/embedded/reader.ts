@@ -8,7 +8,7 @@ import type { Runtime, Timer } from '../../core/runtime.ts';
 import type { Stamp } from '../../core/stamp.ts';
 import type { LogEpoch, LogName, RoomId, Seq } from '../../core/words.ts';
 import { Listeners } from '../listeners.ts';
-import type { Extent, LogReader, RetentionFloor, RetentionPolicy, StoredFrame } from '../log.ts';
+import type { Extent, RetentionFloor, RetentionPolicy, ServedLog, StoredFrame } from '../log.ts';
 import { FrameTable } from './frames.ts';
 import { type LogIdentity, readIdentity, requireSame } from './schema.ts';
 import { logError, openForReading } from './sqlite.ts';
@@ -33,7 +33,7 @@ interface OpenReader {
   readonly told: Seq[];
 }
 
-export class EmbeddedLogReader implements LogReader {
+export class EmbeddedLogReader implements ServedLog {
   readonly log: LogName;
   readonly origin: RoomId;
   readonly #options: EmbeddedLogReaderOptions;
@@ -110,7 +110,11 @@ export class EmbeddedLogReader implements LogReader {
   }
 
   /** As Log.trim. */
-  async trim(policy: RetentionPolicy, floors: readonly RetentionFloor[], nowMs: number): Promise<{ readonly frames: number; readonly bytes: number }> {
+  async trim(
+    policy: RetentionPolicy,
+    floors: readonly RetentionFloor[],
+    nowMs: number,
+  ): Promise<{ readonly frames: number; readonly bytes: number }> {
     this.#trimmer ??= new LogWriter(this.#options.file, () => {});
     return this.#trimmer.trim({ policy, floors, nowMs }, () => {});
   }
@@ -164,11 +168,13 @@ export class EmbeddedLogReader implements LogReader {
 
 function openReader({ file, log, origin }: EmbeddedLogReaderOptions): OpenReader {
   const inode = inodeOf(file);
-  if (inode === undefined) throw new WmbError('LOG_UNAVAILABLE', `log ${file} does not exist yet; the room’s collector makes it when it starts`);
+  if (inode === undefined)
+    throw new WmbError('LOG_UNAVAILABLE', `log ${file} does not exist yet; the room’s collector makes it when it starts`);
   const db = openForReading(file);
   try {
     const stored = readIdentity(db, file);
-    if (stored === undefined) throw new WmbError('LOG_UNAVAILABLE', `${file} holds no log yet; the room’s collector makes it when it starts`);
+    if (stored === undefined)
+      throw new WmbError('LOG_UNAVAILABLE', `${file} holds no log yet; the room’s collector makes it when it starts`);
     const identity = requireSame(stored, { log, origin }, file);
     const table = new FrameTable(db, identity);
     const told = Array.from({ length: identity.partitions }, (_, partition) => table.extent(partition).next);

@@ -67,8 +67,14 @@ export function createFrameTables(
   if (stored !== undefined) return requireSame(stored, wanted, place);
   db.exec(TABLES);
   const epoch = Buffer.from(runtime.bytes(8)).toString('hex');
-  db.prepare('INSERT INTO wmb_log_identity VALUES (1, ?, ?, ?, ?, ?, ?)')
-    .run(LOG_FORMAT, wanted.log, wanted.origin, wanted.partitions, epoch, Math.floor(runtime.nowMs()));
+  db.prepare('INSERT INTO wmb_log_identity VALUES (1, ?, ?, ?, ?, ?, ?)').run(
+    LOG_FORMAT,
+    wanted.log,
+    wanted.origin,
+    wanted.partitions,
+    epoch,
+    Math.floor(runtime.nowMs()),
+  );
   const insert = db.prepare("INSERT INTO wmb_log_partitions VALUES (?, 0, 0, 0, 0, '')");
   for (let partition = 0; partition < wanted.partitions; partition += 1) insert.run(partition);
   return { ...wanted, epoch };
@@ -80,7 +86,10 @@ export function readIdentity(db: DatabaseSync, place: string): LogIdentity | und
   const row = table === undefined ? undefined : db.prepare('SELECT * FROM wmb_log_identity').get();
   if (row === undefined) return undefined;
   if (Number(row.format) > LOG_FORMAT) {
-    throw new WmbError('LOG_FOREIGN', `${place} has log format ${row.format}; this WMB knows formats up to ${LOG_FORMAT}. Start the newer WMB`);
+    throw new WmbError(
+      'LOG_FOREIGN',
+      `${place} has log format ${row.format}; this WMB knows formats up to ${LOG_FORMAT}. Start the newer WMB`,
+    );
   }
   return { log: row.log as LogName, origin: String(row.origin), partitions: Number(row.partitions), epoch: String(row.epoch) };
 }
@@ -146,7 +155,7 @@ export function appendFrames(db: DatabaseSync, drafts: readonly Omit<FrameDraft,
       next: row.next + 1,
       writes: row.writes + draft.count,
       bytes: row.bytes + draft.bytes.length,
-      stampLast: draft.stampLast > row.stampLast ? draft.stampLast : row.stampLast,
+      stampLast: greaterStamp(draft.stampLast, row.stampLast),
     });
     return row.next;
   });
@@ -154,11 +163,21 @@ export function appendFrames(db: DatabaseSync, drafts: readonly Omit<FrameDraft,
   return seqs;
 }
 
+function greaterStamp(a: Stamp, b: Stamp): Stamp {
+  if (a > b) return a;
+  return b;
+}
+
 /** Takes the next writer lease within the caller's transaction. */
 export function insertLease(db: DatabaseSync, holder: string, nowMs: number): { readonly lease: number; readonly stampLast: Stamp } {
-  const lease = Number(db.prepare('INSERT INTO wmb_log_leases (holder, taken_ms) VALUES (?, ?)').run(holder, Math.floor(nowMs)).lastInsertRowid);
+  const lease = Number(
+    db.prepare('INSERT INTO wmb_log_leases (holder, taken_ms) VALUES (?, ?)').run(holder, Math.floor(nowMs)).lastInsertRowid,
+  );
   if (lease > LEASE_MAX) {
-    throw new WmbError('LOG_UNAVAILABLE', `all ${LEASE_MAX} writer leases of this log have been given; give the room a new room number and log`);
+    throw new WmbError(
+      'LOG_UNAVAILABLE',
+      `all ${LEASE_MAX} writer leases of this log have been given; give the room a new room number and log`,
+    );
   }
   const row = db.prepare('SELECT max(stamp_last) AS stamp FROM wmb_log_partitions').get();
   return { lease, stampLast: String(row?.stamp ?? '') };

@@ -22,7 +22,10 @@ test('a tail holds the newest frames of each partition without holes and never m
         let start = end;
         while (start > 5 && tail.read(partition, start - 1, 0) !== undefined) start -= 1;
         const frames = tail.read(partition, start, Number.MAX_SAFE_INTEGER) ?? [];
-        assert.deepEqual(frames.map(({ seq }) => seq), Array.from({ length: end - start }, (_, i) => start + i));
+        assert.deepEqual(
+          frames.map(({ seq }) => seq),
+          Array.from({ length: end - start }, (_, i) => start + i),
+        );
         held += frames.reduce((sum, { bytes }) => sum + bytes.length, 0);
       });
       assert.ok(held <= bytesMax);

@@ -57,7 +57,9 @@ export class LogWriter {
     return new Promise((resolve, reject) => {
       if (this.#refusal !== undefined) return reject(this.#refusal);
       if (this.#pendingBytes + bytes > PENDING_BYTES_MAX || this.#pending.length >= PENDING_APPENDS_MAX) {
-        return reject(new WmbError('OVERLOADED', `log ${this.#file}: ${this.#pendingBytes} bytes wait for a commit; the disk does not keep up`));
+        return reject(
+          new WmbError('OVERLOADED', `log ${this.#file}: ${this.#pendingBytes} bytes wait for a commit; the disk does not keep up`),
+        );
       }
       this.#pending.push({ drafts, bytes, resolve, reject });
       this.#pendingBytes += bytes;

@@ -119,11 +119,18 @@ export class MemoryLog implements Log {
 
   async leaseWriter(_holder: string): Promise<{ readonly lease: number; readonly stampLast: Stamp }> {
     this.#disk.leases += 1;
-    const stampLast = this.#disk.partitions.reduce((max, { stampLast: stamp }) => (stamp > max ? stamp : max), '');
-    return { lease: this.#disk.leases, stampLast };
+    const stampLast = this.#disk.partitions
+      .map((lane) => lane.stampLast)
+      .sort()
+      .at(-1);
+    return { lease: this.#disk.leases, stampLast: stampLast ?? '' };
   }
 
-  async trim(policy: RetentionPolicy, floors: readonly RetentionFloor[], nowMs: number): Promise<{ readonly frames: number; readonly bytes: number }> {
+  async trim(
+    policy: RetentionPolicy,
+    floors: readonly RetentionFloor[],
+    nowMs: number,
+  ): Promise<{ readonly frames: number; readonly bytes: number }> {
     const went = { frames: 0, bytes: 0 };
     for (;;) {
       const step = planTrim(this.#view(), { policy, floors, nowMs });
@@ -135,7 +142,9 @@ export class MemoryLog implements Log {
   }
 
   bytes(): number {
-    return this.#view().partitions().reduce((sum, { bytes }) => sum + bytes, 0);
+    return this.#view()
+      .partitions()
+      .reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
   async close(): Promise<void> {
@@ -167,13 +176,19 @@ export class MemoryLog implements Log {
 
   #view(): TrimView {
     return {
-      partitions: () => this.#disk.partitions.map(({ first, frames }, partition) => ({
-        partition, first, next: first + frames.length, bytes: frames.reduce((sum, frame) => sum + frame.bytes.length, 0),
-      })),
+      partitions: () =>
+        this.#disk.partitions.map(({ first, frames }, partition) => ({
+          partition,
+          first,
+          next: first + frames.length,
+          bytes: frames.reduce((sum, frame) => sum + frame.bytes.length, 0),
+        })),
       seqBack: (partition, before, writes) => this.#seqBack(partition, before, writes),
       oldest: (partition, end, framesMax) => {
         const { first, frames } = this.#partition(partition);
-        return frames.slice(0, Math.min(framesMax, end - first)).map(({ seq, bytes, stampLast }) => ({ seq, bytes: bytes.length, stampLast }));
+        return frames
+          .slice(0, Math.min(framesMax, end - first))
+          .map(({ seq, bytes, stampLast }) => ({ seq, bytes: bytes.length, stampLast }));
       },
     };
   }
