@@ -36,8 +36,15 @@ type Step =
 const steps: fc.Arbitrary<Step[]> = fc.array(
   fc.oneof(
     fc.record({ type: fc.constant('next' as const), count: fc.integer({ min: 1, max: 20 }) }),
-    fc.record({ type: fc.constant('wall' as const), byMs: fc.oneof(fc.integer({ min: -3, max: 3 }), fc.integer({ min: -20_000, max: 20_000 })) }),
-    fc.record({ type: fc.constant('observe' as const), byMs: fc.integer({ min: -8_000, max: 8_000 }), counter: fc.integer({ min: 0xfff0, max: 0xffff }) }),
+    fc.record({
+      type: fc.constant('wall' as const),
+      byMs: fc.oneof(fc.integer({ min: -3, max: 3 }), fc.integer({ min: -20_000, max: 20_000 })),
+    }),
+    fc.record({
+      type: fc.constant('observe' as const),
+      byMs: fc.integer({ min: -8_000, max: 8_000 }),
+      counter: fc.integer({ min: 0xfff0, max: 0xffff }),
+    }),
     fc.record({ type: fc.constant('settle' as const) }),
     fc.record({ type: fc.constant('restart' as const) }),
   ),
@@ -103,10 +110,14 @@ test('a restart with the wall clock gone back an hour refuses with a hint, and g
   const clock = clockAt(wall, before);
   assert.throws(
     () => clock.next(),
-    (error: unknown) => error instanceof WmbError && error.code === 'CLOCK_AHEAD' && error.retry === 'later' && error.retryAfterMs === 60_000,
+    (error: unknown) =>
+      error instanceof WmbError && error.code === 'CLOCK_AHEAD' && error.retry === 'later' && error.retryAfterMs === 60_000,
   );
   wall.ms = 10 * 3_600_000 - AHEAD_MS_MAX - 10;
-  assert.throws(() => clock.next(), (error: unknown) => error instanceof WmbError && error.retryAfterMs === 10);
+  assert.throws(
+    () => clock.next(),
+    (error: unknown) => error instanceof WmbError && error.retryAfterMs === 10,
+  );
   wall.ms += 10;
   assert.ok(clock.next() > before);
 });

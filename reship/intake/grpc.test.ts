@@ -16,7 +16,9 @@ async function serve(room: TestRoom): Promise<WritesClient> {
   const server = new Server();
   addWritesService(server, room.intake);
   const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) => (error === null ? resolve(bound) : reject(error)));
+    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+      error === null ? resolve(bound) : reject(error),
+    );
   });
   const client = new WritesClient(`127.0.0.1:${port}`, credentials.createInsecure());
   closers.push(() => {
@@ -54,14 +56,25 @@ describe('Submit', () => {
   test('a batch gets its results in order, each with stamp and position or its own error', async () => {
     const room = openRoom();
     const client = await serve(room);
-    const response = await submit(client, batch([wireWrite({ requestId: 'a' }), wireWrite({ requestId: 'b', kind: 'nonsense' }), wireWrite({ requestId: 'c' })], { batchId: 9 }));
+    const response = await submit(
+      client,
+      batch([wireWrite({ requestId: 'a' }), wireWrite({ requestId: 'b', kind: 'nonsense' }), wireWrite({ requestId: 'c' })], {
+        batchId: 9,
+      }),
+    );
     assert.equal(response.batchId, 9);
-    assert.deepEqual(response.results.map(({ requestId, error }) => [requestId, error?.code, error?.retry]), [
-      ['a', undefined, undefined],
-      ['b', 'KIND_UNKNOWN', 'never'],
-      ['c', undefined, undefined],
-    ]);
-    assert.deepEqual(response.results.map(({ stamp }) => stamp), [room.log.writes[0]?.stamp, '', room.log.writes[1]?.stamp]);
+    assert.deepEqual(
+      response.results.map(({ requestId, error }) => [requestId, error?.code, error?.retry]),
+      [
+        ['a', undefined, undefined],
+        ['b', 'KIND_UNKNOWN', 'never'],
+        ['c', undefined, undefined],
+      ],
+    );
+    assert.deepEqual(
+      response.results.map(({ stamp }) => stamp),
+      [room.log.writes[0]?.stamp, '', room.log.writes[1]?.stamp],
+    );
     assert.match(response.results[2]?.position ?? '', /^beijing\/\d@0123456789abcdef:0\.1$/);
   });
 
@@ -84,11 +97,15 @@ describe('Submit', () => {
     await room.log.begun(1);
     const error = await failure(submit(client, batch([wireWrite(), wireWrite()])));
     assert.equal(error.code, status.RESOURCE_EXHAUSTED);
-    assert.match(error.details, /^OVERLOADED: /);
+    assert.deepEqual(error.metadata.get('wmb-code'), ['OVERLOADED']);
+    assert.match(error.details, /^intake holds 1 write requests/);
     assert.ok(Number(error.metadata.get('retry-after-ms')[0]) > 0);
     assert.deepEqual(error.metadata.get('grpc-retry-pushback-ms'), error.metadata.get('retry-after-ms'));
     room.log.release();
-    assert.deepEqual((await held).results.map((result) => result.error?.code), [undefined, 'OVERLOADED']);
+    assert.deepEqual(
+      (await held).results.map((result) => result.error?.code),
+      [undefined, 'OVERLOADED'],
+    );
   });
 
   test('a draining intake fails calls with UNAVAILABLE', async () => {
@@ -97,25 +114,31 @@ describe('Submit', () => {
     await room.intake.drain();
     const error = await failure(submit(client, batch([wireWrite()])));
     assert.equal(error.code, status.UNAVAILABLE);
-    assert.match(error.details, /^DRAINING: /);
+    assert.deepEqual(error.metadata.get('wmb-code'), ['DRAINING']);
     assert.equal(error.metadata.get('retry-after-ms')[0], '1000');
   });
 
   test('the call’s trace context is carried by the write requests that have none, and a malformed one is ignored', async () => {
     const room = openRoom();
     const client = await serve(room);
-    const [mine, theirs] = ['00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', '00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00'];
+    const [mine, theirs] = [
+      '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
+      '00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00',
+    ];
     const metadata = new Metadata();
     metadata.set('traceparent', theirs);
     await submit(client, batch([wireWrite(), wireWrite({ traceparent: mine })]), metadata);
     metadata.set('traceparent', 'garbage');
     await submit(client, batch([wireWrite()]), metadata);
-    assert.deepEqual(room.log.writes.map(({ trace }) => trace), [theirs, mine, '']);
+    assert.deepEqual(
+      room.log.writes.map(({ trace }) => trace),
+      [theirs, mine, ''],
+    );
   });
 
   test('an empty batch is answered with no results', async () => {
     const client = await serve(openRoom());
-    assert.deepEqual((await submit(client, batch([], { batchId: 3 }))), { results: [], batchId: 3 });
+    assert.deepEqual(await submit(client, batch([], { batchId: 3 })), { results: [], batchId: 3 });
   });
 });
 
@@ -126,11 +149,15 @@ describe('SubmitStream', () => {
     const stream = client.submitStream();
     const answers = new Map<number, SubmitResponse>();
     stream.on('data', (response: SubmitResponse) => answers.set(response.batchId, response));
-    for (let id = 1; id <= 100; id += 1) stream.write(batch([wireWrite({ key: id % 10 === 0 ? '' : `k${id}` }), wireWrite()], { batchId: id }));
+    for (let id = 1; id <= 100; id += 1)
+      stream.write(batch([wireWrite({ key: id % 10 === 0 ? '' : `k${id}` }), wireWrite()], { batchId: id }));
     stream.end();
     await once(stream, 'end');
     assert.equal(answers.size, 100);
-    assert.deepEqual(answers.get(10)?.results.map(({ error }) => error?.code), ['WRITE_INVALID', undefined]);
+    assert.deepEqual(
+      answers.get(10)?.results.map(({ error }) => error?.code),
+      ['WRITE_INVALID', undefined],
+    );
     assert.equal(room.log.writes.length, 190);
   });
 
@@ -187,6 +214,37 @@ describe('SubmitStream', () => {
     assert.equal(room.log.writes.length, 2);
   });
 
+  test('bytes that are no batch end their own stream with an error and nothing else', async () => {
+    const room = openRoom();
+    const client = await serve(room);
+    const garbage = client.makeBidiStreamRequest(
+      '/wmb.v1.Writes/SubmitStream',
+      (bytes: Buffer) => bytes,
+      (bytes: Buffer) => bytes,
+    );
+    garbage.write(Buffer.from([0xff, 0xff, 0xff, 0xff]));
+    garbage.resume();
+    const [error] = (await once(garbage, 'error')) as [ServiceError];
+    assert.equal(error.code, status.INTERNAL);
+    assert.equal((await submit(client, batch([wireWrite()]))).results[0]?.error, undefined);
+  });
+
+  test('a client that half-closes and then goes away harms nobody', async () => {
+    const room = openRoom();
+    const client = await serve(room);
+    room.log.hold();
+    const stream = client.submitStream();
+    for (let id = 0; id < 20; id += 1) stream.write(batch([wireWrite()], { batchId: id }));
+    stream.end();
+    while (room.intake.state.pendingWrites < 20) await submit(client, batch([]));
+    const cancelled = new Promise((resolve) => stream.on('error', resolve));
+    stream.cancel();
+    await cancelled;
+    room.log.release();
+    assert.equal((await submit(client, batch([wireWrite()]))).results[0]?.error, undefined);
+    assert.equal(room.log.writes.length, 21);
+  });
+
   test('a client that does not read its answers is not read from for ever', async () => {
     const room = openRoom();
     const client = await serve(room);
@@ -198,7 +256,7 @@ describe('SubmitStream', () => {
     });
     // Refusals of 1,000 write requests each: the answers are large and cost intake nothing.
     const writes = Array.from({ length: 1_000 }, () => wireWrite({ key: '', payload: Buffer.alloc(0) }));
-    for (let id = 0; id < 300; id += 1) stream.write(batch(writes, { batchId: id }));
+    for (let id = 0; id < 150; id += 1) stream.write(batch(writes, { batchId: id }));
     stream.end();
     await once(stream, 'pause');
     let before = -1;
@@ -206,9 +264,9 @@ describe('SubmitStream', () => {
       before = room.intake.state.refused;
       for (let i = 0; i < 20; i += 1) await submit(client, batch([]));
     }
-    assert.ok(before < 200_000, `${before} of 300,000 write requests were read although nobody reads their answers`);
+    assert.ok(before < 100_000, `${before} of 150,000 write requests were read although nobody reads their answers`);
     stream.resume();
     await once(stream, 'end');
-    assert.equal(answers, 300);
+    assert.equal(answers, 150);
   });
 });

@@ -3,14 +3,14 @@
  * the hint in the metadata that gRPC's own retry policies understand; in every other case each write request carries its own error.
  */
 import { Metadata, type Server, type ServerDuplexStream, type ServerUnaryCall, type ServiceError, status } from '@grpc/grpc-js';
-import { Wakeup } from '../../core/flow/wakeup.ts';
 import { ERRORS, type WmbError } from '../../core/errors.ts';
+import { Wakeup } from '../../core/flow/wakeup.ts';
 import type { Outcome } from '../../core/words.ts';
 import {
-  Outcome as WireOutcome,
   type SubmitRequest,
   type SubmitResponse,
   Wait,
+  Outcome as WireOutcome,
   type WriteResult as WireResult,
   type WritesServer,
   WritesService,
@@ -107,7 +107,11 @@ class SubmitStream {
   }
 }
 
-async function submitBatch(intake: Intake, request: SubmitRequest, trace: string): Promise<{ results: readonly WriteResult[]; response: SubmitResponse }> {
+async function submitBatch(
+  intake: Intake,
+  request: SubmitRequest,
+  trace: string,
+): Promise<{ results: readonly WriteResult[]; response: SubmitResponse }> {
   const writes: IncomingWrite[] = request.writes.map((write) => ({
     requestId: write.requestId,
     kind: write.kind,
@@ -146,8 +150,7 @@ function serviceError(error: WmbError): ServiceError {
     metadata.set('retry-after-ms', String(retryAfterMs));
     metadata.set('grpc-retry-pushback-ms', String(retryAfterMs));
   }
-  const details = `${code}: ${message}`;
-  return Object.assign(new Error(details), { code: status[ERRORS[error.code].grpc], details, metadata });
+  return Object.assign(new Error(message), { code: status[ERRORS[error.code].grpc], details: message, metadata });
 }
 
 /** The trace context of the call, for write requests that bring none of their own. W3C: a malformed one is as good as none. */

@@ -43,19 +43,28 @@ function parseLines(body: Buffer, trace: string): ParsedWrite[] {
     line += 1;
     if (isBlank(bytes)) continue;
     const value = tryJson(bytes);
-    parsed.push(value instanceof WmbError ? { requestId: '', error: named(value, `line ${line}`) } : fromJson(value, `line ${line}`, trace));
+    parsed.push(
+      value instanceof WmbError ? { requestId: '', error: named(value, `line ${line}`) } : fromJson(value, `line ${line}`, trace),
+    );
   }
   return parsed;
 }
 
 function fromJson(value: unknown, where: string, trace: string): ParsedWrite {
-  const fields = typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Readonly<Record<string, unknown>>) : undefined;
+  const fields =
+    typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Readonly<Record<string, unknown>>) : undefined;
   const requestId = typeof fields?.requestId === 'string' ? fields.requestId : '';
   try {
     if (fields === undefined) throw invalid('must be a JSON object');
     for (const name of Object.keys(fields)) if (!FIELDS.includes(name)) throw unknownField(name);
     const traceparent = text(fields, 'traceparent');
-    return { requestId: text(fields, 'requestId'), kind: text(fields, 'kind'), key: text(fields, 'key'), payload: payloadOf(fields), trace: traceparent === '' ? trace : traceparent };
+    return {
+      requestId: text(fields, 'requestId'),
+      kind: text(fields, 'kind'),
+      key: text(fields, 'key'),
+      payload: payloadOf(fields),
+      trace: traceparent === '' ? trace : traceparent,
+    };
   } catch (error) {
     return { requestId, error: named(asWmbError(error, 'WRITE_INVALID'), where) };
   }

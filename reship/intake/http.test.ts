@@ -34,11 +34,18 @@ interface Answer {
   readonly lines: readonly Line[];
 }
 
-async function post(app: FastifyInstance, body: string | Buffer, options: { type?: string | undefined; query?: string; headers?: Record<string, string> } = {}): Promise<Answer> {
+async function post(
+  app: FastifyInstance,
+  body: string | Buffer,
+  options: { type?: string | undefined; query?: string; headers?: Record<string, string> } = {},
+): Promise<Answer> {
   const type = 'type' in options ? options.type : 'application/json';
   const headers = { ...(type === undefined ? {} : { 'content-type': type }), ...options.headers };
   const response = await app.inject({ method: 'POST', url: `/v1/writes${options.query ?? ''}`, headers, payload: body });
-  const lines = response.body.split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as Line);
+  const lines = response.body
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Line);
   return { status: response.statusCode, headers: response.headers, lines };
 }
 
@@ -55,16 +62,32 @@ describe('the body', () => {
     assert.equal(flat.lines[0]?.requestId, 'a');
     assert.match(flat.lines[0]?.stamp ?? '', /^[0-9a-f]{24}$/);
     assert.match(flat.lines[0]?.position ?? '', /^beijing\/\d@0123456789abcdef:0\.0$/);
-    assert.deepEqual(room.log.writes.map(({ payload }) => Buffer.from(payload).toString()).sort(), ['[["SET","k","v"]]', '{"text":"hello"}']);
+    assert.deepEqual(room.log.writes.map(({ payload }) => Buffer.from(payload).toString()).sort(), [
+      '[["SET","k","v"]]',
+      '{"text":"hello"}',
+    ]);
   });
 
-  for (const type of ['application/x-ndjson', 'application/json', 'application/x-www-form-urlencoded', 'text/plain; charset=utf-8', undefined]) {
+  for (const type of [
+    'application/x-ndjson',
+    'application/json',
+    'application/x-www-form-urlencoded',
+    'text/plain; charset=utf-8',
+    undefined,
+  ]) {
     test(`one object a line is read with content type ${type ?? 'none'}`, async () => {
       const room = openRoom();
       const app = await serve(room);
-      const { status, lines } = await post(app, `${line({ requestId: 'a' })}\r\n\n${line({ requestId: 'b' })}\n${line({ requestId: 'c' })}`, { type });
+      const { status, lines } = await post(
+        app,
+        `${line({ requestId: 'a' })}\r\n\n${line({ requestId: 'b' })}\n${line({ requestId: 'c' })}`,
+        { type },
+      );
       assert.equal(status, 200);
-      assert.deepEqual(lines.map(({ requestId }) => requestId), ['a', 'b', 'c']);
+      assert.deepEqual(
+        lines.map(({ requestId }) => requestId),
+        ['a', 'b', 'c'],
+      );
       assert.equal(room.log.writes.length, 3);
     });
   }
@@ -73,23 +96,36 @@ describe('the body', () => {
     const room = openRoom();
     const app = await serve(room);
     const { lines } = await post(app, `[\n  ${line({ requestId: 'a' })},\n  7,\n  ${line({ requestId: 'b' })}\n]`);
-    assert.deepEqual(lines.map(({ requestId, error }) => requestId || error?.message), ['a', 'item 2: must be a JSON object', 'b']);
+    assert.deepEqual(
+      lines.map(({ requestId, error }) => requestId || error?.message),
+      ['a', 'item 2: must be a JSON object', 'b'],
+    );
   });
 
   test('a malformed line is an error of that line, with its number, and the others go on', async () => {
     const room = openRoom();
     const app = await serve(room);
     for (const type of ['application/x-ndjson', undefined]) {
-      const body = ['{"kind": "message", "key"', line({ requestId: 'b' }), '', '[1]', line({ requestId: 'c', key: 7 }), line({ requestId: 'd' })].join('\n');
+      const body = [
+        '{"kind": "message", "key"',
+        line({ requestId: 'b' }),
+        '',
+        '[1]',
+        line({ requestId: 'c', key: 7 }),
+        line({ requestId: 'd' }),
+      ].join('\n');
       const { status, lines } = await post(app, body, { type });
       assert.equal(status, 200);
-      assert.deepEqual(lines.map(({ requestId, error }) => [requestId, error?.code]), [
-        ['', 'WRITE_INVALID'],
-        ['b', undefined],
-        ['', 'WRITE_INVALID'],
-        ['c', 'WRITE_INVALID'],
-        ['d', undefined],
-      ]);
+      assert.deepEqual(
+        lines.map(({ requestId, error }) => [requestId, error?.code]),
+        [
+          ['', 'WRITE_INVALID'],
+          ['b', undefined],
+          ['', 'WRITE_INVALID'],
+          ['c', 'WRITE_INVALID'],
+          ['d', undefined],
+        ],
+      );
       assert.match(lines[0]?.error?.message ?? '', /^line 1: is not JSON: /);
       assert.equal(lines[2]?.error?.message, 'line 4: must be a JSON object');
       assert.equal(lines[3]?.error?.message, 'line 5: key must be a string');
@@ -98,7 +134,11 @@ describe('the body', () => {
 
   test('bytes that are no UTF-8 spoil their own line only', async () => {
     const app = await serve(openRoom());
-    const body = Buffer.concat([Buffer.from('{"requestId":"a","kind":"message","key":"'), Buffer.from([0xff, 0xfe]), Buffer.from(`"}\n${line({ requestId: 'b' })}`)]);
+    const body = Buffer.concat([
+      Buffer.from('{"requestId":"a","kind":"message","key":"'),
+      Buffer.from([0xff, 0xfe]),
+      Buffer.from(`"}\n${line({ requestId: 'b' })}`),
+    ]);
     const { lines } = await post(app, body);
     assert.equal(lines[0]?.error?.message, 'line 1: is not valid UTF-8');
     assert.equal(lines[1]?.requestId, 'b');
@@ -119,14 +159,23 @@ describe('the body', () => {
     const { lines } = await post(app, body);
     assert.match(lines[2]?.error?.message ?? '', /^line 3: has both payload and payloadBase64/);
     assert.match(lines[3]?.error?.message ?? '', /^line 4: payloadBase64 is not base64/);
-    assert.deepEqual(room.log.writes.map(({ requestId, payload }) => [requestId, ...payload]), [['a', 0, 255, 1], ['b'], ['e', 255, 255, 255], ['f', ...Buffer.from('null')]]);
+    assert.deepEqual(
+      room.log.writes.map(({ requestId, payload }) => [requestId, ...payload]),
+      [['a', 0, 255, 1], ['b'], ['e', 255, 255, 255], ['f', ...Buffer.from('null')]],
+    );
   });
 
   test('numbers that a double cannot hold reach the payload as they were written', async () => {
     const room = openRoom();
     const app = await serve(room);
-    await post(app, '{"kind":"message","key":"k","payload":{"id":12345678901234567890,"ratio":0.10000000000000000555,"huge":1e400,"plain":1.5}}');
-    assert.equal(Buffer.from(room.log.writes[0]?.payload ?? []).toString(), '{"id":12345678901234567890,"ratio":0.10000000000000000555,"huge":1e400,"plain":1.5}');
+    await post(
+      app,
+      '{"kind":"message","key":"k","payload":{"id":12345678901234567890,"ratio":0.10000000000000000555,"huge":1e400,"plain":1.5}}',
+    );
+    assert.equal(
+      Buffer.from(room.log.writes[0]?.payload ?? []).toString(),
+      '{"id":12345678901234567890,"ratio":0.10000000000000000555,"huge":1e400,"plain":1.5}',
+    );
   });
 
   test('an unknown field is an error that names the nearest one', async () => {
@@ -140,13 +189,21 @@ describe('the body', () => {
   test('a payload nested too deep to be encoded is an error of its own', async () => {
     const app = await serve(openRoom());
     const depth = 40_000;
-    const { lines } = await post(app, `{"kind":"message","key":"k","payload":${'['.repeat(depth)}${']'.repeat(depth)}}\n${line({ requestId: 'b' })}`);
+    const { lines } = await post(
+      app,
+      `{"kind":"message","key":"k","payload":${'['.repeat(depth)}${']'.repeat(depth)}}\n${line({ requestId: 'b' })}`,
+    );
     assert.equal(lines.length, 2);
     assert.match(lines[0]?.error?.code ?? '', /^WRITE_(INVALID|TOO_LARGE)$/);
     assert.equal(lines[1]?.error, undefined);
   });
 
-  for (const [what, body] of [['nothing', ''], ['no JSON', 'hello'], ['a broken pretty-printed object', '{\n  "kind": "message",\n  "key": \n}'], ['blank lines', '\n\n']] as const) {
+  for (const [what, body] of [
+    ['nothing', ''],
+    ['no JSON', 'hello'],
+    ['a broken pretty-printed object', '{\n  "kind": "message",\n  "key": \n}'],
+    ['blank lines', '\n\n'],
+  ] as const) {
     test(`a body of ${what} is one clear error`, async () => {
       const app = await serve(openRoom());
       const { status, lines } = await post(app, body);
@@ -232,7 +289,10 @@ test('the trace context of the call is carried by the write requests that have n
   const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
   await post(app, line({}), { headers: { traceparent } });
   await post(app, line({}), { headers: { traceparent: 'garbage' } });
-  assert.deepEqual(room.log.writes.map(({ trace }) => trace), [traceparent, '']);
+  assert.deepEqual(
+    room.log.writes.map(({ trace }) => trace),
+    [traceparent, ''],
+  );
 });
 
 test('bodies that together are over the limit are refused before they are read, and taken again when others are answered', async () => {
@@ -240,7 +300,8 @@ test('bodies that together are over the limit are refused before they are read, 
   const app = await serve(room);
   await app.listen({ host: '127.0.0.1', port: 0 });
   const { port } = app.server.address() as AddressInfo;
-  const begin = () => httpRequest({ host: '127.0.0.1', port, path: '/v1/writes', method: 'POST', headers: { 'content-length': BODY_BYTES_MAX } });
+  const begin = () =>
+    httpRequest({ host: '127.0.0.1', port, path: '/v1/writes', method: 'POST', headers: { 'content-length': BODY_BYTES_MAX } });
   const unfinished = [begin(), begin()];
   for (const call of unfinished) {
     call.on('error', () => {});

@@ -63,7 +63,12 @@ function answerError(reply: FastifyReply, error: WmbError): FastifyReply {
 function jsonResult(result: WriteResult): object {
   const { requestId, stamp, position, outcome, error } = result;
   const taken = stamp === '' ? {} : { stamp, position };
-  return { requestId, ...taken, ...(outcome === undefined ? {} : { outcome }), ...(error === undefined ? {} : { error: jsonError(error) }) };
+  return {
+    requestId,
+    ...taken,
+    ...(outcome === undefined ? {} : { outcome }),
+    ...(error === undefined ? {} : { error: jsonError(error) }),
+  };
 }
 
 function jsonError(error: WmbError): object {
@@ -79,9 +84,11 @@ function setStatus(reply: FastifyReply, error: WmbError): void {
 function readQuery(query: Readonly<Record<string, unknown>>): SubmitOptions {
   const { wait = 'logged', deadlineMs = '0' } = query;
   const unknown = Object.keys(query).find((name) => !PARAMETERS.includes(name));
-  if (unknown !== undefined) throw new WmbError('WRITE_INVALID', `unknown query parameter ${JSON.stringify(unknown)}; there are ${PARAMETERS.join(' and ')}`);
+  if (unknown !== undefined)
+    throw new WmbError('WRITE_INVALID', `unknown query parameter ${JSON.stringify(unknown)}; there are ${PARAMETERS.join(' and ')}`);
   if (!WAITS.includes(wait as WaitFor)) throw new WmbError('WRITE_INVALID', `wait=${String(wait)}: it must be ${WAITS.join(', ')}`);
-  if (!/^\d{1,9}$/.test(String(deadlineMs))) throw new WmbError('WRITE_INVALID', `deadlineMs=${String(deadlineMs)}: it must be a number of milliseconds`);
+  if (!/^\d{1,9}$/.test(String(deadlineMs)))
+    throw new WmbError('WRITE_INVALID', `deadlineMs=${String(deadlineMs)}: it must be a number of milliseconds`);
   return { wait: wait as WaitFor, deadlineMs: Number(deadlineMs) };
 }
 
@@ -98,7 +105,9 @@ function bodyBudget(options: WritesRouteOptions): (request: FastifyRequest, repl
     const declared = request.headers['content-length'];
     const bytes = Math.min(declared === undefined ? options.bodyBytesMax : Number(declared), options.bodyBytesMax);
     if (heldBytes + bytes > options.bodiesBytesMax) {
-      throw new WmbError('OVERLOADED', `the bodies of other calls hold ${heldBytes} of ${options.bodiesBytesMax} bytes`, { retryAfterMs: 100 });
+      throw new WmbError('OVERLOADED', `the bodies of other calls hold ${heldBytes} of ${options.bodiesBytesMax} bytes`, {
+        retryAfterMs: 100,
+      });
     }
     heldBytes += bytes;
     reply.raw.once('close', () => {
@@ -109,7 +118,8 @@ function bodyBudget(options: WritesRouteOptions): (request: FastifyRequest, repl
 
 function asCallError(error: unknown, bodyBytesMax: number): WmbError {
   const code = (error as { readonly code?: unknown }).code;
-  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new WmbError('WRITE_TOO_LARGE', `the body is over ${bodyBytesMax} bytes; send it in parts`);
+  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE')
+    return new WmbError('WRITE_TOO_LARGE', `the body is over ${bodyBytesMax} bytes; send it in parts`);
   const statusCode = (error as { readonly statusCode?: unknown }).statusCode;
   if (typeof statusCode === 'number' && statusCode < 500) return new WmbError('WRITE_INVALID', (error as Error).message, { cause: error });
   return asWmbError(error);

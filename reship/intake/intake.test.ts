@@ -37,7 +37,14 @@ describe('durability (I1)', () => {
     assert.equal(result?.requestId, 'a');
     assert.equal(result?.stamp, stored?.stamp);
     assert.equal(result?.error, undefined);
-    assert.deepEqual(parsePosition(result?.position ?? ''), { log: 'writes', origin: 'beijing', partition: partitionOf('k', PARTITIONS), epoch: room.log.epoch, seq: 0, index: 0 });
+    assert.deepEqual(parsePosition(result?.position ?? ''), {
+      log: 'writes',
+      origin: 'beijing',
+      partition: partitionOf('k', PARTITIONS),
+      epoch: room.log.epoch,
+      seq: 0,
+      index: 0,
+    });
   });
 
   test('an append that fails acks nothing of what it held, and the next one is unaffected', async () => {
@@ -45,7 +52,10 @@ describe('durability (I1)', () => {
     room.log.failure = new WmbError('LOG_FULL', 'no space left');
     const failed = await room.intake.submit([write({ requestId: 'a' }), write({ key: 'other' })], LOGGED);
     assert.deepEqual(codes(failed), ['LOG_FULL', 'LOG_FULL']);
-    assert.deepEqual(failed.map((result) => result.stamp + result.position), ['', '']);
+    assert.deepEqual(
+      failed.map((result) => result.stamp + result.position),
+      ['', ''],
+    );
     assert.equal(failed[0]?.requestId, 'a');
     room.log.failure = undefined;
     assert.equal((await submitOne(room)).error, undefined);
@@ -83,7 +93,10 @@ describe('packing', () => {
     assert.equal(room.log.appends.length, 2);
     const [, second] = room.log.appends;
     assert.ok((second?.length ?? 0) <= PARTITIONS);
-    assert.equal(second?.reduce((count, draft) => count + draft.count, 0), 50);
+    assert.equal(
+      second?.reduce((count, draft) => count + draft.count, 0),
+      50,
+    );
   });
 
   test('a quiet room has frames of one write request', async () => {
@@ -91,7 +104,10 @@ describe('packing', () => {
     await submitOne(room);
     await submitOne(room);
     assert.deepEqual(room.log.writes.length, 2);
-    assert.deepEqual(room.log.appends.map((drafts) => drafts.map((draft) => draft.count)), [[1], [1]]);
+    assert.deepEqual(
+      room.log.appends.map((drafts) => drafts.map((draft) => draft.count)),
+      [[1], [1]],
+    );
   });
 
   test('a frame has at most so many write requests and so many bytes, and several frames of a partition go in one append', async () => {
@@ -101,7 +117,10 @@ describe('packing', () => {
     await room.intake.submit([...writes, ...large, write({ payload: Buffer.alloc(4_096) })], LOGGED);
     assert.equal(room.log.appends.length, 1);
     const lane = room.log.frames[partitionOf('user:7', PARTITIONS)] ?? [];
-    assert.deepEqual(lane.slice(0, 2).map((frame) => frame.length), [10, 10]);
+    assert.deepEqual(
+      lane.slice(0, 2).map((frame) => frame.length),
+      [10, 10],
+    );
     for (const frame of lane) {
       assert.ok(frame.length <= 10);
       assert.ok(frame.length === 1 || frame.reduce((bytes, { payload }) => bytes + payload.length, 0) <= 4_000);
@@ -109,7 +128,10 @@ describe('packing', () => {
   });
 
   test('the order of a key is the order of its submits, with ascending stamps within and between frames, under any load', async () => {
-    const calls = fc.array(fc.record({ keys: fc.array(fc.integer({ min: 0, max: 5 }), { minLength: 1, maxLength: 20 }), steps: fc.integer({ min: 0, max: 1 }) }), { maxLength: 30 });
+    const calls = fc.array(
+      fc.record({ keys: fc.array(fc.integer({ min: 0, max: 5 }), { minLength: 1, maxLength: 20 }), steps: fc.integer({ min: 0, max: 1 }) }),
+      { maxLength: 30 },
+    );
     await fc.assert(
       fc.asyncProperty(calls, async (plan) => {
         const room = openRoom({ limits: { frameWritesMax: 7 } });
@@ -150,12 +172,17 @@ describe('validation', () => {
     ['a key that is no Unicode', { key: 'a\ud800' }, 'WRITE_INVALID', /key is not valid Unicode/],
     ['a request id over its limit', { requestId: 'x'.repeat(129) }, 'WRITE_TOO_LARGE', /requestId has 129 bytes; 128/],
     ['no kind', { kind: '' }, 'WRITE_INVALID', /kind is empty/],
-    ['an unknown kind', { kind: 'massage' }, 'KIND_UNKNOWN', /"massage" is not in the topology; it has: cache, message/],
+    ['an unknown kind', { kind: 'massage' }, 'KIND_UNKNOWN', /"massage" is not in the topology; it has: cache, message, /],
     ['a reserved kind', { kind: 'wmb.canary' }, 'KIND_UNKNOWN', /reserved/],
     ['a payload over its limit', { payload: Buffer.alloc(4_097) }, 'WRITE_TOO_LARGE', /payload has 4097 bytes; 4096/],
     ['a malformed trace context', { trace: 'hello' }, 'WRITE_INVALID', /traceparent/],
     ['a cache payload that is no JSON', { kind: 'cache', payload: Buffer.from('SET a 1') }, 'WRITE_INVALID', /./],
-    ['a cache command that cannot converge', { kind: 'cache', payload: Buffer.from('[["LPUSH","a","1"]]') }, 'COMMAND_UNSUPPORTED', /LPUSH/],
+    [
+      'a cache command that cannot converge',
+      { kind: 'cache', payload: Buffer.from('[["LPUSH","a","1"]]') },
+      'COMMAND_UNSUPPORTED',
+      /LPUSH/,
+    ],
   ];
   for (const [what, fields, code, message] of bad) {
     test(`${what} is refused by name and does not affect the others of the call`, async () => {
@@ -173,7 +200,12 @@ describe('validation', () => {
     const results = await room.intake.submit(
       [
         write({ kind: 'cache', payload: Buffer.from('[["SET","a","1"],["INCRBY","n","2"]]') }),
-        write({ key: 'k'.repeat(512), requestId: 'é'.repeat(64), trace: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', payload: Buffer.alloc(4_096) }),
+        write({
+          key: 'k'.repeat(512),
+          requestId: 'é'.repeat(64),
+          trace: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
+          payload: Buffer.alloc(4_096),
+        }),
       ],
       LOGGED,
     );
@@ -187,7 +219,10 @@ describe('validation', () => {
     assert.match(one?.requestId ?? '', /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
     assert.notEqual(one?.requestId, two?.requestId);
     assert.equal(Number.parseInt((one?.requestId ?? '').replaceAll('-', '').slice(0, 12), 16), room.runtime.nowMs());
-    assert.deepEqual(room.log.writes.map(({ requestId }) => requestId), [one?.requestId, two?.requestId]);
+    assert.deepEqual(
+      room.log.writes.map(({ requestId }) => requestId),
+      [one?.requestId, two?.requestId],
+    );
   });
 
   test('a call of nothing is answered with nothing', async () => {
@@ -199,8 +234,14 @@ describe('limits (I11)', () => {
   test('intake that is full of write requests refuses with a hint, and takes again when they are durable', async () => {
     const room = openRoom({ limits: { pendingWritesMax: 10 } });
     room.log.hold();
-    const first = room.intake.submit(Array.from({ length: 8 }, () => write()), LOGGED);
-    const second = room.intake.submit(Array.from({ length: 4 }, () => write()), LOGGED);
+    const first = room.intake.submit(
+      Array.from({ length: 8 }, () => write()),
+      LOGGED,
+    );
+    const second = room.intake.submit(
+      Array.from({ length: 4 }, () => write()),
+      LOGGED,
+    );
     assert.equal(room.intake.state.pendingWrites, 10);
     const third = await room.intake.submit([write()], LOGGED);
     assert.deepEqual(codes(third), ['OVERLOADED']);
@@ -287,6 +328,17 @@ describe('draining', () => {
     assert.deepEqual(codes(await second), [undefined]);
     await drained;
     assert.equal(room.log.writes.length, 2);
+  });
+
+  test('draining is not over before the last append is', async () => {
+    const room = openRoom();
+    room.log.hold();
+    const answer = room.intake.submit([write()], LOGGED);
+    const drained = room.intake.drain();
+    assert.equal(await settledNow(drained), false);
+    room.log.release();
+    await drained;
+    assert.deepEqual(codes(await answer), [undefined]);
   });
 
   test('a drained intake with nothing pending is done at once', async () => {

@@ -9,16 +9,18 @@
  *
  * gRPC and HTTP (grpc.ts, http.ts) are faces of this class. It has no sockets.
  */
+
+import type { IntakeLimits, Topology } from '../../core/config/types.ts';
 import { asWmbError, WmbError } from '../../core/errors.ts';
 import { type Metrics, noMetrics } from '../../core/metrics.ts';
 import { partitionOf } from '../../core/partition.ts';
 import type { Runtime } from '../../core/runtime.ts';
 import type { Stamp } from '../../core/stamp.ts';
 import { formatPosition, type RoomId, type Seq } from '../../core/words.ts';
-import type { Topology, IntakeLimits } from '../../core/config/types.ts';
+import type { Service } from '../../daemon/service.ts';
 import type { Log } from '../../log/log.ts';
 import { type Call, type IncomingWrite, type OpenResult, refused, type SubmitOptions, type WriteResult } from './call.ts';
-import { intakeMetrics, type IntakeMetrics } from './metrics.ts';
+import { type IntakeMetrics, intakeMetrics } from './metrics.ts';
 import { type Batch, type OpenFrame, Packer, type StampSource } from './pack.ts';
 import { checkWrite, makeRequestId, type WriteRules } from './validate.ts';
 import { type RoomAck, Waits } from './waits.ts';
@@ -43,7 +45,8 @@ export interface IntakeState {
   readonly draining: boolean;
 }
 
-export class Intake {
+export class Intake implements Service {
+  readonly name = 'intake';
   readonly #options: IntakeOptions;
   readonly #rules: WriteRules;
   readonly #packer: Packer;
@@ -77,6 +80,11 @@ export class Intake {
     this.#waits = new Waits({ room, rooms, runtime, waitMsDefault: limits.waitMsDefault, answered: (call) => this.#answerWaiting(call) });
   }
 
+  /** There is nothing to open: the log is, and the faces are served by the daemon's servers. */
+  start(): Promise<void> {
+    return Promise.resolve();
+  }
+
   /** One result per write request, in order; see WriteResult. Never rejects. The payloads must not change until it resolves. */
   submit(requests: readonly IncomingWrite[], options: SubmitOptions): Promise<readonly WriteResult[]> {
     const refusal = this.#refusal(options);
@@ -85,7 +93,12 @@ export class Intake {
       return Promise.resolve(requests.map((request) => refused(request.requestId, refusal)));
     }
     const { promise, resolve } = Promise.withResolvers<readonly WriteResult[]>();
-    const call: Call = { results: new Array<OpenResult>(requests.length), options, startedMs: this.#options.runtime.monotonicMs(), resolve };
+    const call: Call = {
+      results: new Array<OpenResult>(requests.length),
+      options,
+      startedMs: this.#options.runtime.monotonicMs(),
+      resolve,
+    };
     if (this.#takeAll(call, requests) === 0) {
       resolve(call.results);
       return promise;
@@ -115,11 +128,14 @@ export class Intake {
   async drain(): Promise<void> {
     this.#draining = true;
     await this.#packer.idle();
-    if (this.#waiting > 0) await new Promise<void>((resolve) => (this.#drained = resolve));
+    if (this.#waiting === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#drained = resolve;
+    });
   }
 
   /** Answers the calls that still wait; what is in flight to the log is answered by the log. */
-  stop(): void {
+  async stop(): Promise<void> {
     this.#draining = true;
     this.#waits.endAll('the daemon stopped before what you wait for happened');
   }
@@ -138,7 +154,10 @@ export class Intake {
     for (let slot = 0; slot < requests.length; slot += 1) {
       const request = requests[slot] as IncomingWrite;
       let error = stop ?? checkWrite(request, this.#rules);
-      if (error === undefined) error = stop = this.#take(call, request, slot);
+      if (error === undefined) {
+        stop = this.#take(call, request, slot);
+        error = stop;
+      }
       if (error === undefined) taken += 1;
       else this.#refuse(call, slot, request.requestId, error);
     }
@@ -163,7 +182,7 @@ export class Intake {
   }
 
   #durable(batch: Batch, seqs: readonly Seq[]): void {
-    batch.frames.forEach((frame, i) => this.#place(frame, seqs[i] as Seq));
+    for (const [i, frame] of batch.frames.entries()) this.#place(frame, seqs[i] as Seq);
     this.#metrics.taken(batch.writes);
     const nowMs = this.#options.runtime.monotonicMs();
     for (const call of batch.calls) {

@@ -91,9 +91,10 @@ export class Packer {
   add(partition: number, write: IncomingWrite, call: Call, slot: number): Stamp {
     const bytes = writeBytesMax(write);
     this.#checkRoom(bytes);
-    const floor = this.#open === undefined ? this.#options.clock.last : '';
+    const floor = this.#open?.floor ?? this.#options.clock.last;
     const stamp = this.#options.clock.next();
-    const batch = (this.#open ??= { frames: [], calls: [], floor, writes: 0, bytes: 0 });
+    this.#open ??= { frames: [], calls: [], floor, writes: 0, bytes: 0 };
+    const batch = this.#open;
     const frame = this.#frameFor(batch, partition, bytes);
     place(frame, call, slot);
     if (batch.calls[batch.calls.length - 1] !== call) batch.calls.push(call);
@@ -135,7 +136,8 @@ export class Packer {
     let seqs: readonly Seq[];
     try {
       seqs = await log.append(batch.frames.map((frame) => this.#seal(frame)));
-      if (seqs.length !== batch.frames.length) throw new WmbError('INTERNAL', `the log gave ${seqs.length} seqs to ${batch.frames.length} frames`);
+      if (seqs.length !== batch.frames.length)
+        throw new WmbError('INTERNAL', `the log gave ${seqs.length} seqs to ${batch.frames.length} frames`);
     } catch (cause) {
       this.#inFlight = undefined;
       return failed(batch, asWmbError(cause, 'LOG_UNAVAILABLE'));
@@ -175,7 +177,13 @@ export class Packer {
     const { log, origin, metrics } = this.#options;
     const { partition, writes } = frame;
     const bytes = encodeFrame({ log: 'writes', origin, partition, epoch: log.epoch }, writes);
-    const draft = { partition, bytes, count: writes.length, stampFirst: writes[0]?.stamp ?? '', stampLast: writes[writes.length - 1]?.stamp ?? '' };
+    const draft = {
+      partition,
+      bytes,
+      count: writes.length,
+      stampFirst: writes[0]?.stamp ?? '',
+      stampLast: writes[writes.length - 1]?.stamp ?? '',
+    };
     frame.draft = draft;
     frame.writes = [];
     metrics.frameWrites.observe(draft.count);

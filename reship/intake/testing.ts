@@ -1,11 +1,12 @@
 /** For the tests of intake: a room whose log, clock and peers do what the test says. */
-import type { IntakeLimits, Topology } from '../../core/config/types.ts';
+
 import { HybridClock } from '../../core/clock.ts';
+import type { IntakeLimits, Topology } from '../../core/config/types.ts';
 import type { Runtime, Timer } from '../../core/runtime.ts';
 import { NO_STAMP, type Stamp } from '../../core/stamp.ts';
 import type { Seq, StampedWrite } from '../../core/words.ts';
-import type { ReceiptException } from '../../link/link.ts';
 import { decodeFrame } from '../../link/frame.ts';
+import type { ReceiptException } from '../../link/link.ts';
 import type { FrameDraft, Log } from '../../log/log.ts';
 import type { IncomingWrite, WaitFor } from './call.ts';
 import { Intake } from './intake.ts';
@@ -110,7 +111,8 @@ export class FakeLog implements Pick<Log, 'append' | 'epoch'> {
   }
 
   get stampLast(): Stamp {
-    return this.writes.reduce((last, { stamp }) => (stamp > last ? stamp : last), NO_STAMP);
+    const stamps = this.writes.map(({ stamp }) => stamp).sort();
+    return stamps[stamps.length - 1] ?? NO_STAMP;
   }
 }
 
@@ -131,10 +133,24 @@ export interface TestRoom {
 }
 
 /** Room `beijing` of two; `log` and `runtime` are given to start it again on what it left. */
-export function openRoom(options: { limits?: Partial<IntakeLimits>; log?: FakeLog; runtime?: ManualRuntime; lease?: number } = {}): TestRoom {
+export function openRoom(
+  options: { limits?: Partial<IntakeLimits>; log?: FakeLog; runtime?: ManualRuntime; lease?: number } = {},
+): TestRoom {
   const { log = new FakeLog(), runtime = new ManualRuntime() } = options;
-  const clock = new HybridClock({ runtime, writer: 0x01000000 + (options.lease ?? 1), stampLast: log.stampLast, aheadMsMax: topology.limits.clockAheadMsMax });
-  const intake = new Intake({ room: 'beijing', topology, limits: { ...LIMITS, ...options.limits }, log: log as unknown as Log, clock, runtime });
+  const clock = new HybridClock({
+    runtime,
+    writer: 0x01000000 + (options.lease ?? 1),
+    stampLast: log.stampLast,
+    aheadMsMax: topology.limits.clockAheadMsMax,
+  });
+  const intake = new Intake({
+    room: 'beijing',
+    topology,
+    limits: { ...LIMITS, ...options.limits },
+    log: log as unknown as Log,
+    clock,
+    runtime,
+  });
   return {
     runtime,
     log,
@@ -154,7 +170,10 @@ export const topology: Topology = {
     { id: 'guangzhou', number: 2, database: 'slave', reship: address, collector: address },
   ],
   links: [],
-  kinds: { message: { rooms: ['beijing', 'guangzhou'], onFailure: 'park' } },
+  kinds: {
+    message: { rooms: ['beijing', 'guangzhou'], onFailure: 'park' },
+    'wmb.canary': { rooms: ['beijing', 'guangzhou'], onFailure: 'park' },
+  },
   limits: { payloadBytesMax: 4_096, clockAheadMsMax: 5_000, duplicateWindowWrites: 65_536 },
 };
 

@@ -57,7 +57,8 @@ function checkKind(kind: string, kinds: ReadonlySet<string>): WmbError | undefin
   if (kind === CACHE_KIND || (kinds.has(kind) && !kind.startsWith(RESERVED_KIND))) return undefined;
   if (kind === '') return new WmbError('WRITE_INVALID', 'kind is empty; it must be a kind of the topology, or `cache`');
   const shown = JSON.stringify(kind.slice(0, 64));
-  if (kind.startsWith(RESERVED_KIND)) return new WmbError('KIND_UNKNOWN', `kind ${shown}: kinds that begin with ${RESERVED_KIND} are reserved for WMB itself`);
+  if (kind.startsWith(RESERVED_KIND))
+    return new WmbError('KIND_UNKNOWN', `kind ${shown}: kinds that begin with ${RESERVED_KIND} are reserved for WMB itself`);
   const known = [...new Set([CACHE_KIND, ...kinds])].slice(0, 20).join(', ');
   return new WmbError('KIND_UNKNOWN', `kind ${shown} is not in the topology; it has: ${known}`);
 }

@@ -69,8 +69,8 @@ export class Waits {
       this.#open.set(call, waiting);
       this.#startDeadline(waiting);
     }
-    const own = queueOf(this.#own, partition);
-    const every = call.options.wait === 'everywhere' ? queueOf(this.#every, partition) : undefined;
+    const own = entry(this.#own, partition, newQueue);
+    const every = call.options.wait === 'everywhere' ? entry(this.#every, partition, newQueue) : undefined;
     const waiter: Waiter = { seq, segment, waiting, own, every, ownPassed: false, dead: false };
     waiting.waiters.push(waiter);
     waiting.left += 1;
@@ -93,8 +93,7 @@ export class Waits {
   /** An ack of a lane of this room's own write log, in its present epoch. */
   acknowledge(ack: RoomAck, appending: boolean): void {
     const { partition, room, seq } = ack;
-    let byRoom = this.#acked.get(partition);
-    if (byRoom === undefined) this.#acked.set(partition, (byRoom = new Map<RoomId, Seq>()));
+    const byRoom = entry(this.#acked, partition, () => new Map<RoomId, Seq>());
     if (seq <= (byRoom.get(room) ?? NOTHING_SEEN)) return;
     byRoom.set(room, seq);
     if (room === this.#options.room) {
@@ -171,10 +170,15 @@ export class Waits {
   }
 }
 
-function queueOf(queues: Map<number, WaiterQueue>, partition: number): WaiterQueue {
-  let queue = queues.get(partition);
-  if (queue === undefined) queues.set(partition, (queue = new WaiterQueue()));
-  return queue;
+const newQueue = (): WaiterQueue => new WaiterQueue();
+
+/** The value of `key`, made where there is none yet. */
+function entry<Value>(map: Map<number, Value>, key: number, make: () => Value): Value {
+  const found = map.get(key);
+  if (found !== undefined) return found;
+  const made = make();
+  map.set(key, made);
+  return made;
 }
 
 /** Exceptions name what was not applied; all else up to the mark was. */
