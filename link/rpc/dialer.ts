@@ -74,6 +74,8 @@ class RpcSession implements LinkSession {
     this.#writer = new ControlWriter(parts.call);
     this.#frameCall = parts.frameClient.frames({ sessionId: parts.sessionId });
     for (const stream of [parts.call, this.#frameCall]) stream.on('error', (cause: Error) => this.#finish(failure(parts.address, cause)));
+    // Until somebody reads for the first time, grpc-js takes messages off the connection without a bound.
+    this.#frameCall.read(0);
     const frameMessages = this.#frameCall[Symbol.asyncIterator]() as AsyncIterator<FrameBatch>;
     this.frames = this.#received(frameMessages, framesFromWire);
     this.control = this.#received(parts.messages, downwardFromWire);
