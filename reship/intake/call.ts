@@ -18,7 +18,7 @@ export interface SubmitOptions {
   readonly deadlineMs: number;
 }
 
-export const WAIT_MS_MAX = 600_000;
+export const WAIT_MS_MAX = 3_600_000;
 
 /** Not taken: `stamp` and `position` are empty and `error` says why. Taken: both are set; `error` only where the wait ran out. */
 export interface WriteResult {

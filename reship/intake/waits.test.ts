@@ -159,7 +159,7 @@ describe('deadlines', () => {
     assert.equal(room.intake.state.waiting, 0);
   });
 
-  test('a deadline of 0 is the room’s default, and none is longer than ten minutes', async () => {
+  test('a deadline of 0 is the room’s default, and none is longer than an hour', async () => {
     const room = openRoom();
     const usual = room.intake.submit([write()], waiting('everywhere'));
     const endless = room.intake.submit([write()], waiting('everywhere', 2 ** 32 - 1));
@@ -167,7 +167,7 @@ describe('deadlines', () => {
     room.runtime.advance(5_000);
     assert.deepEqual(told(await answerNow(usual)), ['WAIT_TIMEOUT']);
     assert.equal(await answerNow(endless), undefined);
-    room.runtime.advance(595_000);
+    room.runtime.advance(3_595_000);
     assert.deepEqual(told(await answerNow(endless)), ['WAIT_TIMEOUT']);
   });
 
