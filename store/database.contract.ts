@@ -78,7 +78,10 @@ export function databaseContract(name: string, make: (schema: string) => Promise
     const refusal = async (...statements: Statement[]) => {
       const result = await run(write(1, user('before', { name: 'b' })), write(2, ...statements), write(3, user('after', { name: 'a' })));
       assert.deepEqual(statuses(result), ['committed', 'refused', 'committed']);
-      assert.deepEqual((await collect(store, 'users')).map((row) => row['id']), ['after', 'before']);
+      assert.deepEqual(
+        (await collect(store, 'users')).map((row) => row.id),
+        ['after', 'before'],
+      );
       const outcome = result.moved ? result.outcomes[1] : undefined;
       return outcome?.status === 'refused' ? outcome.reason : '';
     };
@@ -93,7 +96,9 @@ export function databaseContract(name: string, make: (schema: string) => Promise
       });
 
       it('runs the statements of a batch in order', async () => {
-        await run(write(1, sql('INSERT INTO plain (id, note) VALUES (?, ?)', 1, 'one'), sql('UPDATE plain SET note = ? WHERE id = ?', 'two', 1)));
+        await run(
+          write(1, sql('INSERT INTO plain (id, note) VALUES (?, ?)', 1, 'one'), sql('UPDATE plain SET note = ? WHERE id = ?', 'two', 1)),
+        );
         await run(write(2, sql('UPDATE plain SET note = concat(note, ?) WHERE id = ?', '!', 1)));
         assert.deepEqual(await collect(store, 'plain'), [{ id: 1, note: 'two!' }]);
       });
@@ -104,9 +109,9 @@ export function databaseContract(name: string, make: (schema: string) => Promise
         await run(write(1, user('ünï', { name: '7', visits: big, photo })), write(2, user('b', { name: 5, visits: -3, photo: null })));
         const rows = await collect(store, 'users');
         const [b, umlaut] = rows;
-        assert.deepEqual([b?.['name'], b?.['visits'], b?.['photo']], ['5', -3, null]);
-        assert.deepEqual([umlaut?.['id'], umlaut?.['name'], umlaut?.['visits']], ['ünï', '7', big]);
-        assert.deepEqual([...(umlaut?.['photo'] as Uint8Array)], [...photo]);
+        assert.deepEqual([b?.name, b?.visits, b?.photo], ['5', -3, null]);
+        assert.deepEqual([umlaut?.id, umlaut?.name, umlaut?.visits], ['ünï', '7', big]);
+        assert.deepEqual(new Uint8Array(umlaut?.photo as Uint8Array), photo);
       });
     });
 
@@ -114,32 +119,43 @@ export function databaseContract(name: string, make: (schema: string) => Promise
       it('ends with the greatest stamp in whatever order and however often the writes come', async () => {
         let key = 0;
         let seq = 0;
-        const next = (n: number, id: string) => ({ ...write(n, user(id, { name: `n${n}`, visits: n })), requestId: `r${(seq += 1)}`, seq });
+        const next = (n: number, id: string) => ({ ...write(n, user(id, { name: `n${n}`, visits: n })), requestId: `r${seq}`, seq });
         await fc.assert(
           fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 12 }), async (order) => {
             key += 1;
             const id = `k${key}`;
-            for (const n of order) await run(next(n, id));
+            for (const n of order) {
+              seq += 1;
+              await run(next(n, id));
+            }
             const newest = Math.max(...order);
-            const row = (await collect(store, 'users')).find((found) => found['id'] === id);
-            assert.deepEqual([row?.['name'], row?.['visits'], row?.['wmb_stamp']], [`n${newest}`, newest, stamp(newest)]);
+            const row = (await collect(store, 'users')).find((found) => found.id === id);
+            assert.deepEqual([row?.name, row?.visits, row?.wmb_stamp], [`n${newest}`, newest, stamp(newest)]);
           }),
           { numRuns: 40 },
         );
       });
 
       it('is committed, and changes nothing, where a greater stamp is stored', async () => {
-        assert.deepEqual(statuses(await run(write(2, user('a', { name: 'new' })), write(1, user('a', { name: 'old' })))), ['committed', 'committed']);
-        assert.equal((await collect(store, 'users'))[0]?.['name'], 'new');
+        assert.deepEqual(statuses(await run(write(2, user('a', { name: 'new' })), write(1, user('a', { name: 'old' })))), [
+          'committed',
+          'committed',
+        ]);
+        assert.equal((await collect(store, 'users'))[0]?.name, 'new');
       });
 
       it('wins over a row that plain SQL wrote without a stamp', async () => {
         await run(write(1, sql('INSERT INTO users (id, name) VALUES (?, ?)', 'a', 'plain')), write(2, user('a', { name: 'stamped' })));
-        assert.equal((await collect(store, 'users'))[0]?.['name'], 'stamped');
+        assert.equal((await collect(store, 'users'))[0]?.name, 'stamped');
       });
 
       it('takes a primary key of several columns', async () => {
-        const follow = (since: number): Statement => ({ op: 'upsert', table: 'follows', key: { followed: 1, follower: 2 }, values: { since } });
+        const follow = (since: number): Statement => ({
+          op: 'upsert',
+          table: 'follows',
+          key: { followed: 1, follower: 2 },
+          values: { since },
+        });
         await run(write(2, follow(20)), write(1, follow(10)));
         assert.deepEqual(await collect(store, 'follows'), [{ followed: 1, follower: 2, since: 20, wmb_stamp: stamp(2) }]);
       });
@@ -157,7 +173,10 @@ export function databaseContract(name: string, make: (schema: string) => Promise
       });
 
       it('refuses names that are no identifiers', async () => {
-        assert.match(await refusal({ op: 'upsert', table: 'users"; DROP TABLE users; --', key: { id: 'x' }, values: {} }), /no name for a table/);
+        assert.match(
+          await refusal({ op: 'upsert', table: 'users"; DROP TABLE users; --', key: { id: 'x' }, values: {} }),
+          /no name for a table/,
+        );
         assert.match(await refusal(user('x', { 'name = 1, visits': 1 })), /no name for a table/);
       });
 
@@ -175,7 +194,10 @@ export function databaseContract(name: string, make: (schema: string) => Promise
 
     describe('a refused statement', () => {
       it('undoes its own write request, also what it had done before, and no other', async () => {
-        const reason = await refusal(sql('INSERT INTO plain (id, note) VALUES (?, ?)', 1, 'a'), sql('INSERT INTO plain (id, note) VALUES (?, ?)', 2, 'a'));
+        const reason = await refusal(
+          sql('INSERT INTO plain (id, note) VALUES (?, ?)', 1, 'a'),
+          sql('INSERT INTO plain (id, note) VALUES (?, ?)', 2, 'a'),
+        );
         assert.match(reason, /statement 2 of 2/);
         assert.deepEqual(await collect(store, 'plain'), []);
       });
@@ -188,7 +210,14 @@ export function databaseContract(name: string, make: (schema: string) => Promise
       });
 
       it('may not run the transaction, change tables, or be several statements', async () => {
-        for (const text of ['COMMIT', 'ROLLBACK', 'SAVEPOINT x', 'CREATE TABLE other (id INT PRIMARY KEY)', 'DROP TABLE plain', 'ALTER TABLE plain ADD COLUMN x INT']) {
+        for (const text of [
+          'COMMIT',
+          'ROLLBACK',
+          'SAVEPOINT x',
+          'CREATE TABLE other (id INT PRIMARY KEY)',
+          'DROP TABLE plain',
+          'ALTER TABLE plain ADD COLUMN x INT',
+        ]) {
           assert.match(await refusal(sql(text)), /only SELECT, INSERT, UPDATE and DELETE/, text);
         }
         assert.match(await refusal(sql('DELETE FROM plain; DELETE FROM users')), /one SQL statement/);
@@ -265,10 +294,15 @@ export function databaseContract(name: string, make: (schema: string) => Promise
 
       it('gives all rows in primary key order', async () => {
         const keys = Array.from({ length: 1_500 }, (_, n) => [(n * 7) % 11, (n * 13) % 1_500] as const);
-        const follows = keys.map(([followed, follower], n) => write(n, { op: 'upsert', table: 'follows', key: { follower, followed }, values: { since: n } }));
+        const follows = keys.map(([followed, follower], n) =>
+          write(n, { op: 'upsert', table: 'follows', key: { follower, followed }, values: { since: n } }),
+        );
         await run(...follows);
-        const found = (await collect(store, 'follows')).map((row) => [row['followed'], row['follower']]);
-        assert.deepEqual(found, [...keys].sort((a, b) => a[0] - b[0] || a[1] - b[1]).map((key) => [...key]));
+        const found = (await collect(store, 'follows')).map((row) => [row.followed, row.follower]);
+        assert.deepEqual(
+          found,
+          [...keys].sort((a, b) => a[0] - b[0] || a[1] - b[1]).map((key) => [...key]),
+        );
       });
 
       it('gives each row that was there from beginning to end once, while others are written', async () => {
@@ -277,10 +311,16 @@ export function databaseContract(name: string, make: (schema: string) => Promise
         const seen: unknown[] = [];
         for await (const row of store.rows('plain')) {
           if (seen.length % 100 === 0) await run(insert(seen.length * 10 + 5), insert(11_999 - seen.length * 10));
-          seen.push(row['id']);
+          seen.push(row.id);
         }
-        assert.deepEqual(seen.filter((id) => Number(id) % 10 === 0), Array.from({ length: 1_200 }, (_, n) => n * 10));
-        assert.deepEqual(seen, [...new Set(seen)].sort((a, b) => Number(a) - Number(b)));
+        assert.deepEqual(
+          seen.filter((id) => Number(id) % 10 === 0),
+          Array.from({ length: 1_200 }, (_, n) => n * 10),
+        );
+        assert.deepEqual(
+          seen,
+          [...new Set(seen)].sort((a, b) => Number(a) - Number(b)),
+        );
       });
 
       it('says that a table does not exist', async () => {

@@ -11,7 +11,12 @@ const stamp = (n: number) => formatStamp({ ms: MS + n, counter: 0, writer: 0x010
 
 /** Messages 1→2, 1→2, 2→1, 3→2; the stamps turn the first two round, as two rooms may. */
 const FILE = 'src dst time\n1 2 100\n1 2 200\n2 1 300\n3 2 400\n';
-const STAMPS = new Map([['college-2', stamp(2)], ['college-3', stamp(1)], ['college-4', stamp(3)], ['college-5', stamp(4)]]);
+const STAMPS = new Map([
+  ['college-2', stamp(2)],
+  ['college-3', stamp(1)],
+  ['college-4', stamp(3)],
+  ['college-5', stamp(4)],
+]);
 
 const entriesOf = (expected: Expected): CacheEntry[] =>
   [...expected.cache].map(([key, value]) => ({ key, value: structuredClone(value), expireAtMs: 0, version: '' }));
@@ -23,11 +28,30 @@ describe('what the rooms must hold', () => {
   it('is what a person computes from the lines and the stamps', () => {
     const wanted: Record<string, CacheValue> = {
       'unread:1': { type: 'hash', fields: [['2', '1']] },
-      'unread:2': { type: 'hash', fields: [['1', '2'], ['3', '1']] },
+      'unread:2': {
+        type: 'hash',
+        fields: [
+          ['1', '2'],
+          ['3', '1'],
+        ],
+      },
       'inbox:1': { type: 'zset', members: [['college-4', MS + 3]] },
-      'inbox:2': { type: 'zset', members: [['college-3', MS + 1], ['college-2', MS + 2], ['college-5', MS + 4]] },
+      'inbox:2': {
+        type: 'zset',
+        members: [
+          ['college-3', MS + 1],
+          ['college-2', MS + 2],
+          ['college-5', MS + 4],
+        ],
+      },
       'last-contact:1': { type: 'hash', fields: [['2', '300']] },
-      'last-contact:2': { type: 'hash', fields: [['1', '300'], ['3', '400']] },
+      'last-contact:2': {
+        type: 'hash',
+        fields: [
+          ['1', '300'],
+          ['3', '400'],
+        ],
+      },
       'last-contact:3': { type: 'hash', fields: [['2', '400']] },
       'contacts:1': { type: 'set', members: ['2'] },
       'contacts:2': { type: 'set', members: ['1', '3'] },
@@ -39,7 +63,13 @@ describe('what the rooms must hold', () => {
   });
 
   it('follows the stamps, not the lines, where two messages touch one element', () => {
-    const turned = expectedState('1 2 100\n2 1 200\n', new Map([['college-1', stamp(9)], ['college-2', stamp(1)]]));
+    const turned = expectedState(
+      '1 2 100\n2 1 200\n',
+      new Map([
+        ['college-1', stamp(9)],
+        ['college-2', stamp(1)],
+      ]),
+    );
     assert.deepEqual(turned.cache.get('last-contact:1'), { type: 'hash', fields: [['2', '100']] });
   });
 
@@ -48,7 +78,10 @@ describe('what the rooms must hold', () => {
     const stamps = new Map(Array.from({ length: 60 }, (_, n) => [`college-${n + 1}`, stamp(60 - n)]));
     const inbox = expectedState(lines, stamps).cache.get('inbox:1');
     const members = inbox?.type === 'zset' ? inbox.members.map(([member]) => member) : [];
-    assert.deepEqual(members, Array.from({ length: 50 }, (_, n) => `college-${50 - n}`));
+    assert.deepEqual(
+      members,
+      Array.from({ length: 50 }, (_, n) => `college-${50 - n}`),
+    );
   });
 
   it('cannot be said where a message was never acked', () => {
@@ -61,17 +94,28 @@ describe('what the rooms must hold', () => {
   });
 
   it('notices a changed, a missing and an extra element in every type of key', () => {
-    const change = (key: string, value: CacheValue) => compareCache(expected, entriesOf(expected).map((entry) => (entry.key === key ? { ...entry, value } : entry)));
-    assert.deepEqual(change('unread:2', { type: 'hash', fields: [['1', '3'], ['9', '1']] }), [
-      'unread:2: 1 is 3 and should be 2',
-      'unread:2: 3 is missing (should be 1)',
-      'unread:2: 9 is 1 and should not exist',
-    ]);
+    const change = (key: string, value: CacheValue) =>
+      compareCache(
+        expected,
+        entriesOf(expected).map((entry) => (entry.key === key ? { ...entry, value } : entry)),
+      );
+    assert.deepEqual(
+      change('unread:2', {
+        type: 'hash',
+        fields: [
+          ['1', '3'],
+          ['9', '1'],
+        ],
+      }),
+      ['unread:2: 1 is 3 and should be 2', 'unread:2: 3 is missing (should be 1)', 'unread:2: 9 is 1 and should not exist'],
+    );
     assert.deepEqual(change('contacts:2', { type: 'set', members: ['1', '4'] }), [
       'contacts:2: 3 is missing (should be a member)',
       'contacts:2: 4 is a member and should not exist',
     ]);
-    assert.deepEqual(change('inbox:1', { type: 'zset', members: [['college-4', MS + 9]] }), [`inbox:1: college-4 is ${MS + 9} and should be ${MS + 3}`]);
+    assert.deepEqual(change('inbox:1', { type: 'zset', members: [['college-4', MS + 9]] }), [
+      `inbox:1: college-4 is ${MS + 9} and should be ${MS + 3}`,
+    ]);
     assert.deepEqual(change('contacts:3', { type: 'string', value: '2' }), ['contacts:3 is a string and should be a set']);
   });
 
@@ -87,15 +131,20 @@ describe('what the rooms must hold', () => {
   it('notices a changed, a missing and an extra row', () => {
     const [first, ...others] = rowsOf(expected);
     assert.ok(first);
-    assert.deepEqual(compareRows(expected, others), [`row ${first['id']} is missing`]);
+    assert.deepEqual(compareRows(expected, others), [`row ${first.id} is missing`]);
     assert.deepEqual(compareRows(expected, [first, ...others, { ...first, id: 'x' }]), ['row x should not exist']);
-    assert.deepEqual(compareRows(expected, [first, ...others, first]), [`row ${first['id']} is listed twice`]);
-    assert.deepEqual(compareRows(expected, [{ ...first, sent_at: 1 }, ...others]), [`row ${first['id']}: sent_at is 1 and should be ${first['sent_at']}`]);
+    assert.deepEqual(compareRows(expected, [first, ...others, first]), [`row ${first.id} is listed twice`]);
+    assert.deepEqual(compareRows(expected, [{ ...first, sent_at: 1 }, ...others]), [
+      `row ${first.id}: sent_at is 1 and should be ${first.sent_at}`,
+    ]);
   });
 
   it('is computed by code that imports nothing of the processor but types of the ports', () => {
     const source = readFileSync(new URL('expected.ts', import.meta.url), 'utf8');
     const imports = source.split('\n').filter((line) => line.startsWith('import'));
-    assert.deepEqual(imports.filter((line) => !line.startsWith('import type')), []);
+    assert.deepEqual(
+      imports.filter((line) => !line.startsWith('import type')),
+      [],
+    );
   });
 });

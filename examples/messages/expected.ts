@@ -135,7 +135,7 @@ export function compareRows(expected: Expected, actual: Iterable<Row>): string[]
   const differences: string[] = [];
   const found = new Set<string>();
   for (const row of actual) {
-    const id = String(row['id']);
+    const id = String(row.id);
     const wanted = expected.rows.get(id);
     if (found.has(id)) differences.push(`row ${id} is listed twice`);
     found.add(id);

@@ -1,17 +1,23 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { compileCommands } from '../../core/converge/commands.ts';
 import type { ProcessorInput, ProcessorOutput } from '../../collector/process/processor.ts';
+import { compileCommands } from '../../core/converge/commands.ts';
 import { processor } from './processor.ts';
 
 const STAMP = '018bcfe568010000010000a1';
 
 function run(payload: string): ProcessorOutput {
   const input: ProcessorInput = {
-    requestId: 'm1', kind: 'message', key: 'user:1', payload: Buffer.from(payload), stamp: STAMP, stampMs: 1_700_000_000_001, trace: '',
+    requestId: 'm1',
+    kind: 'message',
+    key: 'user:1',
+    payload: Buffer.from(payload),
+    stamp: STAMP,
+    stampMs: 1_700_000_000_001,
+    trace: '',
     json: () => JSON.parse(payload),
   };
-  return processor.kinds['message']?.(input) as ProcessorOutput;
+  return processor.kinds.message?.(input) as ProcessorOutput;
 }
 
 describe('the messages processor', () => {

@@ -36,7 +36,8 @@ function message(write: ProcessorInput): ProcessorOutput {
 /** The payload, checked. Whatever it throws goes into the parking lot as the reason. */
 function readMessage(write: ProcessorInput): Message {
   const payload = parse(write);
-  if (typeof payload !== 'object' || payload === null || Array.isArray(payload)) throw new Error('a message is an object like {"from":1,"to":2,"at":1082040961}');
+  if (typeof payload !== 'object' || payload === null || Array.isArray(payload))
+    throw new Error('a message is an object like {"from":1,"to":2,"at":1082040961}');
   const { from, to, at } = payload as Record<string, unknown>;
   const found: Message = { from: user('from', from), to: user('to', to), at: seconds(at) };
   if (found.from === found.to) throw new Error(`user ${found.from} writes to themselves: from and to must differ`);

@@ -27,21 +27,36 @@ describe('the reader of the CollegeMsg format', () => {
   });
 
   it('reads all 59,835 messages of CollegeMsg.txt', () => {
-    const writes = fileOf('CollegeMsg.txt').split('\n').map((line, at) => read(line, at + 1)).filter((write) => write !== undefined);
+    const writes = fileOf('CollegeMsg.txt')
+      .split('\n')
+      .map((line, at) => read(line, at + 1))
+      .filter((write) => write !== undefined);
     assert.equal(writes.length, 59_835);
     assert.equal(new Set(writes.map((write) => write.requestId)).size, 59_835);
   });
 
   it('made sample.ndjson of the first 200', () => {
-    const sample = fileOf('sample.ndjson').trim().split('\n').map((line) => JSON.parse(line));
+    const sample = fileOf('sample.ndjson')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
     const lines = fileOf('CollegeMsg.txt').split('\n').slice(0, 201);
-    assert.deepEqual(sample, lines.map((line, at) => read(line, at + 1)).filter((write) => write !== undefined));
+    assert.deepEqual(
+      sample,
+      lines.map((line, at) => read(line, at + 1)).filter((write) => write !== undefined),
+    );
   });
 });
 
 describe('the room of a user', () => {
   it('follows the parity of the number with two rooms, and the remainder with more', () => {
-    assert.deepEqual([1, 2, 3, 4].map((user) => roomOfUser(user, 2)), [1, 0, 1, 0]);
-    assert.deepEqual([1, 2, 3, 4].map((user) => roomOfUser(user, 3)), [1, 2, 0, 1]);
+    assert.deepEqual(
+      [1, 2, 3, 4].map((user) => roomOfUser(user, 2)),
+      [1, 0, 1, 0],
+    );
+    assert.deepEqual(
+      [1, 2, 3, 4].map((user) => roomOfUser(user, 3)),
+      [1, 2, 0, 1],
+    );
   });
 });

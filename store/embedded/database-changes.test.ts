@@ -1,11 +1,26 @@
 import assert from 'node:assert/strict';
-import { afterEach, describe, it } from 'node:test';
 import { DatabaseSync } from 'node:sqlite';
+import { afterEach, describe, it } from 'node:test';
 import fc from 'fast-check';
 import { checkFrame } from '../../link/frame.ts';
 import type { SqlValue } from '../database.ts';
 import { changedTables } from './database-changes.ts';
-import { EPOCH, LANE, MASTER, type TestDatabase, changesOf, database, dump, opened, removeDirectories, rowsOf, run, ship, sql, stamp } from './database-kit.ts';
+import {
+  changesOf,
+  database,
+  dump,
+  EPOCH,
+  LANE,
+  MASTER,
+  opened,
+  removeDirectories,
+  rowsOf,
+  run,
+  ship,
+  sql,
+  stamp,
+  type TestDatabase,
+} from './database-kit.ts';
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS plain (id INTEGER PRIMARY KEY, note TEXT, n INTEGER DEFAULT 7);
@@ -36,7 +51,13 @@ function byHand(slave: TestDatabase, text: string): void {
 describe('the changes of an embedded master', () => {
   it('are one frame per batch, stamped with the greatest stamp, and none where nothing changed', async () => {
     let told = 0;
-    const master = await opened({ role: 'master', schema: SCHEMA, onChanges: () => { told += 1; } });
+    const master = await opened({
+      role: 'master',
+      schema: SCHEMA,
+      onChanges: () => {
+        told += 1;
+      },
+    });
     open.push(master);
     await run(master.store, insert(1), insert(2), insert(3));
     await run(master.store, [sql('SELECT 1')]);
@@ -52,19 +73,28 @@ describe('the changes of an embedded master', () => {
     await master.store.execute({ moves: [], lane: LANE, writes: [write(9), write(5)] });
     await master.store.execute({ moves: [], lane: LANE, writes: [write(3)] });
     const db = new DatabaseSync(master.file, { readOnly: true });
-    const headers = db.prepare('SELECT frame FROM wmb_log_frames ORDER BY id').all().map((row) => checkFrame(row['frame'] as Uint8Array));
+    const headers = db
+      .prepare('SELECT frame FROM wmb_log_frames ORDER BY id')
+      .all()
+      .map((row) => checkFrame(row.frame as Uint8Array));
     db.close();
-    assert.deepEqual(headers.map(({ log, origin, partition, stampLast }) => [log, origin, partition, stampLast]), [
-      ['changes', MASTER, 0, stamp(9)],
-      ['changes', MASTER, 0, stamp(9)],
-    ]);
+    assert.deepEqual(
+      headers.map(({ log, origin, partition, stampLast }) => [log, origin, partition, stampLast]),
+      [
+        ['changes', MASTER, 0, stamp(9)],
+        ['changes', MASTER, 0, stamp(9)],
+      ],
+    );
   });
 
   it('do not hold what a refused write request did', async () => {
     const [master, slave] = [await make('master'), await make('slave')];
     await run(master.store, insert(1), [...insert(2), sql('INSERT INTO plain (id) VALUES (1)')], insert(3));
     await ship(master, slave.store);
-    assert.deepEqual((await rowsOf(slave.store, 'plain')).map((row) => row['id']), [1, 3]);
+    assert.deepEqual(
+      (await rowsOf(slave.store, 'plain')).map((row) => row.id),
+      [1, 3],
+    );
   });
 
   it('carry the marks, so that a slave knows how far the master’s database had come', async () => {
@@ -80,8 +110,7 @@ describe('the changes of an embedded master', () => {
 
   it('carry every type, NULLs, defaults, empty and large values, and keys of several columns without a rowid', async () => {
     const [master, slave] = [await make('master'), await make('slave')];
-    const put = (...params: SqlValue[]) =>
-      sql('INSERT INTO typed (a, b, i, r, t, x) VALUES (?, ?, ?, ?, ?, ?)', ...params);
+    const put = (...params: SqlValue[]) => sql('INSERT INTO typed (a, b, i, r, t, x) VALUES (?, ?, ?, ?, ?, ?)', ...params);
     await run(master.store, [
       put('a', Uint8Array.of(), 2n ** 63n - 1n, 1.5, 'ünï\u0000x', null),
       put('', Uint8Array.of(0, 255), -(2n ** 63n), -0.1, '', Uint8Array.of(1)),
@@ -92,14 +121,16 @@ describe('the changes of an embedded master', () => {
     await ship(master, slave.store);
     assert.deepEqual(await dump(slave.store), await dump(master.store));
     assert.equal((await rowsOf(slave.store, 'typed')).length, 2);
-    assert.equal((await rowsOf(slave.store, 'plain'))[0]?.['n'], 7);
+    assert.equal((await rowsOf(slave.store, 'plain'))[0]?.n, 7);
   });
 
   it('make a slave equal to the master after any sequence of batches', async () => {
     const id = fc.integer({ min: 1, max: 6 });
     const statement = fc.oneof(
       fc.tuple(id, fc.string()).map(([n, note]) => sql('INSERT INTO plain (id, note) VALUES (?, ?)', n, note)),
-      fc.tuple(id, fc.string()).map(([n, note]) => sql('INSERT INTO plain (id, note) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET note = excluded.note', n, note)),
+      fc
+        .tuple(id, fc.string())
+        .map(([n, note]) => sql('INSERT INTO plain (id, note) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET note = excluded.note', n, note)),
       fc.tuple(id, id).map(([from, to]) => sql('UPDATE plain SET id = ? WHERE id = ?', to, from)),
       id.map((n) => sql('DELETE FROM plain WHERE id = ?', n)),
       fc.constant(sql('UPDATE plain SET n = n + 1')),
@@ -121,10 +152,16 @@ describe('the changes of an embedded master', () => {
     const blob = (id: number, bytes: number) => [sql('INSERT INTO plain (id, note) VALUES (?, zeroblob(?))', id, bytes)];
     const result = await run(master.store, blob(1, 9_000_000), blob(2, 17_000_000), blob(3, 9_000_000));
     const outcomes = result.moved ? result.outcomes : [];
-    assert.deepEqual(outcomes.map((outcome) => outcome.status), ['committed', 'refused', 'committed']);
+    assert.deepEqual(
+      outcomes.map((outcome) => outcome.status),
+      ['committed', 'refused', 'committed'],
+    );
     assert.match(JSON.stringify(outcomes[1]), /its row changes take 17\d{6} bytes; at most 16\d{6}/);
     assert.equal(await ship(master, slave.store), 2);
-    assert.deepEqual((await rowsOf(slave.store, 'plain')).map((row) => row['id']), [1, 3]);
+    assert.deepEqual(
+      (await rowsOf(slave.store, 'plain')).map((row) => row.id),
+      [1, 3],
+    );
   });
 });
 
@@ -140,7 +177,10 @@ describe('a slave', () => {
       assert.deepEqual([moved, stored?.seq], [false, 0]);
     }
     await slave.store.applyChanges(second.move, [second.payload]);
-    assert.deepEqual((await rowsOf(slave.store, 'plain')).map((row) => row['id']), [1, 2]);
+    assert.deepEqual(
+      (await rowsOf(slave.store, 'plain')).map((row) => row.id),
+      [1, 2],
+    );
   });
 
   it('takes changes of the master’s changes log only, and no statements', async () => {
@@ -148,7 +188,10 @@ describe('a slave', () => {
     await run(master.store, insert(1));
     const [change] = await changesOf(master);
     assert.ok(change);
-    await assert.rejects(slave.store.applyChanges({ ...change.move, origin: 'shanghai' }, [change.payload]), /takes no changes from changes\/shanghai/);
+    await assert.rejects(
+      slave.store.applyChanges({ ...change.move, origin: 'shanghai' }, [change.payload]),
+      /takes no changes from changes\/shanghai/,
+    );
     await assert.rejects(master.store.applyChanges(change.move, [change.payload]), /master database of room beijing takes no changes/);
     await assert.rejects(run(slave.store, insert(2)), /statements run in the master room only/);
   });
@@ -176,11 +219,11 @@ describe('a slave', () => {
     }
   });
 
-  it('stops instead of skipping a table that it does not have, or has with other columns or another key', async () => {
+  it('stops instead of skipping a table that it does not have, or has with fewer columns or another key', async () => {
     const fits = 'CREATE TABLE IF NOT EXISTS plain (id INTEGER PRIMARY KEY, note TEXT, n INTEGER)';
     const cases: readonly (readonly [schema: string, said: RegExp])[] = [
       ['', /table typed is missing here/],
-      ['CREATE TABLE IF NOT EXISTS typed (a TEXT NOT NULL, b BLOB NOT NULL, PRIMARY KEY (b, a))', /table typed has other columns/],
+      ['CREATE TABLE IF NOT EXISTS typed (a TEXT NOT NULL, b BLOB NOT NULL, PRIMARY KEY (b, a))', /table typed has fewer columns/],
       ['CREATE TABLE IF NOT EXISTS typed (a TEXT NOT NULL, b BLOB NOT NULL, i, r, t, x, PRIMARY KEY (a))', /another primary key/],
     ];
     for (const [schema, said] of cases) {
@@ -189,6 +232,15 @@ describe('a slave', () => {
       await assert.rejects(ship(master, slave.store), { code: 'CHANGES_CONFLICT', message: said });
       assert.deepEqual(await rowsOf(slave.store, 'plain'), []);
     }
+  });
+
+  it('follows a table to which it has added a column before the master did', async () => {
+    const schema = (more: string) => `CREATE TABLE IF NOT EXISTS plain (id INTEGER PRIMARY KEY, note TEXT${more})`;
+    const [master, slave] = [await make('master', schema('')), await make('slave', schema(', more TEXT DEFAULT 5'))];
+    await run(master.store, insert(1, 'a'), insert(2, 'b'));
+    await run(master.store, [sql('UPDATE plain SET note = ? WHERE id = 1', 'c'), sql('DELETE FROM plain WHERE id = 2')]);
+    await ship(master, slave.store);
+    assert.deepEqual(await rowsOf(slave.store, 'plain'), [{ id: 1, note: 'c', more: '5' }]);
   });
 
   it('refuses bytes that are no changeset', async () => {
@@ -224,7 +276,11 @@ describe('a slave', () => {
     const schema = 'CREATE TABLE IF NOT EXISTS plain (id INTEGER PRIMARY KEY, note TEXT UNIQUE)';
     const [master, slave] = [await make('master', schema), await make('slave', schema)];
     await run(master.store, insert(1, 'a'), insert(2, 'b'), insert(3, 'c'));
-    await run(master.store, [sql(`UPDATE plain SET note = 'd' WHERE id = 3`), sql(`UPDATE plain SET note = 'c' WHERE id = 1`), sql(`UPDATE plain SET note = 'a' WHERE id = 2`)]);
+    await run(master.store, [
+      sql(`UPDATE plain SET note = 'd' WHERE id = 3`),
+      sql(`UPDATE plain SET note = 'c' WHERE id = 1`),
+      sql(`UPDATE plain SET note = 'a' WHERE id = 2`),
+    ]);
     await ship(master, slave.store);
     assert.deepEqual(await dump(slave.store), await dump(master.store));
   });
@@ -236,7 +292,10 @@ describe('a slave', () => {
     const rename = (id: number, note: string) => sql('UPDATE plain SET note = ? WHERE id = ?', note, id);
     await run(master.store, [rename(1, 'x'), rename(3, 'a'), rename(2, 'c'), rename(1, 'b')]);
     await ship(master, slave.store);
-    assert.deepEqual((await rowsOf(slave.store, 'plain')).map((row) => row['note']), ['b', 'c', 'a']);
+    assert.deepEqual(
+      (await rowsOf(slave.store, 'plain')).map((row) => row.note),
+      ['b', 'c', 'a'],
+    );
   });
 
   it('follows generated columns and AUTOINCREMENT', async () => {
@@ -264,7 +323,13 @@ describe('a slave', () => {
 
 describe('the walk over a changeset', () => {
   it('finds the tables of every changeset that SQLite makes', () => {
-    const value = fc.oneof(fc.constant(null), fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }), fc.double({ noNaN: true }), fc.string(), fc.uint8Array({ maxLength: 300 }));
+    const value = fc.oneof(
+      fc.constant(null),
+      fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
+      fc.double({ noNaN: true }),
+      fc.string(),
+      fc.uint8Array({ maxLength: 300 }),
+    );
     fc.assert(
       fc.property(fc.array(fc.tuple(fc.boolean(), value, value), { minLength: 1, maxLength: 8 }), (rows) => {
         const db = new DatabaseSync(':memory:');

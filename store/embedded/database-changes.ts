@@ -90,12 +90,17 @@ interface ChangedTable {
 function checkFits(tables: Tables, changed: ChangedTable): void {
   const isMarks = changed.name === MARKS_TABLE;
   const table = tables.get(changed.name.toLowerCase());
-  if (!isMarks && table === undefined) throw new WmbError('CHANGES_CONFLICT', `table ${changed.name} is missing here: run the master’s schema file in this room`);
+  if (!isMarks && table === undefined)
+    throw new WmbError('CHANGES_CONFLICT', `table ${changed.name} is missing here: run the master’s schema file in this room`);
   const columns = isMarks ? MARKS_COLUMNS : (table?.storedColumns ?? 0);
   const keyPlaces = isMarks ? MARKS_KEY_PLACES : (table?.keyPlaces ?? []);
-  const same = columns === changed.columns && changed.keyPlaces.every((place, at) => place === keyPlaces[at]);
-  if (!same) {
-    throw new WmbError('CHANGES_CONFLICT', `table ${changed.name} has other columns or another primary key here than in the master room: run the master’s schema file in this room`);
+  // A slave may have more columns at the end: a table grows in the slaves first.
+  const fits = columns >= changed.columns && keyPlaces.every((place, at) => place === (changed.keyPlaces[at] ?? 0));
+  if (!fits) {
+    throw new WmbError(
+      'CHANGES_CONFLICT',
+      `table ${changed.name} has fewer columns or another primary key here than in the master room: run the master’s schema file in this room`,
+    );
   }
 }
 

@@ -44,7 +44,8 @@ export function storeError(cause: unknown, file: string): unknown {
   const code = resultCode(cause);
   if (code === undefined) return cause;
   const said = (cause as Error).message;
-  if (code === FULL) return new WmbError('STORE_FULL', `no space is left for ${file} (${said}); nothing of the batch was committed`, { cause });
+  if (code === FULL)
+    return new WmbError('STORE_FULL', `no space is left for ${file} (${said}); nothing of the batch was committed`, { cause });
   if (code === BUSY) return new WmbError('STORE_UNAVAILABLE', `${file} is busy: another program holds its write lock (${said})`, { cause });
   if (code === READONLY || code === CANTOPEN) {
     return new WmbError('STORE_READONLY', `${file} cannot be opened for writing (${said})`, { cause });

@@ -10,7 +10,7 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { WmbError } from '../../core/errors.ts';
 import { STAMP_DIGITS, type Stamp } from '../../core/stamp.ts';
 import type { LogEpoch, RoomId, Seq } from '../../core/words.ts';
-import { FRAME_BYTES_MAX, encodeFrame } from '../../link/frame.ts';
+import { encodeFrame, FRAME_BYTES_MAX } from '../../link/frame.ts';
 import { appendFrames, readPartition } from '../../log/embedded/schema.ts';
 import type { FrameDraft } from '../../log/log.ts';
 import type { DatabaseBatch, DatabaseOutcome, DatabaseResult, DatabaseWrite } from '../database.ts';
@@ -19,7 +19,7 @@ import { refusalReason } from './database-errors.ts';
 import type { SqlGuard } from './database-guard.ts';
 import type { Tables } from './database-schema.ts';
 import { Statements } from './database-statements.ts';
-import { type MarkTable, type RequestRecord, type RequestTable, inTransaction } from './database-tables.ts';
+import { inTransaction, type MarkTable, type RequestRecord, type RequestTable } from './database-tables.ts';
 
 /** Of a changeset: leaves room for what else is in a frame's body. */
 const CHANGES_BYTES_MAX = FRAME_BYTES_MAX - 1_024;
@@ -192,7 +192,9 @@ export class BatchRunner {
 function sizeRefusal({ lessons, recorder }: Attempt): string | undefined {
   if (!lessons.framePerWrite) return undefined;
   const { length } = recorder.peek();
-  return length > CHANGES_BYTES_MAX ? `its row changes take ${length} bytes; at most ${CHANGES_BYTES_MAX} can be shipped to the slave rooms` : undefined;
+  return length > CHANGES_BYTES_MAX
+    ? `its row changes take ${length} bytes; at most ${CHANGES_BYTES_MAX} can be shipped to the slave rooms`
+    : undefined;
 }
 
 function changesFrame(change: { room: RoomId; epoch: LogEpoch; payload: Uint8Array; stamp: Stamp }): FrameDraft {

@@ -14,9 +14,15 @@ type Verdict = string | undefined;
 const READS = new Set([constants.SQLITE_SELECT, constants.SQLITE_READ, constants.SQLITE_FUNCTION, constants.SQLITE_RECURSIVE]);
 const ROW_WRITES = new Set([constants.SQLITE_INSERT, constants.SQLITE_UPDATE, constants.SQLITE_DELETE]);
 const CREATES = new Set([
-  constants.SQLITE_CREATE_TABLE, constants.SQLITE_CREATE_INDEX, constants.SQLITE_CREATE_TRIGGER, constants.SQLITE_CREATE_VIEW,
-  constants.SQLITE_DROP_INDEX, constants.SQLITE_DROP_TRIGGER, constants.SQLITE_DROP_VIEW,
-  constants.SQLITE_ALTER_TABLE, constants.SQLITE_REINDEX,
+  constants.SQLITE_CREATE_TABLE,
+  constants.SQLITE_CREATE_INDEX,
+  constants.SQLITE_CREATE_TRIGGER,
+  constants.SQLITE_CREATE_VIEW,
+  constants.SQLITE_DROP_INDEX,
+  constants.SQLITE_DROP_TRIGGER,
+  constants.SQLITE_DROP_VIEW,
+  constants.SQLITE_ALTER_TABLE,
+  constants.SQLITE_REINDEX,
 ]);
 
 export class SqlGuard {
@@ -55,7 +61,9 @@ function statementVerdict(action: number, table: string | null): Verdict {
 function schemaVerdict(action: number, first: string | null, second: string | null): Verdict {
   if (READS.has(action)) return undefined;
   if (ROW_WRITES.has(action)) {
-    return isInternal(first) ? undefined : `the schema file may not change rows (of ${first}): they would not reach the slave rooms; submit them as write requests`;
+    return isInternal(first)
+      ? undefined
+      : `the schema file may not change rows (of ${first}): they would not reach the slave rooms; submit them as write requests`;
   }
   if (CREATES.has(action)) return reservedVerdict(action, first) ?? reservedVerdict(action, second);
   return 'only tables, indexes, views and triggers may be made here: no PRAGMA, transaction, ATTACH, temporary or virtual table, and no DROP TABLE';

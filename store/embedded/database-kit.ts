@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemRuntime } from '../../core/runtime.ts';
 import { formatStamp } from '../../core/stamp.ts';
-import { NOTHING_SEEN, type Lane } from '../../core/words.ts';
+import { type Lane, NOTHING_SEEN } from '../../core/words.ts';
 import { decodeFrame } from '../../link/frame.ts';
 import { EmbeddedLogReader } from '../../log/embedded/reader.ts';
 import type { MarkMove } from '../cache.ts';
@@ -44,7 +44,13 @@ export interface DatabaseChoice {
 }
 
 /** Not opened. */
-export function database({ role, schema, directory = makeDirectory(), room = role === 'master' ? MASTER : SLAVE, onChanges }: DatabaseChoice): TestDatabase {
+export function database({
+  role,
+  schema,
+  directory = makeDirectory(),
+  room = role === 'master' ? MASTER : SLAVE,
+  onChanges,
+}: DatabaseChoice): TestDatabase {
   const schemaFile = schema === undefined ? undefined : join(directory, 'schema.sql');
   if (schemaFile !== undefined && schema !== undefined) writeFileSync(schemaFile, schema);
   const store = new EmbeddedDatabase({ directory, room, role, master: MASTER, schemaFile, runtime: systemRuntime, onChanges });

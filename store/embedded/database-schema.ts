@@ -52,9 +52,9 @@ export function readTables(db: DatabaseSync, source: string): Tables {
   const tables = new Map<string, Table>();
   const rows = db.prepare(`SELECT name, sql FROM sqlite_schema WHERE type = 'table' ORDER BY name`).all();
   for (const row of rows) {
-    const name = String(row['name']);
+    const name = String(row.name);
     if (/^(sqlite|wmb)_/i.test(name)) continue;
-    tables.set(name.toLowerCase(), readTable(db, name, String(row['sql']), source));
+    tables.set(name.toLowerCase(), readTable(db, name, String(row.sql), source));
   }
   return tables;
 }
@@ -92,7 +92,8 @@ function unfitness(key: readonly Column[], sql: string): string | undefined {
   if (nullable !== undefined && !isRowid) {
     return `has a primary key column ${nullable.name} that may be NULL: rows without a key would not reach the slave rooms; declare it NOT NULL`;
   }
-  if (/\binitially\s+deferred\b/i.test(sql)) return 'has a deferred foreign key: it would fail at the commit, where no write request can be blamed';
+  if (/\binitially\s+deferred\b/i.test(sql))
+    return 'has a deferred foreign key: it would fail at the commit, where no write request can be blamed';
   return undefined;
 }
 
@@ -102,6 +103,6 @@ function unfitness(key: readonly Column[], sql: string): string | undefined {
  */
 export function dropTriggers(db: DatabaseSync): void {
   for (const row of db.prepare(`SELECT name FROM sqlite_schema WHERE type = 'trigger'`).all()) {
-    db.exec(`DROP TRIGGER ${quoted(String(row['name']))}`);
+    db.exec(`DROP TRIGGER ${quoted(String(row.name))}`);
   }
 }

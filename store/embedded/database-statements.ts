@@ -79,7 +79,8 @@ export class Statements {
   #compileText(text: string): PlainSql {
     const parts = splitSql(text);
     const [part] = parts;
-    if (part === undefined || parts.length > 1) throw new Refusal(`one SQL statement is expected in a database effect, not ${parts.length}`);
+    if (part === undefined || parts.length > 1)
+      throw new Refusal(`one SQL statement is expected in a database effect, not ${parts.length}`);
     const plain = { statement: this.#guard.under('statement', () => this.#db.prepare(part.text)), placeholders: part.placeholders };
     remember(this.#texts, text, plain);
     return plain;
@@ -88,7 +89,8 @@ export class Statements {
 
 function checkUpsert(tables: Tables, name: string, keyColumns: readonly string[], valueColumns: readonly string[]): Table {
   for (const identifier of [name, ...keyColumns, ...valueColumns]) {
-    if (!IDENTIFIER.test(identifier)) throw new Refusal(`“${identifier}” is no name for a table or column: letters, digits and _ are allowed`);
+    if (!IDENTIFIER.test(identifier))
+      throw new Refusal(`“${identifier}” is no name for a table or column: letters, digits and _ are allowed`);
   }
   if (/^wmb_/i.test(name)) throw new Refusal(`${name}: names that begin with wmb_ are WMB’s own`);
   const table = tables.get(name.toLowerCase());
@@ -105,7 +107,8 @@ function checkColumns(table: Table, keyColumns: readonly string[], valueColumns:
     if (seen.has(column)) throw new Refusal(`column ${column} of table ${table.name} is given twice`);
     seen.add(column);
   }
-  if (!table.columns.has(STAMP_COLUMN)) throw new Refusal(`table ${table.name} has no column ${STAMP_COLUMN} (24 characters), which a versioned upsert needs`);
+  if (!table.columns.has(STAMP_COLUMN))
+    throw new Refusal(`table ${table.name} has no column ${STAMP_COLUMN} (24 characters), which a versioned upsert needs`);
   const given = keyColumns.map((column) => column.toLowerCase());
   if (given.length !== table.key.length || !table.key.every((column) => given.includes(column.toLowerCase()))) {
     throw new Refusal(`the primary key of table ${table.name} is (${table.key.join(', ')}), not (${keyColumns.join(', ')})`);

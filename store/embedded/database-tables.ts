@@ -1,7 +1,7 @@
 /** WMB's own tables in the database file: identity, marks, and the record of requests. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { WmbError } from '../../core/errors.ts';
-import { type Lane, type LogEpoch, type LogName, type Mark, NOTHING_SEEN, type RoomId, type Seq, laneKey } from '../../core/words.ts';
+import { type Lane, type LogEpoch, type LogName, laneKey, type Mark, NOTHING_SEEN, type RoomId, type Seq } from '../../core/words.ts';
 import type { MarkMove } from '../cache.ts';
 
 /** Grows when a table below changes its shape. */
@@ -35,13 +35,16 @@ export function openOwnTables(db: DatabaseSync, identity: Identity, file: string
 }
 
 function checkIdentity(found: Readonly<Record<string, unknown>>, identity: Identity, file: string): void {
-  if (Number(found['version']) > SCHEMA_VERSION) {
-    throw new WmbError('STORE_FOREIGN', `${file} was written by a newer WMB (version ${found['version']}; here ${SCHEMA_VERSION}): upgrade this room`);
+  if (Number(found.version) > SCHEMA_VERSION) {
+    throw new WmbError(
+      'STORE_FOREIGN',
+      `${file} was written by a newer WMB (version ${found.version}; here ${SCHEMA_VERSION}): upgrade this room`,
+    );
   }
-  if (found['room'] === identity.room && found['role'] === identity.role) return;
+  if (found.room === identity.room && found.role === identity.role) return;
   throw new WmbError(
     'STORE_FOREIGN',
-    `${file} is the ${found['role']} database of room ${found['room']}, not the ${identity.role} database of room ${identity.room}: point the room at its own directory`,
+    `${file} is the ${found.role} database of room ${found.room}, not the ${identity.role} database of room ${identity.room}: point the room at its own directory`,
   );
 }
 
@@ -75,7 +78,9 @@ export class MarkTable {
 
   get(lane: Lane): Mark | undefined {
     const row = this.#get.get(lane.log, lane.origin, lane.partition) as { epoch: LogEpoch; seq: Seq } | undefined;
-    return row === undefined ? undefined : { log: lane.log, origin: lane.origin, partition: lane.partition, epoch: row.epoch, seq: row.seq };
+    return row === undefined
+      ? undefined
+      : { log: lane.log, origin: lane.origin, partition: lane.partition, epoch: row.epoch, seq: row.seq };
   }
 
   /** The first move whose expectation does not hold, with what is stored instead. */
@@ -94,11 +99,11 @@ export class MarkTable {
 
   all(): readonly Mark[] {
     return this.#all.all().map((row) => ({
-      log: row['log'] as LogName,
-      origin: row['origin'] as RoomId,
-      partition: Number(row['partition']),
-      epoch: row['epoch'] as LogEpoch,
-      seq: Number(row['seq']),
+      log: row.log as LogName,
+      origin: row.origin as RoomId,
+      partition: Number(row.partition),
+      epoch: row.epoch as LogEpoch,
+      seq: Number(row.seq),
     }));
   }
 }
@@ -179,7 +184,7 @@ export class RequestTable {
   trim(): void {
     if (this.#untilTrim > 0) return;
     this.#untilTrim = TRIM_EVERY;
-    const newest = Number(this.#newest.get()?.['newest'] ?? 0);
+    const newest = Number(this.#newest.get()?.newest ?? 0);
     if (newest > FRAMES_KEPT) this.#trim.run(this.#trimmedTo, newest - FRAMES_KEPT);
     this.#trimmedTo = Math.max(this.#trimmedTo, newest - FRAMES_KEPT);
     if (newest > REFUSED_FRAMES_KEPT) this.#trimRefused.run(newest - REFUSED_FRAMES_KEPT);
@@ -189,11 +194,11 @@ export class RequestTable {
 type RequestRow = Readonly<Record<string, unknown>> | undefined;
 
 function commits(row: RequestRow): Record<string, string> {
-  return row === undefined ? {} : JSON.parse(String(row['committed']));
+  return row === undefined ? {} : JSON.parse(String(row.committed));
 }
 
 type Refusals = Record<string, { readonly requestId: string; readonly reason: string }>;
 
 function refusals(row: RequestRow): Refusals {
-  return row === undefined || row['refused'] === null ? {} : JSON.parse(String(row['refused']));
+  return row === undefined || row.refused === null ? {} : JSON.parse(String(row.refused));
 }

@@ -23,8 +23,8 @@ import { BatchRunner } from './database-execute.ts';
 import { SqlGuard } from './database-guard.ts';
 import { type DatabaseLock, lockDatabase } from './database-lock.ts';
 import { readRows } from './database-rows.ts';
-import { type Tables, dropTriggers, readTables, runSchemaFile } from './database-schema.ts';
-import { MarkTable, RequestTable, inTransaction, openOwnTables } from './database-tables.ts';
+import { dropTriggers, readTables, runSchemaFile, type Tables } from './database-schema.ts';
+import { inTransaction, MarkTable, openOwnTables, RequestTable } from './database-tables.ts';
 
 /** How long a commit waits for another process' short write transaction (the trimming of the changes log). */
 const BUSY_MS_MAX = 10_000;
@@ -87,7 +87,9 @@ export class EmbeddedDatabase implements DatabaseStore {
     const isMaster = this.#options.role === 'master';
     // The master has enforced foreign keys and run their cascades already; doing it again in a slave would collide with its changes.
     const db = new DatabaseSync(this.#file, { timeout: BUSY_MS_MAX, enableForeignKeyConstraints: isMaster });
-    db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${isMaster ? 'FULL' : 'NORMAL'}; PRAGMA journal_size_limit = ${WAL_BYTES_KEPT}`);
+    db.exec(
+      `PRAGMA journal_mode = WAL; PRAGMA synchronous = ${isMaster ? 'FULL' : 'NORMAL'}; PRAGMA journal_size_limit = ${WAL_BYTES_KEPT}`,
+    );
     return db;
   }
 
@@ -108,7 +110,10 @@ export class EmbeddedDatabase implements DatabaseStore {
     if (role === 'slave') dropTriggers(db);
     const tables = readTables(db, schemaFile ?? this.#file);
     if (role === 'slave') return { tables, epoch: '' };
-    return { tables, epoch: createFrameTables(db, { wanted: { log: 'changes', origin: room, partitions: 1 }, runtime, place: this.#file }).epoch };
+    return {
+      tables,
+      epoch: createFrameTables(db, { wanted: { log: 'changes', origin: room, partitions: 1 }, runtime, place: this.#file }).epoch,
+    };
   }
 
   /** In a slave: how far the master's database had come by the changes applied here, and the mark of the changes themselves. */
@@ -119,7 +124,8 @@ export class EmbeddedDatabase implements DatabaseStore {
 
   async execute(batch: DatabaseBatch): Promise<DatabaseResult> {
     const { runner } = this.#open();
-    if (runner === undefined) throw new WmbError('INTERNAL', `room ${this.#options.room} has a slave database: statements run in the master room only`);
+    if (runner === undefined)
+      throw new WmbError('INTERNAL', `room ${this.#options.room} has a slave database: statements run in the master room only`);
     try {
       const { result, changed } = runner.run(batch);
       if (changed) this.#options.onChanges?.();
@@ -133,7 +139,10 @@ export class EmbeddedDatabase implements DatabaseStore {
     return this.#open().requests.refused(lane, seq);
   }
 
-  async applyChanges(move: MarkMove, changes: readonly Uint8Array[]): Promise<{ readonly moved: boolean; readonly stored: Mark | undefined }> {
+  async applyChanges(
+    move: MarkMove,
+    changes: readonly Uint8Array[],
+  ): Promise<{ readonly moved: boolean; readonly stored: Mark | undefined }> {
     const { db, tables, changesMarks } = this.#open();
     this.#checkChangesLane(move);
     try {
@@ -152,7 +161,10 @@ export class EmbeddedDatabase implements DatabaseStore {
   #checkChangesLane(move: MarkMove): void {
     const { room, role, master } = this.#options;
     if (role === 'slave' && move.log === 'changes' && move.origin === master) return;
-    throw new WmbError('INTERNAL', `the ${role} database of room ${room} takes no changes from ${move.log}/${move.origin}; the master room is ${master}`);
+    throw new WmbError(
+      'INTERNAL',
+      `the ${role} database of room ${room} takes no changes from ${move.log}/${move.origin}; the master room is ${master}`,
+    );
   }
 
   async tables(): Promise<readonly string[]> {
