@@ -155,6 +155,10 @@ function outcomeTests(each: Each): void {
     const [del] = write(1_000, ['DEL', 'a']);
     assert.ok(set !== undefined && del !== undefined);
     await apply(store, [[set], [del], [{ ...del, key: 'b' }], [{ ...set, key: 'b' }]]);
+    const [hset] = write(1_000, ['HSET', 'h', 'f', 'v']);
+    const [hdel] = write(1_000, ['HDEL', 'h', 'f']);
+    assert.ok(hset !== undefined && hdel !== undefined);
+    await apply(store, [[hset], [hdel], [{ ...hdel, key: 'i' }], [{ ...hset, key: 'i' }]]);
     assert.deepEqual(await scan(store, ''), []);
   });
 }
@@ -268,6 +272,23 @@ function floorTests(each: Each): void {
     const late = [write(1_000, ['SET', 'k', 'old']), write(1_001, ['INCR', 'n']), write(1_002, ['DEL', 'other']), write(1_003, ['PEXPIREAT', 'h', 20_000]), write(1_004, ['HDEL', 'h', 'g'])];
     assert.deepEqual(await apply(store, late), late.map(() => 'late'));
     assert.deepEqual(await apply(await reopen(), late), late.map(() => 'late'), 'the floor is remembered');
+  });
+  each('below the floor a write request of another type is late, or superseded, and changes nothing', async ({ store }) => {
+    await apply(store, [write(1_000, ['HSET', 'h', 'a', '1']), write(3_000, ['HSET', 'h', 'b', '2'])]);
+    await store.sweep(FLOOR, NOW);
+    assert.deepEqual(await apply(store, [write(4_000, ['SADD', 'h', 'm']), write(2_000, ['SADD', 'h', 'm'])]), ['late', 'superseded']);
+    assert.deepEqual(await value(store, 'h'), { type: 'hash', fields: [['a', '1'], ['b', '2']] });
+  });
+  each('below the floor a timeline member is late, or superseded where the timeline has no room for it', async ({ store }) => {
+    await apply(store, [write(2_000, ['WMB.TIMELINE', 't', 2, 'a']), write(3_000, ['WMB.TIMELINE', 't', 2, 'b'])]);
+    await store.sweep(FLOOR, NOW);
+    assert.deepEqual(await apply(store, [write(2_500, ['WMB.TIMELINE', 't', 2, 'c']), write(1_000, ['WMB.TIMELINE', 't', 2, 'd'])]), ['late', 'superseded']);
+    assert.deepEqual(await value(store, 't'), { type: 'zset', members: [['a', 2_000], ['b', 3_000]] });
+  });
+  each('what expired before the floor does not count again', async ({ store }) => {
+    await apply(store, [write(1_000, ['HINCRBY', 'h', 'f', 1], ['PEXPIREAT', 'h', 2_000]), write(3_000, ['HINCRBY', 'h', 'f', 10])]);
+    await store.sweep(FLOOR, NOW);
+    assert.deepEqual(await value(store, 'h'), { type: 'hash', fields: [['f', '10']] });
   });
   each('a batch raises the floor for its own writes', async ({ store }) => {
     assert.deepEqual(await apply(store, [write(5_000, ['SET', 'k', 'v']), write(5_001, ['SET', 'k', 'w'])], { floor: FLOOR }), ['late', 'applied']);

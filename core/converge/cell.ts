@@ -46,7 +46,7 @@ export interface KeyHead {
   expireAtMs: number;
   /** Timelines only: versions and caps both ascending. */
   caps: readonly Cap[];
-  /** Timelines only: number of members stored, hidden ones included. */
+  /** Timelines only: number of members stored or more; says when it is worth looking for hidden ones. */
   members: number;
 }
 

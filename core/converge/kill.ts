@@ -10,5 +10,7 @@ export function raiseKill(cell: KeyCell, kill: Version): void {
   if (head.caps.length > 0) head.caps = head.caps.filter((cap) => cap.version > kill);
   cell.dropUpTo(kill);
   cell.headChanged();
-  if (cell.top() === '') head.type = 'none';
+  if (cell.top() !== '') return;
+  head.type = 'none';
+  head.members = 0;
 }

@@ -85,7 +85,6 @@ export class MemoryCell implements KeyCell {
     for (const [name, { version }] of this.#registers) if (version <= upTo) this.#registers.delete(name);
     for (const name of [...this.#increments.keys()]) this.dropIncrements(name, upTo);
     this.dropExpiries(upTo);
-    if (this.head.type === 'timeline') this.head.members = this.#registers.size;
   }
 }
 

@@ -82,14 +82,6 @@ export class EmbeddedCell implements KeyCell {
     this.#drop(this.#tables.headDrop, this.key);
   }
 
-  /** Corrects which tables the key has rows in; they may have lost their last ones element by element. */
-  recount(): void {
-    const { elementsAny, incrementsAny, expiriesAny } = this.#tables;
-    this.#emptied(ELEMENTS, elementsAny.get(this.key));
-    this.#emptied(INCREMENTS, incrementsAny.get(this.key));
-    this.#emptied(EXPIRIES, expiriesAny.get(this.key));
-  }
-
   register(name: string): Register | undefined {
     if (this.head.type === 'string') return this.#string;
     return this.#has(ELEMENTS) ? (this.#tables.element.get(this.key, name) as Register | undefined) : undefined;
@@ -185,7 +177,6 @@ export class EmbeddedCell implements KeyCell {
       this.#emptied(INCREMENTS, incrementsAny.get(this.key));
     }
     this.dropExpiries(upTo);
-    if (this.head.type === 'timeline') this.head.members = Number(this.#tables.elementsCount.get(this.key)?.['found']);
   }
 
   #drop(statement: StatementSync, ...params: readonly string[]): void {

@@ -18,7 +18,6 @@ const SQL = {
   elementDrop: 'DELETE FROM elements WHERE key = ? AND name = ?',
   elements: 'SELECT name, version, value FROM elements WHERE key = ?',
   elementsDrop: 'DELETE FROM elements WHERE key = ? AND version <= ?',
-  elementsCount: 'SELECT count(*) AS found FROM elements WHERE key = ?',
   elementsAny: 'SELECT 1 FROM elements WHERE key = ? LIMIT 1',
   elementsTop: `SELECT coalesce(max(version), '') AS top FROM elements WHERE key = ?`,
   tombstones: 'SELECT name, version FROM elements WHERE key = ? AND value IS NULL AND version <= ?',

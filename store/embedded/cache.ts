@@ -135,7 +135,8 @@ export class EmbeddedCache implements CacheStore {
     const opened = this.#open();
     const settled = laterOf(opened.settled, settledUpTo(floor, nowMs));
     if (settled === '') return 0;
-    let gone = 0;
+    // Before anything is forgotten, and also where there is nothing to forget.
+    let gone = this.#sweepPage(opened, [], settled);
     for (const keys of opened.sweep.pages(settled)) {
       gone += this.#sweepPage(opened, keys, settled);
       // The loop must breathe between two pages; the store may be closed meanwhile.
@@ -214,7 +215,6 @@ function applyWrites(tables: CacheTables, writes: readonly (readonly Effect[])[]
 /** Returns how many rows went. */
 function settleCell(cell: EmbeddedCell, settled: Version): number {
   const forgotten = settleKey(cell, settled);
-  cell.recount();
   if (forgotten) cell.forget();
   else cell.flush();
   return cell.dropped;
