@@ -7,9 +7,17 @@ import type { Runtime } from '../core/runtime.ts';
 import type { Stamp } from '../core/stamp.ts';
 import { formatPosition, type Outcome as OutcomeWord, type RoomId } from '../core/words.ts';
 import { toGrpcError } from '../daemon/grpc-errors.ts';
-import {
-  type CollectorServer, type CollectorStatus, type GetKeysResponse, type KeyEntry, type LaneStatus, type LinkStatus,
-  type ParkedOutcome as WireOutcome, type ParkedSelection, type ParkedWrite as WireParked, type ScanKeysRequest,
+import type {
+  CollectorServer,
+  CollectorStatus,
+  GetKeysResponse,
+  KeyEntry,
+  LaneStatus,
+  LinkStatus,
+  ParkedSelection,
+  ScanKeysRequest,
+  ParkedOutcome as WireOutcome,
+  ParkedWrite as WireParked,
 } from '../proto/gen/wmb/v1/admin.ts';
 import { Outcome } from '../proto/gen/wmb/v1/writes.ts';
 import type { CacheStore } from '../store/cache.ts';
@@ -47,7 +55,8 @@ export function collectorAdmin(options: CollectorAdminOptions): CollectorServer 
   return {
     getStatus: unary(async () => statusOf(options, runtime.monotonicMs() - startedMs)),
     getKeys: unary(async ({ keys }: { keys: string[] }) => {
-      if (keys.length > KEYS_MAX) throw new WmbError('USAGE', `${keys.length} keys were asked for at once; at most ${KEYS_MAX} are answered`);
+      if (keys.length > KEYS_MAX)
+        throw new WmbError('USAGE', `${keys.length} keys were asked for at once; at most ${KEYS_MAX} are answered`);
       const nowMs = runtime.nowMs();
       const entries = await Promise.all(keys.map(async (key) => keyEntry(key, await cache.get(key, nowMs))));
       return { entries };
@@ -57,9 +66,15 @@ export function collectorAdmin(options: CollectorAdminOptions): CollectorServer 
       const writes = await parking.list(after, Math.min(limit === 0 ? LIST_DEFAULT : limit, LIST_MAX));
       return { writes: writes.map(parkedWire), total: parking.total() };
     }),
-    retryParked: unary(async (selection: ParkedSelection) => ({ outcomes: (await parking.retry(selectionOf(selection))).map(outcomeWire) })),
-    discardParked: unary(async (selection: ParkedSelection) => ({ outcomes: (await parking.discard(selectionOf(selection))).map(outcomeWire) })),
-    setLink: unary(async ({ origin, paused }: { origin: string; paused: boolean }) => ({ lanes: [...(await links.setPaused(origin, paused))] })),
+    retryParked: unary(async (selection: ParkedSelection) => ({
+      outcomes: (await parking.retry(selectionOf(selection))).map(outcomeWire),
+    })),
+    discardParked: unary(async (selection: ParkedSelection) => ({
+      outcomes: (await parking.discard(selectionOf(selection))).map(outcomeWire),
+    })),
+    setLink: unary(async ({ origin, paused }: { origin: string; paused: boolean }) => ({
+      lanes: [...(await links.setPaused(origin, paused))],
+    })),
   };
 }
 
@@ -155,7 +170,13 @@ function parkedWire(it: ParkedWrite): WireParked {
 }
 
 function outcomeWire(it: ParkedOutcome): WireOutcome {
-  return { position: it.position, requestId: it.requestId, outcome: it.position === '' ? Outcome.OUTCOME_UNSPECIFIED : OUTCOMES[it.outcome], code: it.code, message: it.message };
+  return {
+    position: it.position,
+    requestId: it.requestId,
+    outcome: it.position === '' ? Outcome.OUTCOME_UNSPECIFIED : OUTCOMES[it.outcome],
+    code: it.code,
+    message: it.message,
+  };
 }
 
 const OUTCOMES: Readonly<Record<OutcomeWord, Outcome>> = {

@@ -12,7 +12,9 @@ function parked(seq: number): ReceiptException {
 test('what changed is taken once, merged to the newest state', () => {
   const acks = new Acks();
   let calls = 0;
-  const stop = acks.onChange('beijing', () => { calls += 1; });
+  const stop = acks.onChange('beijing', () => {
+    calls += 1;
+  });
   acks.publish(lane, { seq: 1, parkedSeq: -1 }, []);
   acks.publish(lane, { seq: 2, parkedSeq: 2 }, [parked(2)]);
   acks.publish(lane, { seq: 2, parkedSeq: 2 }, []);

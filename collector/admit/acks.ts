@@ -1,7 +1,7 @@
 /** What this room tells the origins about their lanes, and its own reship about its logs. */
 import type { Stamp } from '../../core/stamp.ts';
 import { NO_STAMP } from '../../core/stamp.ts';
-import { type LogName, type RoomId, type Seq } from '../../core/words.ts';
+import type { LogName, RoomId, Seq } from '../../core/words.ts';
 import type { ReceiptException } from '../../link/link.ts';
 import type { AckBoard, AckState, LocalHints } from '../lane.ts';
 import type { EpochLane } from '../receipts/receipts.ts';

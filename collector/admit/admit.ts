@@ -11,7 +11,7 @@
  * reason and holds up later ones of its key only (I7); a store or a processor service that is away holds up the lane, in order.
  */
 import type { Config } from '../../core/config/types.ts';
-import { asWmbError } from '../../core/errors.ts';
+import { asWmbError, WmbError } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Metrics } from '../../core/metrics.ts';
 import type { Runtime, Timer } from '../../core/runtime.ts';
@@ -21,7 +21,6 @@ import { type Lane, laneKey } from '../../core/words.ts';
 import type { Log } from '../../log/log.ts';
 import type { CacheStore } from '../../store/cache.ts';
 import type { DatabaseStore } from '../../store/database.ts';
-import { WmbError } from '../../core/errors.ts';
 import type { FloorSource, LaneConsumer, LaneConsumers } from '../lane.ts';
 import { Parking, type Retryable } from '../receipts/parked.ts';
 import type { ReceiptBook } from '../receipts/receipts.ts';
@@ -79,7 +78,9 @@ export class Applier {
     };
     this.consumers = (lane) => this.#consumer(lane);
     this.parking = new Parking({ book, runtime, logger, lanes: (lane) => this.#retryable(lane) });
-    metrics.gauge({ name: 'wmb_collector_parked_writes', help: 'Write requests in the parking lot.' }, (report) => report(book.parkedTotal()));
+    metrics.gauge({ name: 'wmb_collector_parked_writes', help: 'Write requests in the parking lot.' }, (report) =>
+      report(book.parkedTotal()),
+    );
   }
 
   /** Call it when the stores are open: publishes what this room has of each lane, and begins to retry and to sweep. */

@@ -1,7 +1,7 @@
 /** The consumer of a `changes` lane: the embedded master's row changes go into this room's slave database, together with the mark. */
 import { WmbError } from '../../core/errors.ts';
 import { NO_STAMP } from '../../core/stamp.ts';
-import { type Lane, laneKey, type LogEpoch, NOTHING_SEEN, type Seq } from '../../core/words.ts';
+import { type Lane, type LogEpoch, laneKey, NOTHING_SEEN, type Seq } from '../../core/words.ts';
 import type { LaneEnd, LinkFrame } from '../../link/link.ts';
 import type { DatabaseStore } from '../../store/database.ts';
 import type { LaneConsumer, LaneProgress } from '../lane.ts';
@@ -33,7 +33,13 @@ export class ChangesLane implements LaneConsumer {
       const lane = { ...this.#lane, epoch: offer.epoch };
       const mark = markOf(lane, offer.epoch, { name: 'database', marks: await this.#database.marks() });
       // The number of changes before the mark is not kept; the next pulse that finds the lane caught up says it.
-      this.#progress.set({ epoch: offer.epoch, mark, writes: this.#progress.mark === mark ? this.#progress.writes : 0, stampLast: NO_STAMP, parked: 0 });
+      this.#progress.set({
+        epoch: offer.epoch,
+        mark,
+        writes: this.#progress.mark === mark ? this.#progress.writes : 0,
+        stampLast: NO_STAMP,
+        parked: 0,
+      });
       this.#at = lane;
       this.#context.acks.publish(lane, { seq: mark, parkedSeq: NOTHING_SEEN }, []);
       return { after: mark, historyWrites: 0 };
@@ -67,7 +73,12 @@ export class ChangesLane implements LaneConsumer {
     this.#progress.writes += changes.length;
     this.#progress.stampLast = frames.at(-1)?.header.stampLast ?? NO_STAMP;
     this.#context.acks.publish(lane, { seq: next, parkedSeq: NOTHING_SEEN }, []);
-    this.#context.meters.batch(this.#lane, frames, changes.map(() => ({ outcome: 'applied' as const })), startedMs);
+    this.#context.meters.batch(
+      this.#lane,
+      frames,
+      changes.map(() => ({ outcome: 'applied' as const })),
+      startedMs,
+    );
   }
 
   pulse(end: LaneEnd): void {

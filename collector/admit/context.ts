@@ -4,7 +4,7 @@ import { WmbError } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Runtime } from '../../core/runtime.ts';
 import type { Stamp } from '../../core/stamp.ts';
-import { type Lane, laneKey, type LogEpoch, type Mark, NOTHING_SEEN, type Seq, type StampedWrite } from '../../core/words.ts';
+import { type Lane, type LogEpoch, laneKey, type Mark, NOTHING_SEEN, type Seq, type StampedWrite } from '../../core/words.ts';
 import type { Log } from '../../log/log.ts';
 import type { CacheStore } from '../../store/cache.ts';
 import type { DatabaseStore } from '../../store/database.ts';
@@ -56,5 +56,8 @@ export function markOf(lane: Lane, epoch: LogEpoch, sink: { readonly name: strin
 /** A store refused to move a mark. The lane resumes from what is stored. */
 export function markMoved(lane: Lane, sink: string, expected: Seq, stored: Mark | undefined): WmbError {
   const found = stored === undefined ? 'none' : `${stored.seq} of log epoch ${stored.epoch}`;
-  return new WmbError('MARK_MOVED', `${laneKey(lane)}: the ${sink} holds the mark ${found} where ${expected} was expected; work resumes from the stored mark`);
+  return new WmbError(
+    'MARK_MOVED',
+    `${laneKey(lane)}: the ${sink} holds the mark ${found} where ${expected} was expected; work resumes from the stored mark`,
+  );
 }

@@ -4,7 +4,7 @@
  */
 import { compileCommands } from '../../core/converge/commands.ts';
 import { WmbError } from '../../core/errors.ts';
-import { formatPosition, type Lane, laneKey, type LogEpoch } from '../../core/words.ts';
+import { formatPosition, type Lane, type LogEpoch, laneKey } from '../../core/words.ts';
 import type { LaneEnd } from '../../link/link.ts';
 import type { LaneConsumer, LaneProgress } from '../lane.ts';
 import type { Retried, Retryable } from '../receipts/parked.ts';
@@ -38,7 +38,13 @@ export class DerivedLane implements LaneConsumer, Retryable {
   /** The book has moved on: so does what the origin is told. */
   async advance(lane: EpochLane, exceptions: readonly ExceptionReceipt[]): Promise<void> {
     const summary = await this.#context.book.summary(lane);
-    this.#progress.set({ epoch: lane.epoch, mark: summary.seq, writes: summary.writes, stampLast: summary.stampLast, parked: summary.parked });
+    this.#progress.set({
+      epoch: lane.epoch,
+      mark: summary.seq,
+      writes: summary.writes,
+      stampLast: summary.stampLast,
+      parked: summary.parked,
+    });
     const told = exceptions.map(({ seq, index, outcome, code }) => ({ seq, index, outcome, reason: code }));
     this.#context.acks.publish(lane, { seq: summary.seq, parkedSeq: summary.parkedSeq }, told);
   }

@@ -37,7 +37,14 @@ export function entryWrite(source: StampedWrite, entry: EffectEntry): StampedWri
     ...(commands.length === 0 ? {} : { commands }),
     ...(last ? { last } : {}),
   });
-  return { requestId: source.requestId, kind: EFFECTS_KIND, key: source.key, trace: source.trace, stamp: source.stamp, payload: Buffer.from(payload) };
+  return {
+    requestId: source.requestId,
+    kind: EFFECTS_KIND,
+    key: source.key,
+    trace: source.trace,
+    stamp: source.stamp,
+    payload: Buffer.from(payload),
+  };
 }
 
 /** FRAME_CORRUPT where it is not an entry; `where` names it. */
@@ -51,7 +58,8 @@ export function parseEntry(write: StampedWrite, where: string): EffectEntry {
     throw wrong('its payload is not JSON');
   }
   const { source, outcome, code = '', commands = [], last = false } = parsed;
-  if (source === undefined || typeof source.origin !== 'string' || !Number.isSafeInteger(source.seq) || !Number.isSafeInteger(source.index)) throw wrong('it names no source');
+  if (source === undefined || typeof source.origin !== 'string' || !Number.isSafeInteger(source.seq) || !Number.isSafeInteger(source.index))
+    throw wrong('it names no source');
   if (outcome === undefined || !OUTCOMES.includes(outcome)) throw wrong('it has no outcome');
   return { source, outcome, code, commands, last };
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { EPOCH, incr, set, TestLog, TestRoom } from './fakes.ts';
+import { EPOCH, incr, set, TestLog, TestRoom } from './testing.ts';
 
 const source = { log: 'writes', origin: 'guangzhou', partition: 0, epoch: EPOCH } as const;
 const effects = { log: 'effects', origin: 'beijing', partition: 0 } as const;
@@ -37,12 +37,19 @@ test('the slave applies what the master made, moves the derived mark and tells t
   await master.run(new TestLog().add(set('a', '1'), incr('n', { id: 'x' })).add(incr('n', { id: 'x' }), message('b', {})));
   assert.equal(master.effectLog.frames.length, 2, 'one frame for each frame of the source');
   await ship();
-  for (const room of [master, slave]) assert.deepEqual(['a', 'n', 'b'].map((key) => room.cache.value(key)), ['1', '1', 'guangzhou-4']);
+  for (const room of [master, slave])
+    assert.deepEqual(
+      ['a', 'n', 'b'].map((key) => room.cache.value(key)),
+      ['1', '1', 'guangzhou-4'],
+    );
   assert.deepEqual(slave.cache.values.get('a')?.version, master.cache.values.get('a')?.version, 'the original stamp');
   assert.deepEqual(await receipts(slave), ['1.0 duplicate']);
   assert.deepEqual(slave.applier.acks.current('guangzhou'), [{ log: 'writes', partition: 0, epoch: EPOCH, seq: 1, parkedSeq: -1 }]);
   assert.equal(slave.applier.acks.current('beijing')[0]?.seq, 1);
-  assert.deepEqual((await slave.cache.marks()).map((mark) => `${mark.log} ${mark.seq}`), ['effects 1', 'writes 1']);
+  assert.deepEqual(
+    (await slave.cache.marks()).map((mark) => `${mark.log} ${mark.seq}`),
+    ['effects 1', 'writes 1'],
+  );
   assert.equal(slave.applier.consumers(source).progress().mark, 1);
 });
 
@@ -83,7 +90,10 @@ for (const step of ['before effect log', 'after effect log', 'before cache', 'be
       assert.deepEqual([room.cache.value('n'), room.cache.value('p')], ['2', undefined]);
       assert.deepEqual(await receipts(room), ['0.1 parked PROCESSOR_FAILED']);
     }
-    assert.deepEqual((await slave.book.marks()).filter((mark) => mark.log === 'writes').map((mark) => mark.seq), [1]);
+    assert.deepEqual(
+      (await slave.book.marks()).filter((mark) => mark.log === 'writes').map((mark) => mark.seq),
+      [1],
+    );
   });
 }
 

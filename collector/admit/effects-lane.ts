@@ -6,7 +6,16 @@
 import { compileCommands } from '../../core/converge/commands.ts';
 import { WmbError } from '../../core/errors.ts';
 import { NO_STAMP, type Stamp } from '../../core/stamp.ts';
-import { formatPosition, type Lane, laneKey, type LogEpoch, NOTHING_SEEN, type RoomId, type Seq, type StampedWrite } from '../../core/words.ts';
+import {
+  formatPosition,
+  type Lane,
+  type LogEpoch,
+  laneKey,
+  NOTHING_SEEN,
+  type RoomId,
+  type Seq,
+  type StampedWrite,
+} from '../../core/words.ts';
 import type { LaneEnd, LinkFrame } from '../../link/link.ts';
 import type { LaneConsumer, LaneProgress } from '../lane.ts';
 import type { BookEntry, EpochLane, FrameReceipt } from '../receipts/receipts.ts';
@@ -80,11 +89,16 @@ export class EffectsLane implements LaneConsumer {
     const { cache, book, acks } = this.#context;
     const lane = { ...this.#lane, epoch };
     const [cacheMarks, bookMarks] = [await cache.marks(), await book.marks()];
-    const [inCache, inBook] = [markOf(lane, epoch, { name: 'cache', marks: cacheMarks }), markOf(lane, epoch, { name: 'receipt book', marks: bookMarks })];
+    const [inCache, inBook] = [
+      markOf(lane, epoch, { name: 'cache', marks: cacheMarks }),
+      markOf(lane, epoch, { name: 'receipt book', marks: bookMarks }),
+    ];
     const sources = new Map<RoomId, SourceMarks>();
     for (const mark of cacheMarks) {
       if (mark.log !== 'writes' || mark.partition !== lane.partition) continue;
-      const known = bookMarks.find((it) => it.log === 'writes' && it.origin === mark.origin && it.partition === mark.partition && it.epoch === mark.epoch);
+      const known = bookMarks.find(
+        (it) => it.log === 'writes' && it.origin === mark.origin && it.partition === mark.partition && it.epoch === mark.epoch,
+      );
       const source = { log: mark.log, origin: mark.origin, partition: mark.partition, epoch: mark.epoch };
       sources.set(mark.origin, { lane: source, cache: mark.seq, book: known?.seq ?? NOTHING_SEEN });
     }
@@ -115,13 +129,16 @@ export class EffectsLane implements LaneConsumer {
     const last = frames.at(-1)?.seq ?? at.next;
     const sources = new Map<RoomId, SourceBatch>();
     const works: Work[] = [];
-    for (const frame of frames) frame.writes.forEach((write, index) => works.push(this.#entry(at, sources, { frame, write, index })));
+    for (const frame of frames) {
+      for (const [index, write] of frame.writes.entries()) works.push(this.#entry(at, sources, { frame, write, index }));
+    }
     const touching = works.filter((work) => work.outcome === '' && work.effects.length > 0);
     // Below the lane's own mark in the cache the derived marks have moved already, with it.
     const ownMove = moveOf(at.lane, at.cache, last);
-    const moves = ownMove.length === 0 ? [] : [...ownMove, ...[...sources.values()].flatMap((it) => moveOf(it.marks.lane, it.marks.cache, it.cache))];
+    const moves =
+      ownMove.length === 0 ? [] : [...ownMove, ...[...sources.values()].flatMap((it) => moveOf(it.marks.lane, it.marks.cache, it.cache))];
     const outcomes = await applyWorks(this.#context, moves, touching);
-    touching.forEach((work, place) => settleInCache(work, outcomes[place]));
+    for (const [place, work] of touching.entries()) settleInCache(work, outcomes[place]);
     for (const work of works) if (work.outcome === '') decide(work, 'applied');
     await this.#toBook(at, frames, [...sources.values()]);
     at.cache = Math.max(at.cache, last);
@@ -130,7 +147,11 @@ export class EffectsLane implements LaneConsumer {
   }
 
   /** Takes one entry in: what is to be applied, and what it says of its source's marks. */
-  #entry(at: LaneMarks, sources: Map<RoomId, SourceBatch>, item: { readonly frame: SeqFrame; readonly write: StampedWrite; readonly index: number }): Work {
+  #entry(
+    at: LaneMarks,
+    sources: Map<RoomId, SourceBatch>,
+    item: { readonly frame: SeqFrame; readonly write: StampedWrite; readonly index: number },
+  ): Work {
     const { frame, write, index } = item;
     const where = formatPosition({ ...at.lane, seq: frame.seq, index });
     const entry = parseEntry(write, where);
@@ -149,7 +170,10 @@ export class EffectsLane implements LaneConsumer {
     const { seq, index } = entry.source;
     if (end.isNew && seq > source.cache) {
       if (seq > source.cache + 1) {
-        throw new WmbError('LOG_GAP', `${laneKey(this.#lane)}: the effects of ${laneKey(source.marks.lane)} go on at ${seq} where ${source.cache + 1} is due; ${source.cache + 1} to ${seq - 1} are missing`);
+        throw new WmbError(
+          'LOG_GAP',
+          `${laneKey(this.#lane)}: the effects of ${laneKey(source.marks.lane)} go on at ${seq} where ${source.cache + 1} is due; ${source.cache + 1} to ${seq - 1} are missing`,
+        );
       }
       source.cache = seq;
     }
@@ -167,7 +191,9 @@ export class EffectsLane implements LaneConsumer {
       lane: source.marks.lane,
       frames: source.frames,
       exceptions: source.works.filter((work) => work.outcome !== 'applied' || source.changed.has(work)).map(exceptionOf),
-      parked: source.works.filter((work) => work.code === 'WRITE_LATE' && work.message !== '').map((work) => parkedOf(work, source.marks.lane, nowMs, undefined)),
+      parked: source.works
+        .filter((work) => work.code === 'WRITE_LATE' && work.message !== '')
+        .map((work) => parkedOf(work, source.marks.lane, nowMs, undefined)),
     }));
     await this.#context.book.record([{ lane: at.lane, frames: own, exceptions: [], parked: [] }, ...entries]);
   }
@@ -179,7 +205,9 @@ export class EffectsLane implements LaneConsumer {
       at.sources.set(source.marks.lane.origin, source.marks);
       const exceptions = source.works.filter((work) => work.outcome !== 'applied').map(exceptionOf);
       await this.#derived(source.marks.lane.origin).advance(source.marks.lane, exceptions);
-      for (const work of source.works) if (work.outcome === 'applied' && source.marks.lane.origin !== this.#context.config.room.id) this.#context.hints.observed(work.write.stamp);
+      for (const work of source.works)
+        if (work.outcome === 'applied' && source.marks.lane.origin !== this.#context.config.room.id)
+          this.#context.hints.observed(work.write.stamp);
     }
     const last = frames.at(-1);
     if (last === undefined) return;
@@ -204,14 +232,29 @@ function sourceOf(at: LaneMarks, sources: Map<RoomId, SourceBatch>, entry: Effec
   const { origin, epoch } = entry.source;
   const known = sources.get(origin);
   if (known !== undefined && known.marks.lane.epoch === epoch) return known;
-  if (known !== undefined) throw new WmbError('LOG_GAP', `${laneKey(at.lane)}: ${origin} has write requests of two log epochs, ${known.marks.lane.epoch} and ${epoch}, in one batch`);
+  if (known !== undefined)
+    throw new WmbError(
+      'LOG_GAP',
+      `${laneKey(at.lane)}: ${origin} has write requests of two log epochs, ${known.marks.lane.epoch} and ${epoch}, in one batch`,
+    );
   const stored = at.sources.get(origin);
   if (stored !== undefined && stored.lane.epoch !== epoch) {
-    throw new WmbError('LOG_GAP', `${laneKey(at.lane)}: the derived mark of ${origin} is ${stored.cache} of log epoch ${stored.lane.epoch}, but the effects are of log epoch ${epoch}`);
+    throw new WmbError(
+      'LOG_GAP',
+      `${laneKey(at.lane)}: the derived mark of ${origin} is ${stored.cache} of log epoch ${stored.lane.epoch}, but the effects are of log epoch ${epoch}`,
+    );
   }
   const lane: EpochLane = { log: 'writes', origin, partition: at.lane.partition, epoch };
   const marks = stored ?? { lane, cache: NOTHING_SEEN, book: NOTHING_SEEN };
-  const made: SourceBatch = { marks, cache: marks.cache, book: marks.book, works: [], changed: new Set(), frames: [], stampFirst: NO_STAMP };
+  const made: SourceBatch = {
+    marks,
+    cache: marks.cache,
+    book: marks.book,
+    works: [],
+    changed: new Set(),
+    frames: [],
+    stampFirst: NO_STAMP,
+  };
   sources.set(origin, made);
   return made;
 }
@@ -220,6 +263,10 @@ function compileEntry(entry: EffectEntry, write: StampedWrite, where: string): W
   try {
     return compileCommands(entry.commands, write.stamp);
   } catch (cause) {
-    throw new WmbError('FRAME_CORRUPT', `${where} holds commands that cannot be used: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    throw new WmbError(
+      'FRAME_CORRUPT',
+      `${where} holds commands that cannot be used: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { cause },
+    );
   }
 }

@@ -4,7 +4,7 @@
  * replayed.
  */
 import { WmbError } from '../../core/errors.ts';
-import { type Lane, laneKey, type LogEpoch, type Seq } from '../../core/words.ts';
+import { type Lane, type LogEpoch, laneKey, type Seq } from '../../core/words.ts';
 import { decodeFrame, type Frame } from '../../link/frame.ts';
 import type { LinkFrame } from '../../link/link.ts';
 
@@ -63,7 +63,10 @@ export function cutBatch(
       continue;
     }
     if (item.seq > expected) {
-      throw new WmbError('PEER_GARBAGE', `${laneKey(from.lane)}: frame ${item.seq} came where ${expected} was due; the lane resumes at its mark`);
+      throw new WmbError(
+        'PEER_GARBAGE',
+        `${laneKey(from.lane)}: frame ${item.seq} came where ${expected} was due; the lane resumes at its mark`,
+      );
     }
     if (batch.length > 0 && (writes >= BATCH_WRITES || bytes + item.bytes.length > BATCH_BYTES_MAX || marks.includes(expected - 1))) break;
     const frame = openFrame(from.lane, from.epoch, item);

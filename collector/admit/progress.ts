@@ -15,7 +15,13 @@ export class Progress {
   #end: LaneEnd | undefined;
 
   /** What the stores say at a resume. */
-  set(state: { readonly epoch: LogEpoch; readonly mark: Seq; readonly writes: number; readonly stampLast: Stamp; readonly parked: number }): void {
+  set(state: {
+    readonly epoch: LogEpoch;
+    readonly mark: Seq;
+    readonly writes: number;
+    readonly stampLast: Stamp;
+    readonly parked: number;
+  }): void {
     this.epoch = state.epoch;
     this.mark = state.mark;
     this.writes = state.writes;

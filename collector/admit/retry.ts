@@ -8,9 +8,9 @@ import { stampMs } from '../../core/stamp.ts';
 import type { Outcome } from '../../core/words.ts';
 import type { Retried } from '../receipts/parked.ts';
 import type { ParkedWrite } from '../receipts/receipts.ts';
+import type { Serial } from '../receipts/serial.ts';
 import type { Context } from './context.ts';
 import { isForRoom } from './round.ts';
-import type { Serial } from '../receipts/serial.ts';
 import { appendEffects, applyWorks, entryOf, executeWorks, retryAt, settleInCache } from './steps.ts';
 import { aheadOfClock, decide, newWork, type Work } from './work.ts';
 
@@ -78,7 +78,8 @@ export class Retry {
 
   async #tellSlaves(parked: ParkedWrite, work: Work): Promise<void> {
     const { effectLog } = this.#context;
-    if (effectLog !== undefined) await appendEffects(this.#context, effectLog, parked.position.partition, [[entryOf(parked.position, work, false)]]);
+    if (effectLog !== undefined)
+      await appendEffects(this.#context, effectLog, parked.position.partition, [[entryOf(parked.position, work, false)]]);
   }
 
   async #finish(parked: ParkedWrite, work: Work): Promise<Retried> {
@@ -88,7 +89,12 @@ export class Retry {
       const again = { ...parked, code: code as ErrorCode, message, attempts: parked.attempts + 1, inDatabase: work.inDatabase };
       await book.failAgain({ ...again, retryMs: retryAt(again, config.topology.limits.clockAheadMsMax, runtime) });
     } else {
-      await book.settle({ position: parked.position, requestId: parked.write.requestId, outcome: outcome as Exclude<Outcome, 'parked'>, code });
+      await book.settle({
+        position: parked.position,
+        requestId: parked.write.requestId,
+        outcome: outcome as Exclude<Outcome, 'parked'>,
+        code,
+      });
       await this.#host.settled(parked);
     }
     return { outcome: outcome as Outcome, code, message };

@@ -2,7 +2,7 @@
  * One batch's way through the processors: in order per key, at the same time across keys, and a failure holds up its own key only (I7).
  */
 import type { KindEntry } from '../../core/config/types.ts';
-import { asWmbError, type ErrorCode, WmbError } from '../../core/errors.ts';
+import { asWmbError, type ErrorCode, type WmbError } from '../../core/errors.ts';
 import type { Context } from './context.ts';
 import { ParkedKeys } from './parked-keys.ts';
 import { decide, type Work } from './work.ts';
@@ -51,7 +51,11 @@ export class Round {
     }
     try {
       const processed = this.#context.processors.run(work.write);
-      if (processed instanceof Promise) return processed.then((done) => void Object.assign(work, done), (cause: unknown) => this.#processFailed(work, cause));
+      if (processed instanceof Promise)
+        return processed.then(
+          (done) => void Object.assign(work, done),
+          (cause: unknown) => this.#processFailed(work, cause),
+        );
       work.commands = processed.commands;
       work.effects = processed.effects;
       work.statements = processed.statements;

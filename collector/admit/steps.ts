@@ -6,7 +6,7 @@
 import type { Runtime } from '../../core/runtime.ts';
 import { stampMs } from '../../core/stamp.ts';
 import type { Seq, StampedWrite } from '../../core/words.ts';
-import { FRAME_BYTES_MAX, encodeFrame, writeBytesMax } from '../../link/frame.ts';
+import { encodeFrame, FRAME_BYTES_MAX, writeBytesMax } from '../../link/frame.ts';
 import type { FrameDraft, Log } from '../../log/log.ts';
 import type { CacheOutcome, MarkMove } from '../../store/cache.ts';
 import type { DatabaseOutcome } from '../../store/database.ts';
@@ -23,7 +23,12 @@ const RETRY_MS_MAX = 300_000;
 const RETRY_MS_MIN = 1_000;
 
 /** Runs the works' statements in one transaction. `moves` empty: a retry. MARK_MOVED. */
-export async function executeWorks(context: Context, lane: EpochLane, moves: readonly MarkMove[], works: readonly Work[]): Promise<readonly DatabaseOutcome[]> {
+export async function executeWorks(
+  context: Context,
+  lane: EpochLane,
+  moves: readonly MarkMove[],
+  works: readonly Work[],
+): Promise<readonly DatabaseOutcome[]> {
   const { database } = context;
   if (database === undefined) return [];
   const writes = works.map((work) => ({
@@ -44,14 +49,21 @@ export async function applyWorks(context: Context, moves: readonly MarkMove[], w
   const batch = { moves, writes: works.map((work) => work.effects), floor: context.floor(), nowMs: context.runtime.nowMs() };
   const result = await context.cache.apply(batch);
   if (result.moved) return result.outcomes;
-  const move = moves.find((it) => it.log === result.stored?.log && it.origin === result.stored.origin && it.partition === result.stored.partition) ?? moves[0];
+  const move =
+    moves.find((it) => it.log === result.stored?.log && it.origin === result.stored.origin && it.partition === result.stored.partition) ??
+    moves[0];
   throw markMoved(move ?? { log: 'writes', origin: '', partition: 0 }, 'cache', move?.expected ?? -1, result.stored);
 }
 
 /** Turns the cache's answer into the outcome. Exactly this version being there already means that it was applied before. */
 export function settleInCache(work: Work, outcome: CacheOutcome | undefined): void {
   if (outcome === 'late') {
-    decide(work, 'parked', 'WRITE_LATE', 'it is older than what this room still remembers deletes for; compare the key in both rooms before retrying or discarding it');
+    decide(
+      work,
+      'parked',
+      'WRITE_LATE',
+      'it is older than what this room still remembers deletes for; compare the key in both rooms before retrying or discarding it',
+    );
   } else decide(work, outcome === 'superseded' ? 'superseded' : 'applied');
 }
 
@@ -69,7 +81,12 @@ export function entryOf(lane: EpochLane, work: Work, last: boolean): StampedWrit
 }
 
 /** Appends entries that belong together (a frame of the source) as one frame, or as several where they are large. */
-export async function appendEffects(context: Context, log: Log, partition: number, groups: readonly (readonly StampedWrite[])[]): Promise<void> {
+export async function appendEffects(
+  context: Context,
+  log: Log,
+  partition: number,
+  groups: readonly (readonly StampedWrite[])[],
+): Promise<void> {
   await log.append(groups.flatMap((entries) => draftsOf(log, partition, entries)));
   context.hints.appended('effects', partition);
 }
@@ -98,9 +115,14 @@ function draftOf(log: Log, partition: number, entries: readonly StampedWrite[]):
  * When a parked write request is retried by itself: one with a stamp ahead of the clock when the clock has come up to it, one whose
  * processor was late after a pause that doubles. Undefined: when somebody asks.
  */
-export function retryAt(parked: Pick<ParkedWrite, 'code' | 'attempts' | 'write'>, clockAheadMsMax: number, runtime: Runtime): number | undefined {
+export function retryAt(
+  parked: Pick<ParkedWrite, 'code' | 'attempts' | 'write'>,
+  clockAheadMsMax: number,
+  runtime: Runtime,
+): number | undefined {
   const nowMs = runtime.nowMs();
-  if (parked.code === 'STAMP_FUTURE') return Math.min(Math.max(stampMs(parked.write.stamp) - clockAheadMsMax, nowMs + RETRY_MS_MIN), nowMs + RETRY_MS_MAX);
+  if (parked.code === 'STAMP_FUTURE')
+    return Math.min(Math.max(stampMs(parked.write.stamp) - clockAheadMsMax, nowMs + RETRY_MS_MIN), nowMs + RETRY_MS_MAX);
   if (parked.code === 'PROCESSOR_TIMEOUT') return nowMs + Math.min(RETRY_MS_MIN * 2 ** parked.attempts, RETRY_MS_MAX);
   return undefined;
 }

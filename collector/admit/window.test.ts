@@ -15,7 +15,10 @@ function modelOf(limit: number): (id: string) => boolean {
 }
 
 test('the window agrees with a plain list of the last ids, for any limit and any ids', () => {
-  const ids = fc.array(fc.integer({ min: 0, max: 60 }).map((n) => `id-${n}`), { maxLength: 400 });
+  const ids = fc.array(
+    fc.integer({ min: 0, max: 60 }).map((n) => `id-${n}`),
+    { maxLength: 400 },
+  );
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 40 }), ids, (limit, sequence) => {
       const window = new DuplicateWindow(limit);
@@ -52,7 +55,10 @@ test('exactly the oldest id leaves the window', () => {
 
 test('a repeated id counts from its newest use', () => {
   const window = new DuplicateWindow(3);
-  assert.deepEqual(['a', 'b', 'a', 'c', 'd', 'a', 'b'].map((id) => window.add(id)), [false, false, true, false, false, true, false]);
+  assert.deepEqual(
+    ['a', 'b', 'a', 'c', 'd', 'a', 'b'].map((id) => window.add(id)),
+    [false, false, true, false, false, true, false],
+  );
 });
 
 test('a full window of 65,536 ids holds less than 3 MB', () => {

@@ -85,7 +85,12 @@ export class DuplicateWindow {
 
   #same(place: number, words: Uint32Array, at: number): boolean {
     const ring = this.#ring;
-    return ring[place] === words[at] && ring[place + 1] === words[at + 1] && ring[place + 2] === words[at + 2] && ring[place + 3] === words[at + 3];
+    return (
+      ring[place] === words[at] &&
+      ring[place + 1] === words[at + 1] &&
+      ring[place + 2] === words[at + 2] &&
+      ring[place + 3] === words[at + 3]
+    );
   }
 
   /** Doubles. It is only called when the ring is full for the first time, so the oldest stands at place 0. */

@@ -26,7 +26,19 @@ export interface Work {
 const NONE: readonly never[] = [];
 
 export function newWork(write: StampedWrite, seq: Seq, index: number): Work {
-  return { write, seq, index, outcome: '', code: '', message: '', kept: false, inDatabase: false, commands: NONE, effects: NONE, statements: NONE };
+  return {
+    write,
+    seq,
+    index,
+    outcome: '',
+    code: '',
+    message: '',
+    kept: false,
+    inDatabase: false,
+    commands: NONE,
+    effects: NONE,
+    statements: NONE,
+  };
 }
 
 export function decide(work: Work, outcome: Outcome, code: ErrorCode | '' = '', message = ''): void {
@@ -36,7 +48,13 @@ export function decide(work: Work, outcome: Outcome, code: ErrorCode | '' = '', 
 }
 
 export function exceptionOf(work: Work): ExceptionReceipt {
-  return { seq: work.seq, index: work.index, requestId: work.write.requestId, outcome: work.outcome === '' ? 'applied' : work.outcome, code: work.code };
+  return {
+    seq: work.seq,
+    index: work.index,
+    requestId: work.write.requestId,
+    outcome: work.outcome === '' ? 'applied' : work.outcome,
+    code: work.code,
+  };
 }
 
 /** The row of the parking lot for a work that was parked in this batch. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { WmbError } from '../../core/errors.ts';
-import { incr, set, TestLog, TestRoom } from './fakes.ts';
+import { incr, set, TestLog, TestRoom } from './testing.ts';
 
 const SEEN_BY_ALL = 'ffffffffffff000000000000';
 const lane = { log: 'writes', origin: 'guangzhou', partition: 0, epoch: new TestLog().epoch } as const;
@@ -25,7 +25,9 @@ function message(key: string, payload: object) {
 }
 
 async function receipts(room: TestRoom): Promise<string[]> {
-  return (await room.book.exceptions(lane, 0, 1_000)).map((it) => `${it.seq}.${it.index} ${it.outcome}${it.code === '' ? '' : ` ${it.code}`}`);
+  return (await room.book.exceptions(lane, 0, 1_000)).map(
+    (it) => `${it.seq}.${it.index} ${it.outcome}${it.code === '' ? '' : ` ${it.code}`}`,
+  );
 }
 
 test('write requests are applied in order, and the marks of all sinks move to the last frame', async () => {
@@ -34,7 +36,10 @@ test('write requests are applied in order, and the marks of all sinks move to th
   assert.equal(room.cache.value('a'), '3');
   assert.equal(room.cache.value('b'), '2');
   const marks = [...(await room.cache.marks()), ...(await room.database.marks()), ...(await room.book.marks())];
-  assert.deepEqual(marks.map((mark) => mark.seq), [1, 1, 1]);
+  assert.deepEqual(
+    marks.map((mark) => mark.seq),
+    [1, 1, 1],
+  );
   assert.deepEqual(await receipts(room), []);
   assert.deepEqual(room.applier.acks.current('guangzhou'), [{ log: 'writes', partition: 0, epoch: lane.epoch, seq: 1, parkedSeq: -1 }]);
 });
@@ -82,7 +87,10 @@ test('an older write request is superseded', async () => {
   await room.run(new TestLog().add(set('a', 'new')));
   await room.run(new TestLog({ origin: 'beijing' }).add(set('a', 'old', { aheadMs: -500 })));
   assert.equal(room.cache.value('a'), 'new');
-  assert.deepEqual((await room.book.exceptions({ ...lane, origin: 'beijing' }, 0, 9)).map((it) => it.outcome), ['superseded']);
+  assert.deepEqual(
+    (await room.book.exceptions({ ...lane, origin: 'beijing' }, 0, 9)).map((it) => it.outcome),
+    ['superseded'],
+  );
 });
 
 test('a stamp too far ahead is parked, with what follows in its key, and applied when the clock has come up to it', async () => {
@@ -143,7 +151,8 @@ test('with the policy pass, what cannot be processed is rejected and its key goe
 
 test('a processor that hangs parks its write request, and other keys of the batch are applied after its timeout', async () => {
   const room = await new TestRoom().open();
-  room.processors.kinds['message'] = (write) => (write.key === 'hangs' ? new Promise(() => {}) : Promise.resolve({ cache: [['SET', write.key, 'ok']] }));
+  room.processors.kinds['message'] = (write) =>
+    write.key === 'hangs' ? new Promise(() => {}) : Promise.resolve({ cache: [['SET', write.key, 'ok']] });
   const run = room.run(new TestLog().add(message('hangs', {}), message('b', {}), message('hangs', {})));
   await new Promise((resolve) => setImmediate(resolve));
   room.runtime.advance(100);
@@ -172,7 +181,10 @@ test('asynchronous processors run at the same time across keys and in order with
   const writes = ['a', 'b', 'c', 'a', 'b', 'a'].map((key) => message(key, {}));
   await room.run(new TestLog().add(...writes));
   assert.equal(most, 3);
-  assert.deepEqual(['a', 'b', 'c'].map((key) => room.cache.value(key)), ['guangzhou-6', 'guangzhou-5', 'guangzhou-3']);
+  assert.deepEqual(
+    ['a', 'b', 'c'].map((key) => room.cache.value(key)),
+    ['guangzhou-6', 'guangzhou-5', 'guangzhou-3'],
+  );
 });
 
 test('a processor service that is away holds up the lane and parks nothing', async () => {
@@ -189,14 +201,23 @@ test('a processor service that is away holds up the lane and parks nothing', asy
   assert.deepEqual([room.book.parkedTotal(), room.cache.value('a')], [0, undefined]);
   away = false;
   await room.run(log);
-  assert.deepEqual(['a', 'b', 'c'].map((key) => room.cache.value(key)), ['1', '1', '1']);
+  assert.deepEqual(
+    ['a', 'b', 'c'].map((key) => room.cache.value(key)),
+    ['1', '1', '1'],
+  );
 });
 
 test('a refused statement parks its write request without cache effects; the statements behind it are not run twice', async () => {
   const room = await new TestRoom().open();
   messages(room);
   room.database.refuses.add('bad');
-  await room.run(new TestLog().add(message('a', { sql: 'bad', value: '1' }), message('a', { sql: 'second', value: '2' }), message('b', { sql: 'other', value: '1' })));
+  await room.run(
+    new TestLog().add(
+      message('a', { sql: 'bad', value: '1' }),
+      message('a', { sql: 'second', value: '2' }),
+      message('b', { sql: 'other', value: '1' }),
+    ),
+  );
   assert.deepEqual(room.database.executed, ['second', 'other']);
   assert.deepEqual([room.cache.value('a'), room.cache.value('b')], [undefined, '1']);
   assert.deepEqual(await receipts(room), ['0.0 parked STATEMENT_FAILED', '0.1 parked BEHIND_PARKED']);
@@ -205,6 +226,30 @@ test('a refused statement parks its write request without cache effects; the sta
   assert.deepEqual(room.database.executed, ['second', 'other', 'bad']);
   assert.equal(room.cache.value('a'), '2');
   assert.deepEqual(await receipts(room), []);
+});
+
+test('what the database has committed is not executed again by a retry, even when the database has forgotten it', async () => {
+  const room = await new TestRoom().open();
+  messages(room);
+  room.database.refuses.add('bad');
+  await room.run(new TestLog().add(message('a', { sql: 'bad' }), message('a', { sql: 'second', value: '2' })));
+  room.database.refuses.clear();
+  room.database.forgetRecords();
+  await room.applier.parking.retry({ writes: [], all: true });
+  assert.deepEqual(room.database.executed, ['second', 'bad']);
+  assert.equal(room.cache.value('a'), '2');
+});
+
+test('frames on both sides of the database mark are not mixed: what was executed is not executed again', async () => {
+  const room = await new TestRoom().open();
+  messages(room);
+  const log = new TestLog().add(message('a', { sql: 'one' }));
+  await room.run(log);
+  room.crash.next('before cache');
+  await assert.rejects(room.run(log.add(message('a', { sql: 'two' }))));
+  room.restart();
+  await room.run(log.add(message('a', { sql: 'three' })));
+  assert.deepEqual(room.database.executed, ['one', 'two', 'three']);
 });
 
 test('a slave room executes no statements', async () => {
@@ -221,50 +266,11 @@ test('a late write request is parked, not applied', async () => {
   await room.run(new TestLog().add(set('a', '1'), set('b', '1')));
   assert.deepEqual(await receipts(room), ['0.0 parked WRITE_LATE']);
   room.cache.late.clear();
-  assert.deepEqual((await room.applier.parking.retry({ writes: [], all: true })).map((it) => it.outcome), ['applied']);
+  assert.deepEqual(
+    (await room.applier.parking.retry({ writes: [], all: true })).map((it) => it.outcome),
+    ['applied'],
+  );
   assert.equal(room.cache.value('a'), '1');
-});
-
-for (const step of ['before database', 'after database', 'before parking', 'after parking', 'before cache', 'after cache', 'before book', 'after book']) {
-  for (const restart of [true, false]) {
-    test(`a crash ${step} loses nothing and doubles nothing${restart ? ', with a new collector' : ''}`, async () => {
-      const room = await new TestRoom().open();
-      messages(room);
-      room.database.refuses.add('bad');
-      const log = new TestLog()
-        .add(incr('n'), message('a', { sql: 'one', value: '1' }), message('p', { fails: 'flaky', sql: 'never' }))
-        .add(incr('n', { id: 'twice' }), message('r', { sql: 'bad', value: '1' }), message('r', { sql: 'two', value: '2' }), incr('n', { id: 'twice' }));
-      room.crash.next(step);
-      await assert.rejects(room.run(log), new RegExp(`crash ${step}`));
-      if (restart) room.restart();
-      // What failed before would succeed now: the receipts must not change their mind halfway.
-      if (step !== 'before database' && step !== 'before parking') healed.add('flaky');
-      await room.run(log);
-      healed.clear();
-      assert.equal(room.cache.value('n'), '2');
-      assert.deepEqual(room.database.executed, ['one', 'two']);
-      assert.deepEqual([room.cache.value('a'), room.cache.value('r')], ['1', undefined]);
-      assert.deepEqual(await receipts(room), [
-        '0.2 parked PROCESSOR_FAILED', '1.1 parked STATEMENT_FAILED', '1.2 parked BEHIND_PARKED', '1.3 duplicate',
-      ]);
-      assert.equal((await room.book.summary(lane)).writes, 7);
-    });
-  }
-}
-
-test('a cache that comes back from an older copy is replayed; what was discarded stays discarded', async () => {
-  const room = await new TestRoom().open();
-  messages(room);
-  const log = new TestLog().add(set('a', '1')).add(message('p', { fails: 'boom', value: 'p' })).add(set('a', '2'), incr('n'));
-  await room.run(log);
-  await room.applier.parking.discard({ writes: ['guangzhou-2'], all: false });
-  room.cache.values.clear();
-  room.cache.marksTable.set({ ...lane, seq: 0 });
-  healed.add('boom');
-  await room.run(log);
-  healed.clear();
-  assert.deepEqual([room.cache.value('a'), room.cache.value('n'), room.cache.value('p')], ['2', '1', undefined]);
-  assert.deepEqual(await receipts(room), ['1.0 rejected PROCESSOR_FAILED']);
 });
 
 test('where another collector moved the mark the lane stops with MARK_MOVED and resumes from what is stored', async () => {
@@ -301,7 +307,10 @@ test('older frames are dropped, a skipped one is an error, and a frame of anothe
   const stray = new TestLog({ origin: 'beijing' }).add(set('a', 'stray'));
   await consumer.resume({ epoch: lane.epoch });
   const bytes = stray.frames[0] ?? new Uint8Array();
-  await assert.rejects(consumer.take([{ log: 'writes', partition: 0, seq: 3, history: false, bytes }]), { code: 'FRAME_CORRUPT', message: /it is of beijing, not of guangzhou/ });
+  await assert.rejects(consumer.take([{ log: 'writes', partition: 0, seq: 3, history: false, bytes }]), {
+    code: 'FRAME_CORRUPT',
+    message: /it is of beijing, not of guangzhou/,
+  });
   assert.equal(room.cache.value('a'), '3');
 });
 
@@ -309,19 +318,31 @@ test('retry goes oldest first and stops at the first that fails again; discard l
   const room = await new TestRoom().open();
   messages(room);
   const log = new TestLog().add(
-    message('a', { fails: 'one', value: '1' }), message('a', { fails: 'two', value: '2' }), message('a', { value: '3' }), message('b', { fails: 'one', value: 'b' }),
+    message('a', { fails: 'one', value: '1' }),
+    message('a', { fails: 'two', value: '2' }),
+    message('a', { value: '3' }),
+    message('b', { fails: 'one', value: 'b' }),
   );
   await room.run(log);
   const { parking } = room.applier;
   const behind = await parking.retry({ writes: ['guangzhou-2'], all: false });
-  assert.deepEqual(behind.map((it) => it.code), ['BEHIND_PARKED']);
+  assert.deepEqual(
+    behind.map((it) => it.code),
+    ['BEHIND_PARKED'],
+  );
   healed.add('one');
   const retried = await parking.retry({ writes: [], all: true });
-  assert.deepEqual(retried.map((it) => `${it.requestId} ${it.outcome}`), ['guangzhou-1 applied', 'guangzhou-2 parked', 'guangzhou-3 parked', 'guangzhou-4 applied']);
+  assert.deepEqual(
+    retried.map((it) => `${it.requestId} ${it.outcome}`),
+    ['guangzhou-1 applied', 'guangzhou-2 parked', 'guangzhou-3 parked', 'guangzhou-4 applied'],
+  );
   assert.deepEqual([room.cache.value('a'), room.cache.value('b')], ['1', 'b']);
   assert.equal((await parking.list('', 10))[0]?.attempts, 2);
   const discarded = await parking.discard({ writes: ['guangzhou-2', 'nobody'], all: false });
-  assert.deepEqual(discarded.map((it) => `${it.requestId} ${it.outcome} ${it.code}`), ['guangzhou-2 rejected PROCESSOR_FAILED', 'guangzhou-3 applied ', 'nobody applied NOT_FOUND']);
+  assert.deepEqual(
+    discarded.map((it) => `${it.requestId} ${it.outcome} ${it.code}`),
+    ['guangzhou-2 rejected PROCESSOR_FAILED', 'guangzhou-3 applied ', 'nobody applied NOT_FOUND'],
+  );
   assert.equal(room.cache.value('a'), '3');
   assert.equal(room.book.parkedTotal(), 0);
   healed.clear();

@@ -1,11 +1,12 @@
 /** The consumer of a `writes` lane: admit → process → database → effect log → cache → book. */
 import { WmbError } from '../../core/errors.ts';
 import { NO_STAMP, versionAt } from '../../core/stamp.ts';
-import { formatPosition, type Lane, laneKey, type LogEpoch, NOTHING_SEEN, type Outcome, type Seq } from '../../core/words.ts';
+import { formatPosition, type Lane, type LogEpoch, laneKey, NOTHING_SEEN, type Outcome, type Seq } from '../../core/words.ts';
 import type { LaneEnd, LinkFrame } from '../../link/link.ts';
 import type { LaneConsumer, LaneProgress } from '../lane.ts';
-import type { EpochLane, ExceptionReceipt, ParkedWrite } from '../receipts/receipts.ts';
 import type { Retried, Retryable } from '../receipts/parked.ts';
+import type { EpochLane, ExceptionReceipt, ParkedWrite } from '../receipts/receipts.ts';
+import { Serial } from '../receipts/serial.ts';
 import { type Context, markOf } from './context.ts';
 import { cutBatch, openFrame, type SeqFrame } from './frames.ts';
 import { History } from './history.ts';
@@ -13,7 +14,6 @@ import { ParkedKeys } from './parked-keys.ts';
 import { Progress } from './progress.ts';
 import { Retry } from './retry.ts';
 import { Round } from './round.ts';
-import { Serial } from '../receipts/serial.ts';
 import { appendEffects, applyWorks, entryOf, executeWorks, moveOf, retryAt, settleInCache } from './steps.ts';
 import { aheadOfClock, decide, exceptionOf, newWork, parkedOf, type Work } from './work.ts';
 
@@ -63,7 +63,8 @@ export class WritesLane implements LaneConsumer, Retryable {
     const lane = { ...this.#lane, epoch };
     const cacheMark = markOf(lane, epoch, { name: 'cache', marks: await cache.marks() });
     const bookMark = markOf(lane, epoch, { name: 'receipt book', marks: await book.marks() });
-    const databaseMark = executes && database !== undefined ? markOf(lane, epoch, { name: 'database', marks: await database.marks() }) : undefined;
+    const databaseMark =
+      executes && database !== undefined ? markOf(lane, epoch, { name: 'database', marks: await database.marks() }) : undefined;
     const mark = Math.min(cacheMark, bookMark, databaseMark ?? bookMark);
     const summary = await book.summary(lane);
     this.#keys.load(await book.parkedKeys(lane));
@@ -75,7 +76,15 @@ export class WritesLane implements LaneConsumer, Retryable {
       parked: summary.parked,
     });
     acks.publish(lane, { seq: mark, parkedSeq: summary.parkedSeq }, []);
-    return { lane, next: mark + 1, cache: cacheMark, book: bookMark, database: databaseMark, known: summary.knownSeq, parkedSeq: summary.parkedSeq };
+    return {
+      lane,
+      next: mark + 1,
+      cache: cacheMark,
+      book: bookMark,
+      database: databaseMark,
+      known: summary.knownSeq,
+      parkedSeq: summary.parkedSeq,
+    };
   }
 
   take(frames: readonly LinkFrame[]): Promise<void> {
@@ -119,7 +128,9 @@ export class WritesLane implements LaneConsumer, Retryable {
     const first = frames[0]?.seq ?? 0;
     if (first > at.known) return NOTHING_KEPT;
     const rows = await this.#context.book.exceptions(at.lane, first, frames.at(-1)?.seq ?? first);
-    return new Map(rows.filter((row) => row.outcome === 'parked' || row.outcome === 'rejected').map((row) => [`${row.seq}.${row.index}`, row]));
+    return new Map(
+      rows.filter((row) => row.outcome === 'parked' || row.outcome === 'rejected').map((row) => [`${row.seq}.${row.index}`, row]),
+    );
   }
 
   #admit(frames: readonly SeqFrame[], kept: ReadonlyMap<string, ExceptionReceipt>): Work[] {
@@ -156,7 +167,10 @@ export class WritesLane implements LaneConsumer, Retryable {
     this.#count(at, halted);
   }
 
-  async #toDatabase(at: LaneMarks, batch: { readonly frames: readonly SeqFrame[]; readonly works: readonly Work[]; readonly round: Round }): Promise<void> {
+  async #toDatabase(
+    at: LaneMarks,
+    batch: { readonly frames: readonly SeqFrame[]; readonly works: readonly Work[]; readonly round: Round },
+  ): Promise<void> {
     if (at.database === undefined) return;
     const last = batch.frames.at(-1)?.seq ?? at.database;
     const works = batch.works.filter((work) => work.outcome === '' && work.statements.length > 0);
@@ -215,7 +229,7 @@ export class WritesLane implements LaneConsumer, Retryable {
     const touching = open.filter((work) => work.effects.length > 0);
     const outcomes = await applyWorks(this.#context, moveOf(at.lane, at.cache, last), touching);
     at.cache = Math.max(at.cache, last);
-    touching.forEach((work, place) => settleInCache(work, outcomes[place]));
+    for (const [place, work] of touching.entries()) settleInCache(work, outcomes[place]);
     for (const work of open) if (work.outcome === '') decide(work, 'applied');
   }
 
@@ -223,7 +237,12 @@ export class WritesLane implements LaneConsumer, Retryable {
     const { book, acks, hints, config } = this.#context;
     const parked = works.filter((work) => work.outcome === 'parked' && !work.kept);
     const exceptions = works.filter((work) => work.outcome !== 'applied').map(exceptionOf);
-    const receipts = frames.map(({ seq, header }) => ({ seq, count: header.count, stampFirst: header.stampFirst, stampLast: header.stampLast }));
+    const receipts = frames.map(({ seq, header }) => ({
+      seq,
+      count: header.count,
+      stampFirst: header.stampFirst,
+      stampLast: header.stampLast,
+    }));
     await book.record([{ lane: at.lane, frames: receipts, exceptions, parked: this.#parkedRows(at, parked) }]);
     this.#count(at, parked);
     for (const { seq, header } of frames) if (seq > at.book) this.#progress.writes += header.count;
@@ -235,16 +254,22 @@ export class WritesLane implements LaneConsumer, Retryable {
     this.#progress.mark = last.seq;
     this.#progress.stampLast = last.header.stampLast;
     if (this.#lane.origin !== config.room.id) hints.observed(newestStamp(works));
-    acks.publish(at.lane, { seq: last.seq, parkedSeq: at.parkedSeq }, exceptions.map(({ seq, index, outcome, code }) => ({ seq, index, outcome, reason: code })));
+    acks.publish(
+      at.lane,
+      { seq: last.seq, parkedSeq: at.parkedSeq },
+      exceptions.map(({ seq, index, outcome, code }) => ({ seq, index, outcome, reason: code })),
+    );
   }
 
   #parkedRows(at: LaneMarks, works: readonly Work[]): ParkedWrite[] {
     const { runtime, config } = this.#context;
     const nowMs = runtime.nowMs();
-    return works.filter((work) => work.outcome === 'parked').map((work) => {
-      const row = parkedOf(work, at.lane, nowMs, undefined);
-      return { ...row, retryMs: retryAt(row, config.topology.limits.clockAheadMsMax, runtime) };
-    });
+    return works
+      .filter((work) => work.outcome === 'parked')
+      .map((work) => {
+        const row = parkedOf(work, at.lane, nowMs, undefined);
+        return { ...row, retryMs: retryAt(row, config.topology.limits.clockAheadMsMax, runtime) };
+      });
   }
 
   /** The parking lot has taken these in. */
@@ -255,7 +280,10 @@ export class WritesLane implements LaneConsumer, Retryable {
       this.#progress.parked += 1;
       if (at.parkedSeq === NOTHING_SEEN || work.seq < at.parkedSeq) at.parkedSeq = work.seq;
       const { seq, index } = work;
-      this.#context.logger.warn({ position: formatPosition({ ...at.lane, seq, index }), kind: work.write.kind, code: work.code }, 'a write request was parked');
+      this.#context.logger.warn(
+        { position: formatPosition({ ...at.lane, seq, index }), kind: work.write.kind, code: work.code },
+        'a write request was parked',
+      );
     }
   }
 

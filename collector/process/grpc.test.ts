@@ -8,33 +8,59 @@ import { type ProcessorServer, ProcessorService } from '../../proto/gen/wmb/v1/p
 import { GrpcProcessor } from './grpc.ts';
 
 function write(key: string): StampedWrite {
-  return { requestId: 'r', kind: 'message', key, payload: Buffer.from('{"a":1}'), trace: '', stamp: formatStamp({ ms: 5, counter: 0, writer: 1 }) };
+  return {
+    requestId: 'r',
+    kind: 'message',
+    key,
+    payload: Buffer.from('{"a":1}'),
+    trace: '',
+    stamp: formatStamp({ ms: 5, counter: 0, writer: 1 }),
+  };
 }
 
 async function serve(process: ProcessorServer['process']): Promise<{ address: string; stop: () => void }> {
   const server = new Server();
   server.addService(ProcessorService, { process });
   const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) => (error === null ? resolve(bound) : reject(error)));
+    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+      error === null ? resolve(bound) : reject(error),
+    );
   });
   return { address: `127.0.0.1:${port}`, stop: () => server.forceShutdown() };
 }
 
 test('a service gets the whole write request and its answer becomes commands and statements', async (t) => {
   const service = await serve((call, callback) => {
-    assert.deepEqual({ ...call.request, payload: String(call.request.payload) }, {
-      requestId: 'r', kind: 'message', key: 'k', payload: '{"a":1}', stamp: write('k').stamp, stampMs: 5, traceparent: '',
-    });
+    assert.deepEqual(
+      { ...call.request, payload: String(call.request.payload) },
+      {
+        requestId: 'r',
+        kind: 'message',
+        key: 'k',
+        payload: '{"a":1}',
+        stamp: write('k').stamp,
+        stampMs: 5,
+        traceparent: '',
+      },
+    );
     callback(null, {
       commands: [{ args: ['SET', 'k', 'v'] }],
       statements: [
-        { statement: { $case: 'upsert', value: { table: 't', key: { id: { value: { $case: 'integer', value: 7 } } }, values: { note: { value: undefined } } } } },
+        {
+          statement: {
+            $case: 'upsert',
+            value: { table: 't', key: { id: { value: { $case: 'integer', value: 7 } } }, values: { note: { value: undefined } } },
+          },
+        },
         { statement: { $case: 'sql', value: { text: 'DELETE FROM t WHERE id = ?', params: [{ value: { $case: 'text', value: 'x' } }] } } },
       ],
     });
   });
   const processor = new GrpcProcessor({ address: service.address, concurrentMax: 4, runtime: systemRuntime });
-  t.after(() => { processor.close(); service.stop(); });
+  t.after(() => {
+    processor.close();
+    service.stop();
+  });
   assert.deepEqual(await processor.run(write('k'), 2_000), {
     commands: [['SET', 'k', 'v']],
     statements: [
@@ -49,7 +75,10 @@ test('an error of the service fails the write request, silence times it out', as
     if (call.request.key === 'bad') callback({ code: status.INVALID_ARGUMENT, details: 'no such user' });
   });
   const processor = new GrpcProcessor({ address: service.address, concurrentMax: 4, runtime: systemRuntime });
-  t.after(() => { processor.close(); service.stop(); });
+  t.after(() => {
+    processor.close();
+    service.stop();
+  });
   await assert.rejects(processor.run(write('bad'), 2_000), { code: 'PROCESSOR_FAILED', message: /INVALID_ARGUMENT: no such user/ });
   await assert.rejects(processor.run(write('silent'), 100), { code: 'PROCESSOR_TIMEOUT' });
 });
@@ -61,14 +90,21 @@ test('a service that is down is PROCESSOR_UNAVAILABLE, and is used again when it
   t.after(() => processor.close());
   await assert.rejects(processor.run(write('k'), 2_000), { code: 'PROCESSOR_UNAVAILABLE' });
   const server = new Server();
-  server.addService(ProcessorService, { process: (_call: unknown, callback: (error: null, response: object) => void) => callback(null, { commands: [], statements: [] }) });
-  await new Promise<void>((resolve, reject) => server.bindAsync(service.address, ServerCredentials.createInsecure(), (error) => (error === null ? resolve() : reject(error))));
+  server.addService(ProcessorService, {
+    process: (_call: unknown, callback: (error: null, response: object) => void) => callback(null, { commands: [], statements: [] }),
+  });
+  await new Promise<void>((resolve, reject) =>
+    server.bindAsync(service.address, ServerCredentials.createInsecure(), (error) => (error === null ? resolve() : reject(error))),
+  );
   t.after(() => server.forceShutdown());
   for (let done = false; !done; ) {
-    done = await processor.run(write('k'), 2_000).then(() => true, (error: { code: string }) => {
-      assert.equal(error.code, 'PROCESSOR_UNAVAILABLE');
-      return new Promise<boolean>((resolve) => setImmediate(resolve, false));
-    });
+    done = await processor.run(write('k'), 2_000).then(
+      () => true,
+      (error: { code: string }) => {
+        assert.equal(error.code, 'PROCESSOR_UNAVAILABLE');
+        return new Promise<boolean>((resolve) => setImmediate(resolve, false));
+      },
+    );
   }
 });
 
@@ -86,7 +122,10 @@ test('no more calls than allowed run at the same time', async (t) => {
     if (waiting.length === 2) for (const answer of waiting.splice(0)) setImmediate(answer);
   });
   const processor = new GrpcProcessor({ address: service.address, concurrentMax: 2, runtime: systemRuntime });
-  t.after(() => { processor.close(); service.stop(); });
+  t.after(() => {
+    processor.close();
+    service.stop();
+  });
   await Promise.all(Array.from({ length: 10 }, (_, at) => processor.run(write(`k${at}`), 5_000)));
   assert.equal(most, 2);
 });

@@ -7,7 +7,12 @@ import { WmbError } from '../../core/errors.ts';
 import type { Runtime } from '../../core/runtime.ts';
 import { stampMs } from '../../core/stamp.ts';
 import type { StampedWrite } from '../../core/words.ts';
-import { type ProcessResponse, ProcessorClient, type SqlValue as WireValue, type Statement as WireStatement } from '../../proto/gen/wmb/v1/processor.ts';
+import {
+  ProcessorClient,
+  type ProcessResponse,
+  type Statement as WireStatement,
+  type SqlValue as WireValue,
+} from '../../proto/gen/wmb/v1/processor.ts';
 import type { Row, SqlValue } from '../../store/database.ts';
 import { type CheckedOutput, checkOutput } from './shape.ts';
 
@@ -78,11 +83,15 @@ export class GrpcProcessor {
     const who = `the processor service ${this.#address}`;
     const connected = this.#client.getChannel().getConnectivityState(false) === connectivityState.READY;
     if (error.code === status.DEADLINE_EXCEEDED && connected) {
-      return new WmbError('PROCESSOR_TIMEOUT', `${who} did not answer for the kind “${write.kind}” within ${timeoutMs} ms`, { cause: error });
+      return new WmbError('PROCESSOR_TIMEOUT', `${who} did not answer for the kind “${write.kind}” within ${timeoutMs} ms`, {
+        cause: error,
+      });
     }
     // Without a connection the deadline says nothing about this write request.
     if (error.code === status.UNAVAILABLE || error.code === status.DEADLINE_EXCEEDED || error.code === status.CANCELLED) {
-      return new WmbError('PROCESSOR_UNAVAILABLE', `${who} cannot be reached (${error.details}); start it, the lane waits`, { cause: error });
+      return new WmbError('PROCESSOR_UNAVAILABLE', `${who} cannot be reached (${error.details}); start it, the lane waits`, {
+        cause: error,
+      });
     }
     const name = status[error.code] ?? String(error.code);
     return new WmbError('PROCESSOR_FAILED', `${who} answered ${name}: ${error.details}`, { cause: error });
@@ -99,16 +108,16 @@ function fromWire(response: ProcessResponse): CheckedOutput {
 function statementOf(wire: WireStatement): unknown {
   const { statement } = wire;
   if (statement === undefined) return undefined;
-  if (statement.$case === 'sql') return { op: 'sql', text: statement.value.text, params: statement.value.params.map(valueOf) };
+  if (statement.$case === 'sql') return { op: 'sql', text: statement.value.text, params: statement.value.params.map(sqlValueOf) };
   const { table, key, values } = statement.value;
   return { op: 'upsert', table, key: rowOf(key), values: rowOf(values) };
 }
 
 function rowOf(wire: { readonly [column: string]: WireValue }): Row {
-  return Object.fromEntries(Object.entries(wire).map(([column, value]) => [column, valueOf(value)]));
+  return Object.fromEntries(Object.entries(wire).map(([column, value]) => [column, sqlValueOf(value)]));
 }
 
 /** A value with nothing set is NULL. */
-function valueOf(wire: WireValue): SqlValue {
+function sqlValueOf(wire: WireValue): SqlValue {
   return wire.value === undefined ? null : wire.value.value;
 }

@@ -23,7 +23,8 @@ export async function loadModule(file: string, kinds: readonly string[]): Promis
   const functions = new Map<string, ProcessFunction>();
   for (const kind of kinds) {
     const run = Object.hasOwn(module.kinds, kind) ? module.kinds[kind] : undefined;
-    if (typeof run !== 'function') throw broken(`has no function for the kind “${kind}”; it has: ${Object.keys(module.kinds).join(', ') || 'none'}`);
+    if (typeof run !== 'function')
+      throw broken(`has no function for the kind “${kind}”; it has: ${Object.keys(module.kinds).join(', ') || 'none'}`);
     functions.set(kind, run);
   }
   return functions;
@@ -34,7 +35,12 @@ function isModule(value: unknown): value is ProcessorModule {
 }
 
 /** Calls a module's function. A synchronous one answers at once; an asynchronous one has `timeoutMs`. */
-export function callModule(run: ProcessFunction, write: StampedWrite, timeoutMs: number, runtime: Runtime): CheckedOutput | Promise<CheckedOutput> {
+export function callModule(
+  run: ProcessFunction,
+  write: StampedWrite,
+  timeoutMs: number,
+  runtime: Runtime,
+): CheckedOutput | Promise<CheckedOutput> {
   let output: unknown;
   try {
     output = run(new Input(write));
@@ -46,7 +52,8 @@ export function callModule(run: ProcessFunction, write: StampedWrite, timeoutMs:
 
 function inTime(output: PromiseLike<unknown>, write: StampedWrite, timeoutMs: number, runtime: Runtime): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    const late = () => reject(new WmbError('PROCESSOR_TIMEOUT', `the processor of the kind “${write.kind}” did not answer within ${timeoutMs} ms`));
+    const late = () =>
+      reject(new WmbError('PROCESSOR_TIMEOUT', `the processor of the kind “${write.kind}” did not answer within ${timeoutMs} ms`));
     const timer = runtime.after(timeoutMs, late);
     const done = (settle: () => void) => {
       timer.cancel();

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import type { Config, ProcessorConfig } from '../../core/config/types.ts';
-import { WmbError } from '../../core/errors.ts';
+import type { WmbError } from '../../core/errors.ts';
 import { systemRuntime } from '../../core/runtime.ts';
 import { formatStamp } from '../../core/stamp.ts';
 import type { StampedWrite } from '../../core/words.ts';
@@ -28,10 +28,21 @@ function moduleOf(name: string): ProcessorConfig {
 }
 
 test('the built-in kind cache compiles the payload without a promise', async () => {
-  const processed = (await processorsOf({})).run(write('cache', [['SET', 'a', '1'], ['INCR', 'n']]));
+  const processed = (await processorsOf({})).run(
+    write('cache', [
+      ['SET', 'a', '1'],
+      ['INCR', 'n'],
+    ]),
+  );
   assert.ok(!(processed instanceof Promise));
-  assert.deepEqual(processed.effects.map((effect) => effect.op), ['set', 'incr']);
-  assert.deepEqual(processed.commands, [['SET', 'a', '1'], ['INCR', 'n']]);
+  assert.deepEqual(
+    processed.effects.map((effect) => effect.op),
+    ['set', 'incr'],
+  );
+  assert.deepEqual(processed.commands, [
+    ['SET', 'a', '1'],
+    ['INCR', 'n'],
+  ]);
 });
 
 test('a payload that is no command fails that write request', async () => {
@@ -46,7 +57,10 @@ test('a module in TypeScript or in JavaScript is loaded and called', async () =>
   const processors = await processorsOf({ message: moduleOf('good.ts'), slow: moduleOf('good.ts') });
   const message = processors.run(write('message', {}));
   assert.ok(!(message instanceof Promise));
-  assert.deepEqual(message.commands, [['HSET', 'k', 'at', '1700000000000'], ['INCRBY', 'total', '2']]);
+  assert.deepEqual(message.commands, [
+    ['HSET', 'k', 'at', '1700000000000'],
+    ['INCRBY', 'total', '2'],
+  ]);
   const slow = processors.run(write('slow', { a: 1 }));
   assert.ok(slow instanceof Promise);
   assert.deepEqual((await slow).commands, [['SET', 'k', '{"a":1}']]);

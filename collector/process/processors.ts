@@ -72,7 +72,10 @@ export class Processors {
   run(write: StampedWrite): Processed | Promise<Processed> {
     const handler = this.#handlers.get(write.kind);
     if (handler === undefined) {
-      throw new WmbError('PROCESSOR_FAILED', `no processor for the kind “${write.kind}” in this room; name one in the room file’s processors`);
+      throw new WmbError(
+        'PROCESSOR_FAILED',
+        `no processor for the kind “${write.kind}” in this room; name one in the room file’s processors`,
+      );
     }
     let output: CheckedOutput | Promise<CheckedOutput>;
     try {

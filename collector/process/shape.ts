@@ -12,9 +12,11 @@ const NOTHING: readonly Statement[] = [];
 
 /** PROCESSOR_FAILED with the place and the fault. */
 export function checkOutput(output: unknown): CheckedOutput {
-  if (!isPlain(output)) throw nonsense(`it returned ${describe(output)}; return an object such as { cache: […], database: […] }, or {} for no effects`);
+  if (!isPlain(output))
+    throw nonsense(`it returned ${describe(output)}; return an object such as { cache: […], database: […] }, or {} for no effects`);
   for (const name of Object.keys(output)) {
-    if (name !== 'cache' && name !== 'database') throw nonsense(`it returned an object with the unknown field “${name}”; only cache and database are known`);
+    if (name !== 'cache' && name !== 'database')
+      throw nonsense(`it returned an object with the unknown field “${name}”; only cache and database are known`);
   }
   return { commands: checkCommands(output['cache']), statements: checkStatements(output['database']) };
 }
@@ -23,7 +25,8 @@ function checkCommands(cache: unknown): string[][] {
   if (cache === undefined) return [];
   if (!Array.isArray(cache)) throw nonsense(`cache is ${describe(cache)}, not an array of commands`);
   return cache.map((command: unknown, at) => {
-    if (!Array.isArray(command) || command.length === 0) throw nonsense(`cache[${at}] is ${describe(command)}, not a command such as ["SET", "key", "value"]`);
+    if (!Array.isArray(command) || command.length === 0)
+      throw nonsense(`cache[${at}] is ${describe(command)}, not a command such as ["SET", "key", "value"]`);
     return command.map((arg: unknown, place) => {
       if (typeof arg === 'string') return arg;
       if (typeof arg === 'number' && Number.isFinite(arg)) return String(arg);

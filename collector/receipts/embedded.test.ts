@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test, type TestContext } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { formatPosition } from '../../core/words.ts';
 import { EmbeddedBook } from './embedded.ts';
 import { EmbeddedLinkStates } from './link-states.ts';
@@ -17,17 +17,38 @@ function directory(t: TestContext): string {
 }
 
 function frames(from: number, to: number): BookEntry {
-  const list = Array.from({ length: to - from + 1 }, (_, at) => ({ seq: from + at, count: 2, stampFirst: 'a', stampLast: `s${from + at}` }));
+  const list = Array.from({ length: to - from + 1 }, (_, at) => ({
+    seq: from + at,
+    count: 2,
+    stampFirst: 'a',
+    stampLast: `s${from + at}`,
+  }));
   return { lane, frames: list, exceptions: [], parked: [] };
 }
 
 function parked(seq: number, key: string, more: Partial<ParkedWrite> = {}): ParkedWrite {
   const write = { requestId: `r${seq}`, kind: 'message', key, payload: Buffer.from('p'), trace: 't', stamp: 's' };
-  return { position: { ...lane, seq, index: 1 }, write, code: 'PROCESSOR_FAILED', message: 'boom', attempts: 1, parkedMs: 7, retryMs: undefined, inDatabase: false, ...more };
+  return {
+    position: { ...lane, seq, index: 1 },
+    write,
+    code: 'PROCESSOR_FAILED',
+    message: 'boom',
+    attempts: 1,
+    parkedMs: 7,
+    retryMs: undefined,
+    inDatabase: false,
+    ...more,
+  };
 }
 
 function park(...writes: ParkedWrite[]): BookEntry {
-  const exceptions = writes.map((it) => ({ seq: it.position.seq, index: 1, requestId: it.write.requestId, outcome: 'parked' as const, code: it.code }));
+  const exceptions = writes.map((it) => ({
+    seq: it.position.seq,
+    index: 1,
+    requestId: it.write.requestId,
+    outcome: 'parked' as const,
+    code: it.code,
+  }));
   return { lane, frames: [], exceptions, parked: writes };
 }
 
@@ -41,9 +62,20 @@ test('receipts, marks and the parking lot are there again after a restart', asyn
   await book.open();
   t.after(() => book.close());
   assert.deepEqual(await book.marks(), [{ log: 'writes', origin: 'beijing', partition: 3, epoch: lane.epoch, seq: 4 }]);
-  assert.deepEqual(await book.summary(lane), { epoch: lane.epoch, seq: 4, writes: 10, stampLast: 's4', parkedSeq: 3, parked: 1, knownSeq: 4 });
+  assert.deepEqual(await book.summary(lane), {
+    epoch: lane.epoch,
+    seq: 4,
+    writes: 10,
+    stampLast: 's4',
+    parkedSeq: 3,
+    parked: 1,
+    knownSeq: 4,
+  });
   const [row] = await book.list('', 10);
-  assert.deepEqual({ ...row, write: { ...row?.write, payload: String(Buffer.from(row?.write.payload ?? [])) } }, { ...parked(3, 'k'), write: { ...parked(3, 'k').write, payload: 'p' } });
+  assert.deepEqual(
+    { ...row, write: { ...row?.write, payload: String(Buffer.from(row?.write.payload ?? [])) } },
+    { ...parked(3, 'k'), write: { ...parked(3, 'k').write, payload: 'p' } },
+  );
   assert.equal(book.parkedTotal(), 1);
 });
 
@@ -74,7 +106,10 @@ test('old frames and exceptions go, what is parked stays', async (t) => {
   const duplicate = { seq: 6, index: 0, requestId: 'x', outcome: 'duplicate', code: '' } as const;
   await book.record([{ ...frames(0, 9), exceptions: [duplicate] }, park(parked(5, 'k'))]);
   for (let seq = 10; seq < 2_000; seq += 10) await book.record([frames(seq, seq + 9)]);
-  assert.deepEqual((await book.exceptions(lane, 0, 9)).map((it) => it.outcome), ['parked']);
+  assert.deepEqual(
+    (await book.exceptions(lane, 0, 9)).map((it) => it.outcome),
+    ['parked'],
+  );
   const left = book.guarded((db) => db.prepare('SELECT count(*) AS n FROM frames').get()?.['n']);
   assert.ok(Number(left) < 700, `${left} frames`);
 });

@@ -2,9 +2,27 @@
 import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite';
 import { type ErrorCode, WmbError } from '../../core/errors.ts';
 import { NO_STAMP } from '../../core/stamp.ts';
-import { type Lane, type LogName, type Mark, NOTHING_SEEN, type Outcome, type Position, parsePosition, type RoomId, type Seq } from '../../core/words.ts';
+import {
+  type Lane,
+  type LogName,
+  type Mark,
+  NOTHING_SEEN,
+  type Outcome,
+  type Position,
+  parsePosition,
+  type RoomId,
+  type Seq,
+} from '../../core/words.ts';
 import type {
-  BookEntry, EpochLane, ExceptionReceipt, FrameReceipt, LaneSummary, ParkedWrite, ReceiptBook, Selection, Settlement,
+  BookEntry,
+  EpochLane,
+  ExceptionReceipt,
+  FrameReceipt,
+  LaneSummary,
+  ParkedWrite,
+  ReceiptBook,
+  Selection,
+  Settlement,
 } from './receipts.ts';
 import { bookError, openBookFile } from './schema.ts';
 
@@ -40,7 +58,9 @@ export class EmbeddedBook implements ReceiptBook {
   }
 
   async marks(): Promise<readonly Mark[]> {
-    const rows = this.#read('SELECT log, origin, partition, epoch, seq FROM lanes WHERE id IN (SELECT max(id) FROM lanes GROUP BY log, origin, partition) AND seq >= 0');
+    const rows = this.#read(
+      'SELECT log, origin, partition, epoch, seq FROM lanes WHERE id IN (SELECT max(id) FROM lanes GROUP BY log, origin, partition) AND seq >= 0',
+    );
     return rows.map((row) => ({ ...laneOf(row), seq: Number(row['seq']) }));
   }
 
@@ -48,7 +68,15 @@ export class EmbeddedBook implements ReceiptBook {
     const id = this.#findLane(lane);
     const row = id === undefined ? undefined : this.#read('SELECT seq, writes, stamp_last FROM lanes WHERE id = ?', id)[0];
     if (id === undefined || row === undefined) {
-      return { epoch: lane.epoch, seq: NOTHING_SEEN, writes: 0, stampLast: NO_STAMP, parkedSeq: NOTHING_SEEN, parked: 0, knownSeq: NOTHING_SEEN };
+      return {
+        epoch: lane.epoch,
+        seq: NOTHING_SEEN,
+        writes: 0,
+        stampLast: NO_STAMP,
+        parkedSeq: NOTHING_SEEN,
+        parked: 0,
+        knownSeq: NOTHING_SEEN,
+      };
     }
     const seq = Number(row['seq']);
     return {
@@ -80,7 +108,13 @@ export class EmbeddedBook implements ReceiptBook {
     const stored = Number(mark?.['seq']);
     let writes = Number(mark?.['writes']);
     for (const frame of entry.frames) {
-      this.#sql('INSERT OR REPLACE INTO frames VALUES (?, ?, ?, ?, ?)').run(lane, frame.seq, frame.count, frame.stampFirst, frame.stampLast);
+      this.#sql('INSERT OR REPLACE INTO frames VALUES (?, ?, ?, ?, ?)').run(
+        lane,
+        frame.seq,
+        frame.count,
+        frame.stampFirst,
+        frame.stampLast,
+      );
       // What an earlier run wrote about the frame gives way to what is written now.
       if (frame.seq <= stored) this.#sql('DELETE FROM exceptions WHERE lane = ? AND seq = ?').run(lane, frame.seq);
       else writes += frame.count;
@@ -95,7 +129,15 @@ export class EmbeddedBook implements ReceiptBook {
 
   #putException(lane: number, it: ExceptionReceipt): void {
     if (it.outcome === 'applied') this.#sql('DELETE FROM exceptions WHERE lane = ? AND seq = ? AND place = ?').run(lane, it.seq, it.index);
-    else this.#sql('INSERT OR REPLACE INTO exceptions VALUES (?, ?, ?, ?, ?, ?)').run(lane, it.seq, it.index, it.requestId, it.outcome, it.code);
+    else
+      this.#sql('INSERT OR REPLACE INTO exceptions VALUES (?, ?, ?, ?, ?, ?)').run(
+        lane,
+        it.seq,
+        it.index,
+        it.requestId,
+        it.outcome,
+        it.code,
+      );
   }
 
   #park(lane: number, it: ParkedWrite): void {
@@ -104,8 +146,21 @@ export class EmbeddedBook implements ReceiptBook {
       `INSERT INTO parked (lane, seq, place, request_id, kind, key, stamp, trace, payload, code, message, attempts, parked_ms, retry_ms, in_database)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (lane, seq, place) DO NOTHING`,
     ).run(
-      lane, position.seq, position.index, write.requestId, write.kind, write.key, write.stamp, write.trace, write.payload,
-      it.code, it.message, it.attempts, it.parkedMs, it.retryMs ?? null, it.inDatabase ? 1 : 0,
+      lane,
+      position.seq,
+      position.index,
+      write.requestId,
+      write.kind,
+      write.key,
+      write.stamp,
+      write.trace,
+      write.payload,
+      it.code,
+      it.message,
+      it.attempts,
+      it.parkedMs,
+      it.retryMs ?? null,
+      it.inDatabase ? 1 : 0,
     );
     this.#parkedTotal += Number(changes);
   }
@@ -120,7 +175,12 @@ export class EmbeddedBook implements ReceiptBook {
   async exceptions(lane: EpochLane, from: Seq, to: Seq): Promise<readonly ExceptionReceipt[]> {
     const id = this.#findLane(lane);
     if (id === undefined) return [];
-    const rows = this.#read('SELECT seq, place, request_id, outcome, code FROM exceptions WHERE lane = ? AND seq BETWEEN ? AND ? ORDER BY seq, place', id, from, to);
+    const rows = this.#read(
+      'SELECT seq, place, request_id, outcome, code FROM exceptions WHERE lane = ? AND seq BETWEEN ? AND ? ORDER BY seq, place',
+      id,
+      from,
+      to,
+    );
     return rows.map((row) => ({
       seq: Number(row['seq']),
       index: Number(row['place']),
@@ -140,16 +200,19 @@ export class EmbeddedBook implements ReceiptBook {
   async list(after: string, limit: number): Promise<readonly ParkedWrite[]> {
     const position = parsePosition(after);
     const found = position === undefined ? undefined : this.#findLane(position);
-    const from = position === undefined || found === undefined
-      ? 0
-      : this.#number('SELECT max(id) AS n FROM parked WHERE lane = ? AND (seq, place) <= (?, ?)', found, position.seq, position.index);
+    const from =
+      position === undefined || found === undefined
+        ? 0
+        : this.#number('SELECT max(id) AS n FROM parked WHERE lane = ? AND (seq, place) <= (?, ?)', found, position.seq, position.index);
     return this.#read(`${SELECT_PARKED} WHERE parked.id > ? ORDER BY parked.id LIMIT ?`, from, limit).map(parkedOf);
   }
 
   async select(selection: Selection): Promise<readonly ParkedWrite[]> {
     if (selection.all) return this.#read(`${SELECT_PARKED} ORDER BY parked.lane, parked.seq, place LIMIT ?`, SELECT_MAX).map(parkedOf);
     const rows = selection.writes.flatMap((name) => this.#selectOne(name));
-    rows.sort((a, b) => Number(a['lane']) - Number(b['lane']) || Number(a['seq']) - Number(b['seq']) || Number(a['place']) - Number(b['place']));
+    rows.sort(
+      (a, b) => Number(a['lane']) - Number(b['lane']) || Number(a['seq']) - Number(b['seq']) || Number(a['place']) - Number(b['place']),
+    );
     return rows.map(parkedOf);
   }
 
@@ -157,7 +220,9 @@ export class EmbeddedBook implements ReceiptBook {
     const position = parsePosition(name);
     if (position === undefined) return this.#read(`${SELECT_PARKED} WHERE request_id = ?`, name);
     const lane = this.#findLane(position);
-    return lane === undefined ? [] : this.#read(`${SELECT_PARKED} WHERE parked.lane = ? AND parked.seq = ? AND place = ?`, lane, position.seq, position.index);
+    return lane === undefined
+      ? []
+      : this.#read(`${SELECT_PARKED} WHERE parked.lane = ? AND parked.seq = ? AND place = ?`, lane, position.seq, position.index);
   }
 
   async firstOfKey(lane: EpochLane, key: string): Promise<ParkedWrite | undefined> {
@@ -184,9 +249,9 @@ export class EmbeddedBook implements ReceiptBook {
     const { seq, index } = it.position;
     const lane = this.#laneId(it.position);
     this.#transaction(() => {
-      this.#sql('UPDATE parked SET code = ?, message = ?, attempts = ?, retry_ms = ?, in_database = ? WHERE lane = ? AND seq = ? AND place = ?').run(
-        it.code, it.message, it.attempts, it.retryMs ?? null, it.inDatabase ? 1 : 0, lane, seq, index,
-      );
+      this.#sql(
+        'UPDATE parked SET code = ?, message = ?, attempts = ?, retry_ms = ?, in_database = ? WHERE lane = ? AND seq = ? AND place = ?',
+      ).run(it.code, it.message, it.attempts, it.retryMs ?? null, it.inDatabase ? 1 : 0, lane, seq, index);
       this.#putException(lane, { seq, index, requestId: it.write.requestId, outcome: 'parked', code: it.code });
     });
   }
@@ -220,7 +285,11 @@ export class EmbeddedBook implements ReceiptBook {
     const found = this.#findLane(lane);
     if (found !== undefined) return found;
     this.#sql('INSERT INTO lanes (log, origin, partition, epoch, seq, writes, stamp_last) VALUES (?, ?, ?, ?, -1, 0, ?)').run(
-      lane.log, lane.origin, lane.partition, lane.epoch, NO_STAMP,
+      lane.log,
+      lane.origin,
+      lane.partition,
+      lane.epoch,
+      NO_STAMP,
     );
     return this.#findLane(lane) ?? 0;
   }

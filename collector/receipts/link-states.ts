@@ -1,6 +1,7 @@
 /** States of the lanes' links, in the receipt book's file: one file less, and they belong to the same collector. */
+
+import { type LogName, laneKey } from '../../core/words.ts';
 import type { LinkState } from '../../link/machine.ts';
-import { laneKey, type LogName } from '../../core/words.ts';
 import type { LinkStateRow, LinkStateStore } from '../receive/state-store.ts';
 import type { EmbeddedBook } from './embedded.ts';
 
@@ -24,7 +25,9 @@ export class EmbeddedLinkStates implements LinkStateStore {
 
   save({ lane, state, reason, sinceMs }: LinkStateRow): void {
     this.#book.guarded((db) =>
-      db.prepare('INSERT OR REPLACE INTO link_states VALUES (?, ?, ?, ?, ?, ?, ?)').run(laneKey(lane), lane.log, lane.origin, lane.partition, state, reason, sinceMs),
+      db
+        .prepare('INSERT OR REPLACE INTO link_states VALUES (?, ?, ?, ?, ?, ?, ?)')
+        .run(laneKey(lane), lane.log, lane.origin, lane.partition, state, reason, sinceMs),
     );
   }
 }

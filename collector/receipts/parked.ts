@@ -105,7 +105,8 @@ export class Parking {
       for (const row of selected) {
         if (outcomes.has(formatPosition(row.position))) continue;
         const oldest = await this.#options.book.firstOfKey(row.position, row.write.key);
-        if (oldest === undefined || !isSame(oldest, row)) note(outcomes, row, { outcome: 'parked', code: 'BEHIND_PARKED', message: behind(oldest) });
+        if (oldest === undefined || !isSame(oldest, row))
+          note(outcomes, row, { outcome: 'parked', code: 'BEHIND_PARKED', message: behind(oldest) });
         else await this.#follow(row, outcomes);
       }
       return [...outcomes.values(), ...notFound(selection, selected)];
@@ -136,7 +137,10 @@ export class Parking {
     for (let row: ParkedWrite | undefined = first; row !== undefined; row = await book.firstOfKey(first.position, first.write.key)) {
       const retried = await lane.retry(row);
       note(outcomes, row, retried);
-      logger.info({ position: formatPosition(row.position), outcome: retried.outcome, code: retried.code }, 'a parked write request was retried');
+      logger.info(
+        { position: formatPosition(row.position), outcome: retried.outcome, code: retried.code },
+        'a parked write request was retried',
+      );
       if (retried.outcome === 'parked') return;
     }
   }
@@ -151,7 +155,13 @@ function notFound(selection: Selection, selected: readonly ParkedWrite[]): Parke
   if (selection.all) return [];
   const found = new Set(selected.flatMap((row) => [row.write.requestId, formatPosition(row.position)]));
   const missing = selection.writes.filter((name) => !found.has(name));
-  return missing.map((name) => ({ position: '', requestId: name, outcome: 'applied', code: 'NOT_FOUND', message: `nothing is parked under “${name}”` }));
+  return missing.map((name) => ({
+    position: '',
+    requestId: name,
+    outcome: 'applied',
+    code: 'NOT_FOUND',
+    message: `nothing is parked under “${name}”`,
+  }));
 }
 
 function firstPerKey(rows: readonly ParkedWrite[]): ParkedWrite[] {
@@ -172,5 +182,7 @@ function isBefore(a: ParkedWrite, b: ParkedWrite): boolean {
 }
 
 function behind(oldest: ParkedWrite | undefined): string {
-  return oldest === undefined ? 'it is parked no longer' : `it stands behind ${formatPosition(oldest.position)} (${oldest.code}); retry or discard that one first`;
+  return oldest === undefined
+    ? 'it is parked no longer'
+    : `it stands behind ${formatPosition(oldest.position)} (${oldest.code}); retry or discard that one first`;
 }

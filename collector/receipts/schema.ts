@@ -66,8 +66,10 @@ export function openBookFile(file: string, room: RoomId): DatabaseSync {
 function checkOwner(db: DatabaseSync, file: string, room: RoomId): void {
   const exists = db.prepare(`SELECT 1 FROM sqlite_schema WHERE name = 'book'`).get() !== undefined;
   const row = exists ? db.prepare('SELECT version, room FROM book').get() : undefined;
-  const foreign = (what: string) => new WmbError('STORE_FOREIGN', `the receipt book ${file} ${what}; give this room (${room}) its own directory`);
-  if (row !== undefined && Number(row['version']) > VERSION) throw foreign(`was written by a newer WMB (version ${Number(row['version'])})`);
+  const foreign = (what: string) =>
+    new WmbError('STORE_FOREIGN', `the receipt book ${file} ${what}; give this room (${room}) its own directory`);
+  if (row !== undefined && Number(row['version']) > VERSION)
+    throw foreign(`was written by a newer WMB (version ${Number(row['version'])})`);
   if (row !== undefined && row['room'] !== room) throw foreign(`belongs to room ${String(row['room'])}`);
   db.exec(SCHEMA);
   db.prepare('INSERT OR IGNORE INTO book VALUES (1, ?, ?)').run(VERSION, room);
@@ -77,10 +79,18 @@ function checkOwner(db: DatabaseSync, file: string, room: RoomId): void {
 export function bookError(cause: unknown, file: string, opening = false): unknown {
   if (cause instanceof WmbError || !(cause instanceof Error)) return cause;
   const code = 'errcode' in cause && typeof cause.errcode === 'number' ? cause.errcode & 0xff : undefined;
-  if (code === FULL) return new WmbError('STORE_FULL', `no space is left for the receipt book ${file}; free space, the lanes go on by themselves`, { cause });
-  if (code === BUSY && opening) return new WmbError('STORE_LOCKED', `the receipt book ${file} is open in another process; one room has one collector`, { cause });
+  if (code === FULL)
+    return new WmbError('STORE_FULL', `no space is left for the receipt book ${file}; free space, the lanes go on by themselves`, {
+      cause,
+    });
+  if (code === BUSY && opening)
+    return new WmbError('STORE_LOCKED', `the receipt book ${file} is open in another process; one room has one collector`, { cause });
   if (code === READONLY || code === CANTOPEN || (code === undefined && opening)) {
-    return new WmbError('STORE_UNAVAILABLE', `the receipt book ${file} cannot be opened for writing (${cause.message}); check permissions`, { cause });
+    return new WmbError(
+      'STORE_UNAVAILABLE',
+      `the receipt book ${file} cannot be opened for writing (${cause.message}); check permissions`,
+      { cause },
+    );
   }
   return code === undefined ? cause : new WmbError('STORE_UNAVAILABLE', `the receipt book ${file} failed: ${cause.message}`, { cause });
 }
