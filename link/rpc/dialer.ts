@@ -18,6 +18,8 @@ export interface RpcDialerOptions {
 }
 
 const ANSWER_MS_MAX = 10_000;
+/** How long a closed session may take to hand over its last acks. */
+const FLUSH_MS_MAX = 500;
 
 export function rpcDialer(options: RpcDialerOptions): LinkDialer {
   return { dial: (address, hello, signal) => dial({ ...options, address, hello, signal }) };
@@ -36,7 +38,7 @@ async function dial(options: RpcDialerOptions & { address: string; hello: Hello;
     const first = await within({ runtime, delayMs: answerMsMax, signal, address }, messages.next());
     if (first.done) throw garbage('it closed the session without an answer to the hello');
     const { welcome, sessionId } = welcomeFromWire(first.value);
-    return new RpcSession({ address, client, frameClient: connect(), call, messages, welcome, sessionId });
+    return new RpcSession({ runtime, address, client, frameClient: connect(), call, messages, welcome, sessionId });
   } catch (cause) {
     call.cancel();
     client.close();
@@ -45,6 +47,7 @@ async function dial(options: RpcDialerOptions & { address: string; hello: Hello;
 }
 
 interface SessionParts {
+  readonly runtime: Runtime;
   readonly address: string;
   readonly client: LinkClient;
   readonly frameClient: LinkClient;
@@ -108,6 +111,21 @@ class RpcSession implements LinkSession {
     if (this.#over) return;
     this.#over = true;
     this.#resolveClosed(reason);
+    if (reason === undefined) this.#endGently();
+    else this.#hangUp();
+  }
+
+  /** What was sent before close() still reaches the peer, if the peer reads. */
+  #endGently(): void {
+    const timer = this.#parts.runtime.after(FLUSH_MS_MAX, () => this.#hangUp(), true);
+    this.#parts.call.once('status', () => {
+      timer.cancel();
+      this.#hangUp();
+    });
+    this.#parts.call.end();
+  }
+
+  #hangUp(): void {
     this.#parts.call.cancel();
     this.#frameCall.cancel();
     this.#parts.client.close();
