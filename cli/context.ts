@@ -67,7 +67,8 @@ export function roomOf(config: Config, name: string | undefined): RoomId {
 export function wholeNumber(option: string, least: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (!/^\d{1,9}$/.test(text) || value < least) throw new WmbError('USAGE', `${option} must be a whole number of at least ${least}, not “${text}”`);
+    if (!/^\d{1,9}$/.test(text) || value < least)
+      throw new WmbError('USAGE', `${option} must be a whole number of at least ${least}, not “${text}”`);
     return value;
   };
 }

@@ -24,7 +24,13 @@ export function writeFromJson(value: unknown): WriteRequest {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid('must be a JSON object');
   const fields = value as Fields;
   for (const name of Object.keys(fields)) if (!FIELDS.includes(name)) throw unknownField(name);
-  return { requestId: text(fields, 'requestId'), kind: text(fields, 'kind'), key: text(fields, 'key'), payload: payloadOf(fields), trace: text(fields, 'traceparent') };
+  return {
+    requestId: text(fields, 'requestId'),
+    kind: text(fields, 'kind'),
+    key: text(fields, 'key'),
+    payload: payloadOf(fields),
+    trace: text(fields, 'traceparent'),
+  };
 }
 
 function text(fields: Fields, name: string): string {

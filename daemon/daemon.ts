@@ -81,7 +81,8 @@ async function drainAll(services: readonly Service[], { runtime, logger, drainMs
       (error: unknown) => logger.error({ service: service.name, err: error }, 'drain failed'),
     );
     await Promise.race([failure, aborted(limit.signal)]);
-    if (limit.signal.aborted) logger.warn({ service: service.name, drainMsMax }, 'drain limit reached; stopping with work left, which resumes at the marks');
+    if (limit.signal.aborted)
+      logger.warn({ service: service.name, drainMsMax }, 'drain limit reached; stopping with work left, which resumes at the marks');
   }
   timer.cancel();
 }

@@ -3,7 +3,7 @@
  * other end gets the same WmbError back.
  */
 import { Metadata, type ServiceError, type StatusObject, status } from '@grpc/grpc-js';
-import { asWmbError, type ErrorCode, ERRORS, WmbError } from '../core/errors.ts';
+import { asWmbError, ERRORS, type ErrorCode, WmbError } from '../core/errors.ts';
 
 const CODE = 'wmb-code';
 const RETRY_AFTER = 'retry-after-ms';
@@ -26,7 +26,11 @@ export function fromGrpcError(cause: unknown, address: string): WmbError {
   const code = error.metadata?.get(CODE)[0]?.toString();
   if (code !== undefined && code in ERRORS) {
     const retryAfterMs = Number(error.metadata?.get(RETRY_AFTER)[0] ?? Number.NaN);
-    return new WmbError(code as ErrorCode, error.details ?? error.message, Number.isNaN(retryAfterMs) ? { cause } : { cause, retryAfterMs });
+    return new WmbError(
+      code as ErrorCode,
+      error.details ?? error.message,
+      Number.isNaN(retryAfterMs) ? { cause } : { cause, retryAfterMs },
+    );
   }
   return new WmbError(foreignCode(error.code), `${address}: ${error.details ?? error.message}`, { cause });
 }

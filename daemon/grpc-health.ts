@@ -1,6 +1,11 @@
 /** grpc.health.v1, answered from the daemon's readiness. */
-import type { sendUnaryData, Server, ServerUnaryCall } from '@grpc/grpc-js';
-import { type HealthCheckRequest, type HealthCheckResponse, HealthCheckResponse_ServingStatus, HealthService } from '../proto/gen/grpc/health/v1/health.ts';
+import type { Server, ServerUnaryCall, sendUnaryData } from '@grpc/grpc-js';
+import {
+  type HealthCheckRequest,
+  type HealthCheckResponse,
+  HealthCheckResponse_ServingStatus,
+  HealthService,
+} from '../proto/gen/grpc/health/v1/health.ts';
 import type { Readiness } from './readiness.ts';
 
 export function addHealthService(server: Server, readiness: Readiness): void {

@@ -65,7 +65,9 @@ export class GrpcServer implements Service {
     parseAddress(address);
     const credentials = serverCredentials(tls);
     this.#port = await new Promise<number>((resolve, reject) => {
-      this.server.bindAsync(address, credentials, (error, port) => (error === null ? resolve(port) : reject(listenError(error, 'grpc', address))));
+      this.server.bindAsync(address, credentials, (error, port) =>
+        error === null ? resolve(port) : reject(listenError(error, 'grpc', address)),
+      );
     });
     logger.info({ address: this.address, tls: tls !== undefined }, 'grpc listens');
   }

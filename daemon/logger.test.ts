@@ -10,7 +10,9 @@ function capture(isTTY: boolean) {
 
 test('without a terminal each event is one JSON line with level, time, name, fields and message', () => {
   const { lines, output } = capture(false);
-  createLogger({ name: 'reship', level: 'info', fields: { room: 'beijing' }, output }).child({ peer: 'guangzhou' }).warn({ lagMs: 5 }, 'lagging');
+  createLogger({ name: 'reship', level: 'info', fields: { room: 'beijing' }, output })
+    .child({ peer: 'guangzhou' })
+    .warn({ lagMs: 5 }, 'lagging');
   const { time, ...entry } = JSON.parse(lines[0] ?? '');
   assert.deepEqual(entry, { level: 'warn', name: 'reship', room: 'beijing', peer: 'guangzhou', lagMs: 5, msg: 'lagging' });
   assert.match(time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);

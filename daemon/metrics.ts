@@ -102,5 +102,6 @@ export class PrometheusMetrics implements Metrics {
 
 function checkName(name: string): void {
   if (!NAME.test(name)) throw new WmbError('INTERNAL', `metric ${name} does not begin with wmb_`);
-  if (unitOf(name) === undefined) throw new WmbError('INTERNAL', `metric ${name} does not end in its unit (${Object.keys(METRIC_UNITS).join(', ')})`);
+  if (unitOf(name) === undefined)
+    throw new WmbError('INTERNAL', `metric ${name} does not end in its unit (${Object.keys(METRIC_UNITS).join(', ')})`);
 }

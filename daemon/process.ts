@@ -26,7 +26,13 @@ export interface ProcessOptions {
 /** Never returns before the process ends. What the wiring rejects with ends it like a service that cannot start. */
 export async function runProcess({ name, config, runtime, wire }: ProcessOptions): Promise<void> {
   const logger = createLogger({ name, level: config.room.logLevel, fields: { room: config.room.id } });
-  const parts: DaemonParts = { config, runtime, logger, metrics: new PrometheusMetrics({ room: config.room.id, daemon: name }), readiness: new Readiness() };
+  const parts: DaemonParts = {
+    config,
+    runtime,
+    logger,
+    metrics: new PrometheusMetrics({ room: config.room.id, daemon: name }),
+    readiness: new Readiness(),
+  };
   const services = await wire(parts).catch((error: unknown) => exitForStart(error, { name, logger }));
   await runDaemon({ name, services, readiness: parts.readiness, runtime, logger, drainMsMax: config.room.drainMsMax });
 }

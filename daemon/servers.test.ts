@@ -102,7 +102,8 @@ test('an address that another program uses is PORT_IN_USE with the address named
 });
 
 test('text that is no address is a configuration error', () => {
-  for (const address of ['7101', ':7101', 'host:', 'host:seventy', 'host:70000', 'host']) assert.throws(() => parseAddress(address), /host:port/);
+  for (const address of ['7101', ':7101', 'host:', 'host:seventy', 'host:70000', 'host'])
+    assert.throws(() => parseAddress(address), /host:port/);
   assert.deepEqual(parseAddress('[::1]:7101'), { host: '::1', port: 7101 });
 });
 
@@ -123,7 +124,8 @@ test('reflection lists every service of the proto files', async () => {
   const grpc = grpcServer();
   await grpc.start();
   const names = await listServices(grpc.address);
-  for (const name of ['wmb.v1.Writes', 'wmb.v1.Reship', 'wmb.v1.Collector', 'wmb.v1.Link', 'grpc.health.v1.Health']) assert.ok(names.includes(name), name);
+  for (const name of ['wmb.v1.Writes', 'wmb.v1.Reship', 'wmb.v1.Collector', 'wmb.v1.Link', 'grpc.health.v1.Health'])
+    assert.ok(names.includes(name), name);
   await grpc.stop();
 });
 

@@ -43,14 +43,21 @@ test('every declared metric has a name that begins with wmb_ and ends in its uni
   assert.deepEqual(names, [...new Set(names)].sort());
   for (const name of names) {
     assert.match(name, /^wmb_/);
-    assert.ok(Object.keys(METRIC_UNITS).some((unit) => name.endsWith(unit)), name);
+    assert.ok(
+      Object.keys(METRIC_UNITS).some((unit) => name.endsWith(unit)),
+      name,
+    );
   }
 });
 
 test('a declaration is found with its labels, through constants of its file', () => {
-  const text = "const labels = ['peer']; const spec = { name: 'wmb_a_total', help: 'A.', labels: [...labels, 'log'] }; options.metrics.counter(spec);";
+  const text =
+    "const labels = ['peer']; const spec = { name: 'wmb_a_total', help: 'A.', labels: [...labels, 'log'] }; options.metrics.counter(spec);";
   assert.deepEqual(declaredIn(parseSource('reship/x.ts', text)), [
     { name: 'wmb_a_total', type: 'counter', help: 'A.', labels: ['peer', 'log'], path: 'reship/x.ts' },
   ]);
-  assert.throws(() => declaredIn(parseSource('reship/x.ts', 'metrics.counter({ name: makeName(), help: "A." });')), /reship\/x\.ts:1 .*literals/);
+  assert.throws(
+    () => declaredIn(parseSource('reship/x.ts', 'metrics.counter({ name: makeName(), help: "A." });')),
+    /reship\/x\.ts:1 .*literals/,
+  );
 });

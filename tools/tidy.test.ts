@@ -40,7 +40,12 @@ test('half of all functions are shorter than 12 lines', () => {
 const FILE_RULES: readonly (readonly [rule: string, path: string, bad: string, good: string])[] = [
   ['file-size', 'core/x.ts', 'f();\n'.repeat(400), 'f();\n'.repeat(399)],
   ['function-size', 'core/x.ts', `function f() {${'\n'.repeat(60)}}`, `function f() {${'\n'.repeat(59)}}`],
-  ['function-size', 'core/x.test.ts', `test('x', () => {${'\n'.repeat(60)}});`, `describe('x', () => { test('x', () => {}); ${'\n'.repeat(60)}});`],
+  [
+    'function-size',
+    'core/x.test.ts',
+    `test('x', () => {${'\n'.repeat(60)}});`,
+    `describe('x', () => { test('x', () => {}); ${'\n'.repeat(60)}});`,
+  ],
   ['no-any', 'core/x.ts', 'let a: any;', 'let any: unknown;'],
   ['no-default-export', 'core/x.ts', 'export default 1;', 'export const a = 1;'],
   ['no-barrel', 'core/x.ts', "export * from './y.ts';", 'const a = 1; export { a };'],
@@ -97,7 +102,10 @@ const IMPORT_RULES: readonly (readonly [path: string, target: string, problem: s
 for (const [path, target, problem] of IMPORT_RULES) {
   test(`${path} ${problem === undefined ? 'may' : 'may not'} import ${target}`, () => {
     for (const text of [`import { a } from '${target}';`, `import type { a } from '${target}';`, `const a = await import('${target}');`]) {
-      assert.deepEqual(checkImports([parseSource(path, text)], table).map((found) => found.text), problem === undefined ? [] : [problem]);
+      assert.deepEqual(
+        checkImports([parseSource(path, text)], table).map((found) => found.text),
+        problem === undefined ? [] : [problem],
+      );
     }
   });
 }
@@ -105,6 +113,9 @@ for (const [path, target, problem] of IMPORT_RULES) {
 test('a circle of imports is found once, with its files named', () => {
   const file = (path: string, target: string) => parseSource(path, `import { a } from '${target}';`);
   const circle = [file('core/a.ts', './b.ts'), file('core/b.ts', './c.ts'), file('core/c.ts', './a.ts')];
-  assert.deepEqual(checkCycles(circle).map(({ text }) => text), ['core/a.ts → core/b.ts → core/c.ts → core/a.ts']);
+  assert.deepEqual(
+    checkCycles(circle).map(({ text }) => text),
+    ['core/a.ts → core/b.ts → core/c.ts → core/a.ts'],
+  );
   assert.deepEqual(checkCycles(circle.slice(1)), []);
 });

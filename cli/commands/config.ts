@@ -13,7 +13,10 @@ export function addConfigCommands(program: Command, context: Context): void {
     .argument('[file]', 'the room’s file (default: --config)')
     .addOption(configOption())
     .addOption(jsonOption())
-    .addHelpText('after', '\nExamples:\n  wmb config check examples/two-rooms/beijing.yaml\n  wmb config check --config beijing.yaml --json')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  wmb config check examples/two-rooms/beijing.yaml\n  wmb config check --config beijing.yaml --json',
+    )
     .action((file: string | undefined, options: ConfigOptions & JsonOptions) => {
       checkFile(context, file ?? configFileOf(options), options.json === true);
     });
@@ -28,5 +31,7 @@ function checkFile(context: Context, file: string, json: boolean): void {
   }
   if (value === undefined) throw problemsError(problems);
   const { topology, room } = value;
-  context.print(`${file}: valid (room ${room.id}, topology epoch ${topology.epoch} of ${topology.rooms.length} rooms, ${topology.partitions} partitions)`);
+  context.print(
+    `${file}: valid (room ${room.id}, topology epoch ${topology.epoch} of ${topology.rooms.length} rooms, ${topology.partitions} partitions)`,
+  );
 }

@@ -1,7 +1,7 @@
 /** `wmb errors`: the error table. */
 import type { Command } from 'commander';
 import { nearestName } from '../../core/config/nearest.ts';
-import { type ErrorCode, ERRORS, type ErrorSpec, WmbError } from '../../core/errors.ts';
+import { ERRORS, type ErrorCode, type ErrorSpec, WmbError } from '../../core/errors.ts';
 import { type Context, type JsonOptions, jsonOption } from '../context.ts';
 import { formatTable } from '../table.ts';
 
@@ -27,7 +27,11 @@ function known(text: string): ErrorCode {
 
 function listErrors(): string {
   const specs: readonly (readonly [string, ErrorSpec])[] = Object.entries(ERRORS);
-  return formatTable({ head: ['CODE', 'EXIT', 'RETRY', 'MEANS'], rows: specs.map(([code, { exit, retry, means }]) => [code, String(exit), retry, means]), right: [1] });
+  return formatTable({
+    head: ['CODE', 'EXIT', 'RETRY', 'MEANS'],
+    rows: specs.map(([code, { exit, retry, means }]) => [code, String(exit), retry, means]),
+    right: [1],
+  });
 }
 
 function explain(code: ErrorCode): string {

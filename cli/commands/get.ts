@@ -49,7 +49,11 @@ function visible({ found, type, value, elements, expireAtMs }: KeyEntry): string
 
 function judge(key: string, views: readonly RoomView[], different: boolean): void {
   const names = views.map(({ room }) => room).join(', ');
-  if (different) throw new WmbError('DIFFERENCE', `the key ${key} differs between the rooms ${names} (writes that are still on their way count; see wmb status)`);
+  if (different)
+    throw new WmbError(
+      'DIFFERENCE',
+      `the key ${key} differs between the rooms ${names} (writes that are still on their way count; see wmb status)`,
+    );
   for (const seen of views) if ('error' in seen) throw seen.error;
 }
 
@@ -82,6 +86,7 @@ function facts(seen: RoomView): ReadonlyMap<string, string> {
   if (type === 'string') lines.set('value', value);
   if (expireAtMs > 0) lines.set('expires', new Date(expireAtMs).toISOString());
   if (version !== '') lines.set('written', new Date(stampMs(version)).toISOString());
-  for (const { name, value: element } of elements) lines.set(type === 'set' ? `{${name}}` : `[${name}]`, type === 'set' ? 'member' : element);
+  for (const { name, value: element } of elements)
+    lines.set(type === 'set' ? `{${name}}` : `[${name}]`, type === 'set' ? 'member' : element);
   return lines;
 }

@@ -7,7 +7,11 @@ import { type ConfigOptions, type Context, configOf, configOption, type JsonOpti
 
 export function addLinkCommands(program: Command, context: Context): void {
   const link = program.command('link').helpCommand(false).description('pause or resume links between rooms');
-  addSwitch(link, context, { verb: 'pause', paused: true, description: 'stop taking frames of ORIGIN in PEER; nothing is lost, the lag grows' });
+  addSwitch(link, context, {
+    verb: 'pause',
+    paused: true,
+    description: 'stop taking frames of ORIGIN in PEER; nothing is lost, the lag grows',
+  });
   addSwitch(link, context, { verb: 'resume', paused: false, description: 'take frames of ORIGIN in PEER again, from the mark on' });
 }
 
@@ -33,6 +37,10 @@ function addSwitch(link: Command, context: Context, { verb, paused, description 
       const { lanes } = await Clients.with(config, context.runtime, (clients) =>
         clients.collector<SetLinkResponse>(peer, (client, ...rest) => client.setLink({ origin, paused }, ...rest)),
       );
-      context.print(options.json ? JSON.stringify({ origin, peer, paused, lanes }) : `link ${origin} → ${peer} ${paused ? 'paused' : 'resumed'} (${lanes.length} lanes)`);
+      context.print(
+        options.json
+          ? JSON.stringify({ origin, peer, paused, lanes })
+          : `link ${origin} → ${peer} ${paused ? 'paused' : 'resumed'} (${lanes.length} lanes)`,
+      );
     });
 }

@@ -18,7 +18,10 @@ const RETRY_MS_MAX = 60_000;
 const LIST_HELP = '\nExamples:\n  wmb parked list\n  wmb parked list --room guangzhou --json';
 
 export function addParkedCommands(program: Command, context: Context): void {
-  const parked = program.command('parked').helpCommand(false).description('look at, retry or give up write requests in the parking lot of a room');
+  const parked = program
+    .command('parked')
+    .helpCommand(false)
+    .description('look at, retry or give up write requests in the parking lot of a room');
   common(parked.command('list').description('list parked write requests, oldest first'))
     .option('--limit <n>', 'list at most this many', wholeNumber('--limit', 1), LIST_DEFAULT)
     .option('--after <position>', 'list those after this position')
@@ -28,12 +31,18 @@ export function addParkedCommands(program: Command, context: Context): void {
     .argument('<id>', 'request id or position')
     .addHelpText('after', '\nExample:\n  wmb parked show college-17')
     .action((id: string, options: ParkedOptions) => show(context, id, options));
-  addSelection(parked, context, { verb: 'retry', description: 'process parked write requests again, oldest first; those behind them follow' });
+  addSelection(parked, context, {
+    verb: 'retry',
+    description: 'process parked write requests again, oldest first; those behind them follow',
+  });
   addSelection(parked, context, { verb: 'discard', description: 'give parked write requests up: their receipt becomes `rejected`' });
 }
 
 function common(command: Command): Command {
-  return command.option('--room <room>', 'the room whose parking lot is meant (default: this one)').addOption(configOption()).addOption(jsonOption());
+  return command
+    .option('--room <room>', 'the room whose parking lot is meant (default: this one)')
+    .addOption(configOption())
+    .addOption(jsonOption());
 }
 
 function addSelection(parked: Command, context: Context, { verb, description }: { verb: 'retry' | 'discard'; description: string }): void {
@@ -61,7 +70,15 @@ async function list(context: Context, options: ParkedOptions & { limit: number; 
     if (options.json) return context.print(JSON.stringify({ room, total, writes: writes.map(parkedJson) }));
     if (total === 0) return context.print(`nothing is parked in ${room}`);
     const nowMs = context.runtime.nowMs();
-    const rows = writes.map((write) => [write.requestId, write.kind, shorten(write.key, 32), write.code, formatDuration(nowMs - write.parkedMs), String(write.attempts), shorten(write.message, 70)]);
+    const rows = writes.map((write) => [
+      write.requestId,
+      write.kind,
+      shorten(write.key, 32),
+      write.code,
+      formatDuration(nowMs - write.parkedMs),
+      String(write.attempts),
+      shorten(write.message, 70),
+    ]);
     context.print(formatTable({ head: ['REQUEST', 'KIND', 'KEY', 'CODE', 'SINCE', 'TRIES', 'REASON'], rows, right: [5] }));
     if (total > writes.length) context.note(`${writes.length} of ${total}; continue with --after ${writes.at(-1)?.position}`);
   });
@@ -124,7 +141,8 @@ async function select(context: Context, { verb, ids, options }: Selection): Prom
       (client, ...rest) => (verb === 'retry' ? client.retryParked(selection, ...rest) : client.discardParked(selection, ...rest)),
       RETRY_MS_MAX,
     );
-    if (options.json) context.print(JSON.stringify({ room, outcomes: outcomes.map((result) => ({ ...result, outcome: outcomeName(result.outcome) })) }));
+    if (options.json)
+      context.print(JSON.stringify({ room, outcomes: outcomes.map((result) => ({ ...result, outcome: outcomeName(result.outcome) })) }));
     else context.print(outcomes.length === 0 ? `nothing is parked in ${room}` : outcomes.map(outcomeLine).join('\n'));
     failOn(outcomes);
   });

@@ -1,6 +1,6 @@
 /** `wmb replay`: a file of write requests into one room or several. */
 import { type Command, Option } from 'commander';
-import { type ErrorCode, ERRORS, EXIT, WmbError } from '../../core/errors.ts';
+import { ERRORS, type ErrorCode, EXIT, WmbError } from '../../core/errors.ts';
 import { sleep } from '../../core/runtime.ts';
 import type { RoomId } from '../../core/words.ts';
 import { Clients } from '../clients.ts';
@@ -54,7 +54,15 @@ async function replay(context: Context, file: string, options: ReplayOptions): P
   const count = new ReplayCount(context.runtime);
   const ending = context.interrupted();
   await Clients.with(config, context.runtime, async (clients) => {
-    const run = new Replay({ context, clients, options, home, reader: options.room === undefined ? reader : { read: reader.read.bind(reader) }, count, ending });
+    const run = new Replay({
+      context,
+      clients,
+      options,
+      home,
+      reader: options.room === undefined ? reader : { read: reader.read.bind(reader) },
+      count,
+      ending,
+    });
     const progress = showProgress(context, count, run.done);
     try {
       await run.submitAll(file);
@@ -127,7 +135,11 @@ class Replay {
     if (known !== undefined) return known;
     const { clients, context, count, options } = this.#parts;
     const sender = new Sender({
-      clients, room, runtime: context.runtime, wait: waitOf(options.wait), deadlineMs: options.deadlineMs ?? 0,
+      clients,
+      room,
+      runtime: context.runtime,
+      wait: waitOf(options.wait),
+      deadlineMs: options.deadlineMs ?? 0,
       onResult: (item, result) => count.onResult(item, result),
       onRetry: (writes) => count.onRetry(writes),
     });

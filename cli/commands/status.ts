@@ -20,7 +20,9 @@ export function addStatusCommand(program: Command, context: Context): void {
     .addOption(jsonOption())
     .addHelpText('after', '\nExamples:\n  wmb status\n  wmb status --watch\n  wmb status --json | jq .rooms[].links')
     .action(async (options: StatusOptions) => {
-      await Clients.with(configOf(options), context.runtime, (clients) => (options.watch ? watch(context, clients, options) : once(context, clients, options)));
+      await Clients.with(configOf(options), context.runtime, (clients) =>
+        options.watch ? watch(context, clients, options) : once(context, clients, options),
+      );
     });
 }
 

@@ -1,7 +1,7 @@
 /** `wmb submit`: one write request from the command line, or a few from stdin. */
 import { text as readAll } from 'node:stream/consumers';
 import { type Command, Option } from 'commander';
-import { type ErrorCode, ERRORS, WmbError } from '../../core/errors.ts';
+import { ERRORS, type ErrorCode, WmbError } from '../../core/errors.ts';
 import { parseWriteJson, writeFromJson } from '../../core/write-json.ts';
 import type { SubmitResponse, WriteRequest, WriteResult } from '../../proto/gen/wmb/v1/writes.ts';
 import { CALL_MS_MAX, Clients } from '../clients.ts';
@@ -68,8 +68,10 @@ function fromOptions({ kind = 'cache', key, payload, requestId = '' }: SubmitOpt
 }
 
 async function fromStdin(source: string, { kind, key, payload, requestId }: SubmitOptions): Promise<readonly WriteRequest[]> {
-  if (source !== '-') throw new WmbError('USAGE', `“${source}” is not understood; give options, or - to read stdin (wmb replay reads files)`);
-  if ([kind, key, payload, requestId].some((option) => option !== undefined)) throw new WmbError('USAGE', 'with - every line says its own kind, key, payload and requestId');
+  if (source !== '-')
+    throw new WmbError('USAGE', `“${source}” is not understood; give options, or - to read stdin (wmb replay reads files)`);
+  if ([kind, key, payload, requestId].some((option) => option !== undefined))
+    throw new WmbError('USAGE', 'with - every line says its own kind, key, payload and requestId');
   const lines = (await readAll(process.stdin)).split('\n');
   const writes = lines.flatMap((line, index) => (line.trim() === '' ? [] : [fromLine(line, index + 1)]));
   if (writes.length === 0) throw new WmbError('USAGE', 'stdin held no write request');
@@ -105,5 +107,8 @@ function failOn(results: readonly WriteResult[]): void {
   const first = failed[0];
   if (first === undefined) return;
   const code = Object.hasOwn(ERRORS, first.code) ? (first.code as ErrorCode) : 'INTERNAL';
-  throw new WmbError(code, results.length === 1 ? first.message : `${failed.length} of ${results.length} write requests failed, the first with: ${first.message}`);
+  throw new WmbError(
+    code,
+    results.length === 1 ? first.message : `${failed.length} of ${results.length} write requests failed, the first with: ${first.message}`,
+  );
 }

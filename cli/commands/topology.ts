@@ -32,17 +32,24 @@ export function addTopologyCommands(program: Command, context: Context): void {
 function linksOf(topology: Topology): readonly ShownLink[] {
   const ids = topology.rooms.map((room) => room.id);
   return ids.flatMap((origin) =>
-    ids.filter((peer) => peer !== origin).map((peer) => {
-      const entry = topology.links.find((link) => link.origin === origin && link.peer === peer);
-      return { origin, peer, transport: entry?.transport ?? 'rpc', logs: logsTaken(topology, origin, peer) };
-    }),
+    ids
+      .filter((peer) => peer !== origin)
+      .map((peer) => {
+        const entry = topology.links.find((link) => link.origin === origin && link.peer === peer);
+        return { origin, peer, transport: entry?.transport ?? 'rpc', logs: logsTaken(topology, origin, peer) };
+      }),
   );
 }
 
 function showTopology({ topology, room }: Config, links: readonly ShownLink[]): string {
   const rooms = topology.rooms.map((entry) => [
     entry.id === room.id ? `${entry.id} (this room)` : entry.id,
-    String(entry.number), entry.database, entry.reship.grpc, entry.reship.http, entry.collector.grpc, entry.collector.http,
+    String(entry.number),
+    entry.database,
+    entry.reship.grpc,
+    entry.reship.http,
+    entry.collector.grpc,
+    entry.collector.http,
   ]);
   const kinds = Object.entries(topology.kinds).map(([kind, entry]) => [kind, entry.rooms.join(', '), entry.onFailure]);
   return [
@@ -50,7 +57,10 @@ function showTopology({ topology, room }: Config, links: readonly ShownLink[]): 
     '',
     formatTable({ head: ['ROOM', 'NUMBER', 'DATABASE', 'RESHIP', 'HTTP', 'COLLECTOR', 'HTTP'], rows: rooms, right: [1] }),
     '',
-    formatTable({ head: ['LINK', 'TRANSPORT', 'LOGS'], rows: links.map((link) => [`${link.origin} → ${link.peer}`, link.transport, link.logs.join(', ') || '(acks only)']) }),
+    formatTable({
+      head: ['LINK', 'TRANSPORT', 'LOGS'],
+      rows: links.map((link) => [`${link.origin} → ${link.peer}`, link.transport, link.logs.join(', ') || '(acks only)']),
+    }),
     '',
     formatTable({ head: ['KIND', 'ROOMS', 'ON FAILURE'], rows: kinds }),
   ].join('\n');

@@ -76,8 +76,16 @@ export class ReplayCount {
   summary(stopped: boolean): ReplaySummary {
     const durationMs = Math.round(this.#elapsedMs());
     return {
-      stopped, line: this.#line, read: this.#read, taken: this.#taken, timeouts: this.#timeouts, refused: this.#refused, retried: this.#retried,
-      durationMs, writesPerSecond: Math.round((this.#taken * 1_000) / Math.max(1, durationMs)), refusals: this.#refusals,
+      stopped,
+      line: this.#line,
+      read: this.#read,
+      taken: this.#taken,
+      timeouts: this.#timeouts,
+      refused: this.#refused,
+      retried: this.#retried,
+      durationMs,
+      writesPerSecond: Math.round((this.#taken * 1_000) / Math.max(1, durationMs)),
+      refusals: this.#refusals,
     };
   }
 
@@ -88,8 +96,15 @@ export class ReplayCount {
 
   text(): string {
     const { taken, refused, retried, timeouts, durationMs, writesPerSecond, refusals } = this.summary(false);
-    const more = [refused > 0 ? `${refused} refused` : '', timeouts > 0 ? `${timeouts} not awaited in time` : '', retried > 0 ? `${retried} submitted again` : ''];
-    const head = [`${taken} write requests taken in ${formatDuration(durationMs)} (${writesPerSecond}/s)`, ...more.filter((part) => part !== '')].join(', ');
+    const more = [
+      refused > 0 ? `${refused} refused` : '',
+      timeouts > 0 ? `${timeouts} not awaited in time` : '',
+      retried > 0 ? `${retried} submitted again` : '',
+    ];
+    const head = [
+      `${taken} write requests taken in ${formatDuration(durationMs)} (${writesPerSecond}/s)`,
+      ...more.filter((part) => part !== ''),
+    ].join(', ');
     return [head, ...refusals.map(({ line, code, message }) => `  line ${line}: ${code}: ${message}`)].join('\n');
   }
 

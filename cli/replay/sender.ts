@@ -89,7 +89,11 @@ export class Sender {
     }
     const news = new AbortController();
     this.#wake = () => news.abort();
-    await sleep(runtime, this.#again.length > 0 ? Math.max(1, waitMs) : GIVE_UP_MS, signal === undefined ? news.signal : AbortSignal.any([news.signal, signal]));
+    await sleep(
+      runtime,
+      this.#again.length > 0 ? Math.max(1, waitMs) : GIVE_UP_MS,
+      signal === undefined ? news.signal : AbortSignal.any([news.signal, signal]),
+    );
   }
 
   #send(items: readonly ReadWrite[]): void {

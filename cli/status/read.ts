@@ -2,7 +2,7 @@
 import type { WmbError } from '../../core/errors.ts';
 import type { RoomId } from '../../core/words.ts';
 import type { CollectorStatus, LinkStatus, ReshipStatus } from '../../proto/gen/wmb/v1/admin.ts';
-import { type Clients, type DaemonName } from '../clients.ts';
+import type { Clients, DaemonName } from '../clients.ts';
 
 export interface Silent {
   readonly address: string;
@@ -32,8 +32,12 @@ export async function readStatus(clients: Clients): Promise<TopologyStatus> {
 
 async function readRoom(clients: Clients, room: RoomId): Promise<RoomStatus> {
   const [reship, collector] = await Promise.all([
-    clients.reship<ReshipStatus>(room, (client, ...rest) => client.getStatus({}, ...rest), ANSWER_MS_MAX).catch(silent(clients, room, 'reship')),
-    clients.collector<CollectorStatus>(room, (client, ...rest) => client.getStatus({}, ...rest), ANSWER_MS_MAX).catch(silent(clients, room, 'collector')),
+    clients
+      .reship<ReshipStatus>(room, (client, ...rest) => client.getStatus({}, ...rest), ANSWER_MS_MAX)
+      .catch(silent(clients, room, 'reship')),
+    clients
+      .collector<CollectorStatus>(room, (client, ...rest) => client.getStatus({}, ...rest), ANSWER_MS_MAX)
+      .catch(silent(clients, room, 'collector')),
   ]);
   return { room, reship: 'error' in reship ? reship : answered(reship), ...answeredLinks(collector) };
 }

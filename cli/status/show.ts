@@ -9,7 +9,11 @@ const REASON_COLUMNS_MAX = 60;
 
 export function showStatus(status: TopologyStatus, options: { readonly lanes?: boolean }): string {
   const { epoch, mode, partitions } = status.topology;
-  const daemons = formatTable({ head: ['ROOM', 'DAEMON', 'STATE', 'EPOCH', 'UP', 'DETAILS'], rows: status.rooms.flatMap(daemonRows), right: [3] });
+  const daemons = formatTable({
+    head: ['ROOM', 'DAEMON', 'STATE', 'EPOCH', 'UP', 'DETAILS'],
+    rows: status.rooms.flatMap(daemonRows),
+    right: [3],
+  });
   const links = status.rooms.flatMap((room) => room.links.flatMap((link) => (options.lanes ? laneRows(room, link) : linkRows(room, link))));
   const head = ['LINK', options.lanes ? 'LANE' : 'LOG', 'STATE', 'LAG', 'LAG TIME', 'PARKED', options.lanes ? 'MARK' : 'MARKS', 'REASON'];
   const table = links.length === 0 ? [] : ['', formatTable({ head, rows: links, right: [3, 4, 5] })];
@@ -18,7 +22,9 @@ export function showStatus(status: TopologyStatus, options: { readonly lanes?: b
 
 function daemonRows({ room, reship, collector }: RoomStatus): string[][] {
   return [
-    'error' in reship ? silentRow(room, 'reship', reship) : [room, 'reship', reshipState(reship), String(reship.topologyEpoch), formatDuration(reship.uptimeMs), reshipDetails(reship)],
+    'error' in reship
+      ? silentRow(room, 'reship', reship)
+      : [room, 'reship', reshipState(reship), String(reship.topologyEpoch), formatDuration(reship.uptimeMs), reshipDetails(reship)],
     'error' in collector
       ? silentRow(room, 'collector', collector)
       : [room, 'collector', 'up', String(collector.topologyEpoch), formatDuration(collector.uptimeMs), collectorDetails(collector)],
@@ -61,7 +67,14 @@ function linkRows({ room }: RoomStatus, link: LinkStatus): string[][] {
 
 function laneRows({ room }: RoomStatus, link: LinkStatus): string[][] {
   return link.lanes.map((lane) => [
-    linkName(link, room), `${lane.log}/${lane.partition}`, lane.state, String(lane.lagWrites), formatDuration(lane.lagMs), String(lane.parked), String(lane.mark), shorten(lane.reason, REASON_COLUMNS_MAX),
+    linkName(link, room),
+    `${lane.log}/${lane.partition}`,
+    lane.state,
+    String(lane.lagWrites),
+    formatDuration(lane.lagMs),
+    String(lane.parked),
+    String(lane.mark),
+    shorten(lane.reason, REASON_COLUMNS_MAX),
   ]);
 }
 

@@ -16,7 +16,9 @@ export function errorsPage(): string {
     '',
     '| code | means | what to do | retry | gRPC | HTTP | exit |',
     '|---|---|---|---|---|---|---|',
-    ...specs.map(([code, spec]) => `| \`${code}\` | ${spec.means} | ${spec.remedy} | ${spec.retry} | ${spec.grpc} | ${spec.http} | ${spec.exit} |`),
+    ...specs.map(
+      ([code, spec]) => `| \`${code}\` | ${spec.means} | ${spec.remedy} | ${spec.retry} | ${spec.grpc} | ${spec.http} | ${spec.exit} |`,
+    ),
     '',
     '## Exit codes',
     '',

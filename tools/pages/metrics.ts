@@ -17,9 +17,11 @@ const TYPES = ['counter', 'gauge', 'histogram'];
 
 export function metricsPage(sources: readonly Source[]): string {
   const declared = sources.filter(({ path }) => !isTestCode(path)).flatMap(declaredIn);
-  const rows = [...declared].sort((a, b) => (a.name < b.name ? -1 : 1)).map(({ name, type, help, labels, path }) => {
-    return `| \`${name}\` | ${type} | ${unitOf(name)} | ${labels.map((label) => `\`${label}\``).join(', ')} | ${help} | ${path.split('/')[0]} |`;
-  });
+  const rows = [...declared]
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .map(({ name, type, help, labels, path }) => {
+      return `| \`${name}\` | ${type} | ${unitOf(name)} | ${labels.map((label) => `\`${label}\``).join(', ')} | ${help} | ${path.split('/')[0]} |`;
+    });
   return [
     '<!-- Made by npm run generate from the declarations in the sources; do not edit. -->',
     '# Metrics',
@@ -38,7 +40,9 @@ export function declaredIn(source: Source): readonly Declared[] {
   return [...walk(source.tree)].flatMap((node) => {
     const type = typeOf(node);
     if (type === undefined) return [];
-    const spec = new Literals(source).read((node.arguments as readonly Node[])[0]) as { name?: unknown; help?: unknown; labels?: readonly string[] } | undefined;
+    const spec = new Literals(source).read((node.arguments as readonly Node[])[0]) as
+      | { name?: unknown; help?: unknown; labels?: readonly string[] }
+      | undefined;
     if (typeof spec?.name !== 'string' || typeof spec.help !== 'string') {
       throw new Error(`${source.path}:${node.loc.start.line} name and help of a metric have to be literals`);
     }
@@ -74,9 +78,13 @@ class Literals {
       case 'StringLiteral':
         return node.value;
       case 'ObjectExpression':
-        return Object.fromEntries((node.properties as readonly Node[]).map((property) => [lastName(property.key as Node), this.read(property.value as Node)]));
+        return Object.fromEntries(
+          (node.properties as readonly Node[]).map((property) => [lastName(property.key as Node), this.read(property.value as Node)]),
+        );
       case 'ArrayExpression':
-        return (node.elements as readonly Node[]).flatMap((element) => this.read(element.type === 'SpreadElement' ? (element.argument as Node) : element));
+        return (node.elements as readonly Node[]).flatMap((element) =>
+          this.read(element.type === 'SpreadElement' ? (element.argument as Node) : element),
+        );
       case 'BinaryExpression':
         return `${this.read(node.left as Node)}${this.read(node.right as Node)}`;
       case 'TSAsExpression':

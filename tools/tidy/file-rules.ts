@@ -4,7 +4,14 @@ import { isTestCode, type Node, type Problem, type Source, walk } from './source
 const FILE_LINES_MAX = 399;
 const FUNCTION_LINES_MAX = 60;
 
-const FUNCTIONS = new Set(['FunctionDeclaration', 'FunctionExpression', 'ArrowFunctionExpression', 'ClassMethod', 'ClassPrivateMethod', 'ObjectMethod']);
+const FUNCTIONS = new Set([
+  'FunctionDeclaration',
+  'FunctionExpression',
+  'ArrowFunctionExpression',
+  'ClassMethod',
+  'ClassPrivateMethod',
+  'ObjectMethod',
+]);
 
 export function checkFile(source: Source): readonly Problem[] {
   return [...sizeProblems(source), ...syntaxProblems(source), ...hiddenInputProblems(source)];
@@ -20,7 +27,9 @@ export function functionSizes({ tree }: Source): readonly { readonly line: numbe
 }
 
 function holdsTests(body: Node): boolean {
-  return [...walk(body)].some((node) => node.type === 'CallExpression' && ['test', 'describe', 'it', 'check'].includes(nameOf(node.callee)));
+  return [...walk(body)].some(
+    (node) => node.type === 'CallExpression' && ['test', 'describe', 'it', 'check'].includes(nameOf(node.callee)),
+  );
 }
 
 function sizeProblems(source: Source): Problem[] {

@@ -7,10 +7,16 @@ export type ImportTable = ReadonlyMap<string, readonly string[]>;
 const TABLE = /<!-- import-table -->([\s\S]*?)<!-- \/import-table -->/;
 
 export function readImportTable(markdown: string): ImportTable {
-  const rows = TABLE.exec(markdown)?.[1]?.split('\n').filter((line) => line.startsWith('| `')) ?? [];
+  const rows =
+    TABLE.exec(markdown)?.[1]
+      ?.split('\n')
+      .filter((line) => line.startsWith('| `')) ?? [];
   return new Map(
     rows.map((row) => {
-      const [who = [], allowed = []] = row.split('|').slice(1, 3).map((cell) => [...cell.matchAll(/`([^`]+)`/g)].map((match) => match[1] ?? ''));
+      const [who = [], allowed = []] = row
+        .split('|')
+        .slice(1, 3)
+        .map((cell) => [...cell.matchAll(/`([^`]+)`/g)].map((match) => match[1] ?? ''));
       return [who[0] ?? '', allowed] as const;
     }),
   );
@@ -23,7 +29,10 @@ const ADAPTERS = ['log/embedded', 'log/memory', 'store/embedded', 'link/rpc', 'l
 const LIBRARIES: readonly { readonly name: RegExp; readonly home: RegExp }[] = [
   { name: /^node:sqlite$/, home: /^(store\/embedded|log\/embedded)\/|^collector\/(receipts|receive)\// },
   { name: /^node:worker_threads$/, home: /^log\/embedded\// },
-  { name: /^@grpc\//, home: /^(link\/rpc|cli|daemon)\/|^reship\/(admin|intake\/grpc[^/]*)\.ts$|^collector\/(.*\/)?[^/]*grpc[^/]*\.ts$|^test\// },
+  {
+    name: /^@grpc\//,
+    home: /^(link\/rpc|cli|daemon)\/|^reship\/(admin|intake\/grpc[^/]*)\.ts$|^collector\/(.*\/)?[^/]*grpc[^/]*\.ts$|^test\//,
+  },
   { name: /^fastify$/, home: /^daemon\/ops-http\.ts$|^(reship|collector)\/(.*\/)?[^/]*http[^/]*\.ts$/ },
   { name: /^pino$/, home: /^daemon\/logger\.ts$/ },
   { name: /^@prometheus-io\/client$/, home: /^daemon\/metrics\.ts$/ },
@@ -53,7 +62,8 @@ function internalProblem(path: string, { target }: Import, table: ImportTable): 
 
 function adapterProblem(path: string, target: string, allowed: readonly string[]): string | undefined {
   const adapter = ADAPTERS.find((folder) => isWithin(target, folder));
-  if (adapter === undefined || isWithin(path, folderAbove(adapter)) || path.endsWith('/wiring.ts') || allowed.includes(target)) return undefined;
+  if (adapter === undefined || isWithin(path, folderAbove(adapter)) || path.endsWith('/wiring.ts') || allowed.includes(target))
+    return undefined;
   return `${target} is an adapter; only wiring.ts may import it`;
 }
 
@@ -86,7 +96,14 @@ function folderOf(path: string): string {
 
 /** Files that import each other in a circle, each circle once. */
 export function checkCycles(sources: readonly Source[]): readonly Problem[] {
-  const graph = new Map(sources.map((source) => [source.path, importsOf(source).filter(({ internal }) => internal).map(({ target }) => target)]));
+  const graph = new Map(
+    sources.map((source) => [
+      source.path,
+      importsOf(source)
+        .filter(({ internal }) => internal)
+        .map(({ target }) => target),
+    ]),
+  );
   const state = new Map<string, 'open' | 'done'>();
   const problems: Problem[] = [];
   const visit = (path: string, trail: readonly string[]): void => {

@@ -1,0 +1,266 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { WmbError } from '../core/errors.ts';
+import { toGrpcError } from '../daemon/grpc-errors.ts';
+import type { KeyEntry, ParkedWrite } from '../proto/gen/wmb/v1/admin.ts';
+import { Outcome, Wait, type WriteRequest } from '../proto/gen/wmb/v1/writes.ts';
+import { type FakeRoom, fakeRooms, wmb } from './testing.ts';
+
+type Answer = (error: unknown, response?: unknown) => void;
+
+/** A handler that always answers alike, and remembers what it was asked. */
+function answering(response: unknown) {
+  const asked: unknown[] = [];
+  const handler = (call: { request: unknown }, answer: Answer) => {
+    asked.push(call.request);
+    if (response instanceof Error) answer(toGrpcError(response));
+    else answer(null, response);
+  };
+  return { asked, handler };
+}
+
+async function withRooms(rooms: readonly FakeRoom[], use: (config: readonly string[]) => Promise<void>): Promise<void> {
+  const fake = await fakeRooms(rooms);
+  try {
+    await use(['--config', fake.configFile]);
+  } finally {
+    fake.stop();
+  }
+}
+
+function keyed(entry: Partial<KeyEntry>): FakeRoom {
+  const whole: KeyEntry = {
+    key: 'k',
+    found: true,
+    type: 'string',
+    value: '',
+    elements: [],
+    expireAtMs: 0,
+    version: '0190aabbccdd0000010000010000',
+    ...entry,
+  };
+  return { collector: { getKeys: answering({ entries: [whole] }).handler } };
+}
+
+test('a key that is the same in all rooms is shown side by side with exit code 0', async () => {
+  await withRooms([keyed({ value: '5' }), keyed({ value: '5', version: '0190aabbccde0000010000010000' })], async (config) => {
+    const { code, stdout } = await wmb(['get', 'k', ...config]);
+    assert.equal(code, 0);
+    assert.match(stdout, /^k +beijing +guangzhou\n/);
+    assert.match(stdout, /\nvalue +5 +5\n/);
+    assert.doesNotMatch(stdout, /≠/);
+  });
+});
+
+test('a key that differs is marked where it differs, with exit code 7', async () => {
+  const hash = (value: string) =>
+    keyed({
+      type: 'hash',
+      elements: [
+        { name: 'a', value: '1' },
+        { name: 'b', value },
+      ],
+    });
+  await withRooms([hash('2'), hash('3')], async (config) => {
+    const { code, stdout, stderr } = await wmb(['get', 'k', ...config]);
+    assert.equal(code, 7);
+    assert.match(stdout, /\n\[a\] +1 +1\n\[b\] +2 +3 +≠\n/);
+    assert.match(stderr, /^wmb: DIFFERENCE: the key k differs between the rooms beijing, guangzhou/);
+    const json = JSON.parse((await wmb(['get', 'k', '--json', ...config])).stdout);
+    assert.equal(json.different, true);
+    assert.deepEqual(
+      json.rooms.map((room: { room: string; found: boolean }) => [room.room, room.found]),
+      [
+        ['beijing', true],
+        ['guangzhou', true],
+      ],
+    );
+  });
+});
+
+test('a key that one room lacks is a difference', async () => {
+  await withRooms([keyed({ value: '5' }), keyed({ found: false, type: '', version: '' })], async (config) => {
+    assert.equal((await wmb(['get', 'k', ...config])).code, 7);
+  });
+});
+
+test('a room that does not answer is shown as such beside the others, with exit code 4', async () => {
+  await withRooms([keyed({ value: '5' }), {}], async (config) => {
+    const { code, stdout, stderr } = await wmb(['get', 'k', ...config]);
+    assert.equal(code, 4);
+    assert.match(stdout, /\nvalue +5 +\?/);
+    assert.match(stderr, /collector of guangzhou at 127\.0\.2\.3:1 does not answer \(ECONNREFUSED\)/);
+    assert.equal((await wmb(['get', 'k', '--rooms', 'beijing', ...config])).code, 0);
+  });
+});
+
+const RESHIP = {
+  room: 'beijing',
+  topologyEpoch: 3,
+  instance: 'i',
+  uptimeMs: 61_000,
+  nowMs: 1,
+  logs: [],
+  peers: [{ room: 'guangzhou', connected: false, lanes: [] }],
+};
+const LANE = { log: 'writes', epoch: '00', reason: '', sinceMs: 0, lagWrites: 2, lagMs: 30, parked: 1 };
+const COLLECTOR = {
+  ...{ room: 'beijing', topologyEpoch: 3, instance: 'i', uptimeMs: 5, nowMs: 1, parked: 2, floor: '' },
+  links: [
+    {
+      origin: 'beijing',
+      transport: 'rpc',
+      paused: false,
+      lanes: [
+        { ...LANE, partition: 0, state: 'streaming', mark: 7 },
+        { ...LANE, partition: 1, state: 'streaming', mark: 8 },
+      ],
+    },
+    {
+      origin: 'guangzhou',
+      transport: 'rpc',
+      paused: false,
+      lanes: [
+        { ...LANE, partition: 0, state: 'streaming', mark: -1 },
+        { ...LANE, partition: 1, state: 'stopped-on-gap', mark: 4, reason: 'LOG_GAP' },
+      ],
+    },
+  ],
+};
+
+test('status shows daemons and links of all rooms, and those that do not answer as unreachable', async () => {
+  const beijing = { reship: { getStatus: answering(RESHIP).handler }, collector: { getStatus: answering(COLLECTOR).handler } };
+  await withRooms([beijing, {}], async (config) => {
+    const { code, stdout } = await wmb(['status', ...config]);
+    assert.equal(code, 0);
+    assert.match(stdout, /^topology epoch 3, independent, 4 partitions\n/);
+    assert.match(stdout, /\nbeijing +reship +up +3 +1 min 1 s +taken 0, pending 0, logs 0\.0 MiB, not connected: guangzhou\n/);
+    assert.match(stdout, /\nguangzhou +collector +UNREACHABLE +collector of guangzhou at 127\.0\.2\.3:1 does not answer/);
+    assert.match(stdout, /\nbeijing \(local\) +writes +streaming +4 +30 ms +2 +7 8\n/);
+    assert.match(stdout, /\nguangzhou → beijing +writes +streaming 1, stopped-on-gap 1 +4 +30 ms +2 +-1 4 +LOG_GAP\n/);
+    const lanes = await wmb(['status', '--lanes', ...config]);
+    assert.match(lanes.stdout, /\nguangzhou → beijing +writes\/1 +stopped-on-gap +2 +30 ms +1 +4 +LOG_GAP\n/);
+    const json = JSON.parse((await wmb(['status', '--json', ...config])).stdout);
+    assert.deepEqual(
+      json.rooms.map((room: { room: string; links: unknown[] }) => [room.room, room.links.length]),
+      [
+        ['beijing', 2],
+        ['guangzhou', 0],
+      ],
+    );
+    assert.equal(json.rooms[1].reship.error.code, 'UNREACHABLE');
+  });
+});
+
+test('status is exit code 4 when no daemon of any room answers', async () => {
+  await withRooms([{}, {}], async (config) => assert.equal((await wmb(['status', ...config])).code, 4));
+});
+
+test('a link is paused and resumed at the peer’s collector', async () => {
+  const setLink = answering({ lanes: [] });
+  await withRooms([{}, { collector: { setLink: setLink.handler } }], async (config) => {
+    assert.equal((await wmb(['link', 'pause', 'beijing', 'guangzhou', ...config])).code, 0);
+    assert.equal((await wmb(['link', 'resume', 'beijing', 'guangzhou', ...config])).code, 0);
+    assert.deepEqual(setLink.asked, [
+      { origin: 'beijing', paused: true },
+      { origin: 'beijing', paused: false },
+    ]);
+  });
+});
+
+const PARKED: ParkedWrite = {
+  ...{
+    position: 'beijing/0@00:1.0',
+    requestId: 'r1',
+    kind: 'message',
+    key: 'user:7',
+    stamp: '00',
+    code: 'PROCESSOR_FAILED',
+    message: 'it threw',
+  },
+  ...{ parkedMs: 1, attempts: 2, payload: Buffer.from('{"to":\u001b[2J}') },
+};
+
+test('parked write requests are listed, shown with the remedy, retried and discarded', async () => {
+  const listParked = { asked: [] as unknown[] };
+  const handler = (call: { request: { after: string } }, answer: Answer) => {
+    listParked.asked.push(call.request);
+    answer(null, { writes: call.request.after === '' ? [PARKED] : [], total: 1 });
+  };
+  const retryParked = answering({
+    outcomes: [{ position: PARKED.position, requestId: 'r1', outcome: Outcome.OUTCOME_APPLIED, code: '', message: '' }],
+  });
+  const discardParked = answering(new WmbError('NOT_FOUND', 'nothing is parked as r9'));
+  await withRooms(
+    [{ collector: { listParked: handler, retryParked: retryParked.handler, discardParked: discardParked.handler } }],
+    async (config) => {
+      assert.match((await wmb(['parked', 'list', ...config])).stdout, /\nr1 +message +user:7 +PROCESSOR_FAILED .* 2 +it threw\n/);
+      const shown = await wmb(['parked', 'show', 'r1', ...config]);
+      assert.match(shown.stdout, /what to do {2}Correct the processor/);
+      assert.match(shown.stdout, /payload +\{"to":\\x1b\[2J\}/);
+      assert.equal((await wmb(['parked', 'show', 'r2', ...config])).code, 5);
+      const retried = await wmb(['parked', 'retry', 'r1', '--json', ...config]);
+      assert.equal(JSON.parse(retried.stdout).outcomes[0].outcome, 'applied');
+      assert.deepEqual(retryParked.asked, [{ writes: ['r1'], all: false }]);
+      const discarded = await wmb(['parked', 'discard', 'r9', ...config]);
+      assert.equal(discarded.code, 5);
+      assert.match(discarded.stderr, /^wmb: NOT_FOUND: nothing is parked as r9 — /);
+    },
+  );
+});
+
+test('a write request is submitted with its options, and the result told', async () => {
+  const submit = answering({
+    results: [{ requestId: 'r1', stamp: 'ab', position: 'beijing/0@00:1.0', outcome: Outcome.OUTCOME_APPLIED }],
+    batchId: 0,
+  });
+  await withRooms([{ writes: { submit: submit.handler } }], async (config) => {
+    const { code, stdout } = await wmb([
+      'submit',
+      '--key',
+      'k',
+      '--payload',
+      '[["SET","k","v"]]',
+      '--wait',
+      'applied',
+      '--request-id',
+      'r1',
+      '--json',
+      ...config,
+    ]);
+    assert.equal(code, 0);
+    assert.deepEqual(JSON.parse(stdout), { requestId: 'r1', stamp: 'ab', position: 'beijing/0@00:1.0', outcome: 'applied' });
+    const { writes, wait } = submit.asked[0] as { writes: WriteRequest[]; wait: Wait };
+    assert.equal(wait, Wait.WAIT_APPLIED);
+    assert.deepEqual(
+      writes.map(({ requestId, kind, key, payload }) => [requestId, kind, key, payload.toString()]),
+      [['r1', 'cache', 'k', '[["SET","k","v"]]']],
+    );
+  });
+});
+
+test('a refused write request is told with its code, and decides the exit code', async () => {
+  const error = { code: 'KIND_UNKNOWN', message: 'no kind “x”', retry: 'never', retryAfterMs: 0 };
+  const submit = answering({ results: [{ requestId: 'r1', stamp: '', position: '', outcome: 0, error }], batchId: 0 });
+  await withRooms([{ writes: { submit: submit.handler } }], async (config) => {
+    const { code, stdout, stderr } = await wmb(['submit', '-', ...config], {
+      stdin: '{"kind":"x","key":"k","payload":[12345678901234567890]}\n\n',
+    });
+    assert.equal(code, 5);
+    assert.match(stdout, /^r1 {2}not taken {2}KIND_UNKNOWN: no kind “x”\n$/);
+    assert.match(stderr, /^wmb: KIND_UNKNOWN: /);
+    const { writes } = submit.asked[0] as { writes: WriteRequest[] };
+    assert.equal(writes[0]?.payload.toString(), '[12345678901234567890]');
+    assert.match(writes[0]?.requestId ?? '', /^[0-9a-f]{32}$/);
+  });
+});
+
+test('a broken line on stdin is named, and nothing is submitted', async () => {
+  const submit = answering({ results: [], batchId: 0 });
+  await withRooms([{ writes: { submit: submit.handler } }], async (config) => {
+    const { code, stderr } = await wmb(['submit', '-', ...config], { stdin: '{"kind":"cache","key":"k"}\n{"kind":\n' });
+    assert.equal(code, 5);
+    assert.match(stderr, /^wmb: WRITE_INVALID: line 2: is not JSON/);
+    assert.deepEqual(submit.asked, []);
+  });
+});
