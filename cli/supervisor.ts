@@ -101,8 +101,7 @@ export class Supervisor {
   /** Not every line is a log line: a daemon's last words are plain text. */
   #say({ name }: ChildCommand, line: string): void {
     const { readable, write } = this.#options;
-    if (!readable) return write(line);
     const width = Math.max(...this.#options.commands.map((command) => command.name.length));
-    write(`${name.padEnd(width)} | ${formatLogLine(line)}`);
+    write(readable ? `${name.padEnd(width)} | ${formatLogLine(line)}` : line);
   }
 }

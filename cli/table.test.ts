@@ -34,7 +34,7 @@ test('wide characters count as two columns and combining ones as none', () => {
 
 test('control characters of users are shown and not obeyed', () => {
   assert.equal(printable('a\x1b[2Jb\nc'), 'a\\x1b[2Jb\\x0ac');
-  assert.doesNotMatch(formatTable({ head: ['K'], rows: [['\x1b[31m']] }), /\x1b/);
+  assert.equal(formatTable({ head: ['K'], rows: [['\x1b[31m']] }), 'K\n\\x1b[31m');
 });
 
 test('a long text is cut at a character, with the cut shown', () => {

@@ -33,3 +33,12 @@ test('install scripts are off, and every package that has one is named', () => {
     if (hasInstallScript) assert.ok(page.includes(`- \`${path.replace(/^.*node_modules\//, '')}\``), path);
   }
 });
+
+test('the lock file holds every package that a dependency may want on some platform, so that npm ci works on all of them', () => {
+  for (const [path, { optionalDependencies = {} }] of Object.entries(lock.packages)) {
+    for (const name of Object.keys(optionalDependencies)) {
+      const nested = `${path === '' ? '' : `${path}/`}node_modules/${name}`;
+      assert.ok(lock.packages[`node_modules/${name}`] ?? lock.packages[nested], `${name}, wanted by ${path}`);
+    }
+  }
+});

@@ -88,5 +88,5 @@ export function isTestCode(path: string): boolean {
   return TEST_FILE.test(path) || TEST_FOLDER.test(path);
 }
 
-const TEST_FILE = /(\.(test|contract|bench|child|fixture)|(^|\/)(fixture-[^/]+|[^/]+-kit|testing|fakes|sample))\.ts$/;
-const TEST_FOLDER = /^(test|bench|tools|examples\/[^/]+\/demo)\//;
+const TEST_FILE = /(\.(test|testing|contract|bench|child|fixture)|(^|\/)(fixture-[^/]+|[^/]+-kit|testing|fakes|sample))\.ts$/;
+const TEST_FOLDER = /^(test|bench|tools|examples\/[^/]+\/demo)\/|\/fixtures\//;
