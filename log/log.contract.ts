@@ -241,6 +241,9 @@ function hearing(check: Check): void {
       await heard;
       assertSame(await readAll(other, 1), drafts);
       assert.deepEqual(other.extent(1), log.extent(1));
+      const heardAgain = once(bell, 'partition 1');
+      await log.append([draftOf(log, { partition: 1, ms: 5_000 })]);
+      await heardAgain;
       assert.equal(await other.writesUpTo(1, 9), 20);
     } finally {
       await other.close();

@@ -31,6 +31,17 @@ test('an append that does not fit leaves nothing behind, and fits when there is 
   assert.deepEqual(append(), [1, 1]);
 });
 
+test('an append that fails at its second frame leaves nothing of its first', () => {
+  const db = database();
+  const append = (...partitions: number[]) =>
+    execute(db, 'memory', { type: 'append', packed: packDrafts(partitions.map((partition) => draft(partition, 100))) });
+  append(1, 1);
+  db.exec('UPDATE wmb_log_partitions SET next = 1 WHERE partition = 1');
+  assert.throws(() => append(0, 1), { code: 'LOG_CORRUPT' });
+  assert.equal(db.prepare('SELECT count(*) AS n FROM wmb_log_frames').get()?.n, 2);
+  assert.deepEqual(append(0), [0]);
+});
+
 test('frames commit with the transaction that they are appended in, or not at all', () => {
   const db = database();
   db.exec('CREATE TABLE t (x); BEGIN; INSERT INTO t VALUES (1)');
