@@ -26,7 +26,8 @@ export class Command {
     this.#args = args;
     this.index = index;
     const name = args[0];
-    if (typeof name !== 'string' || name === '') throw new WmbError('WRITE_INVALID', `commands[${index}] has no name; write it like ["SET", "key", "value"]`);
+    if (typeof name !== 'string' || name === '')
+      throw new WmbError('WRITE_INVALID', `commands[${index}] has no name; write it like ["SET", "key", "value"]`);
     this.name = name.toUpperCase();
   }
 
@@ -104,7 +105,10 @@ export class Command {
   refuseOption(at: number): void {
     const option = this.text(at).toUpperCase();
     if (!Object.hasOwn(REFUSED_OPTIONS, option)) return;
-    throw new WmbError('COMMAND_UNSUPPORTED', `commands[${this.index}]: ${this.name} with ${option} cannot converge: ${REFUSED_OPTIONS[option]}`);
+    throw new WmbError(
+      'COMMAND_UNSUPPORTED',
+      `commands[${this.index}]: ${this.name} with ${option} cannot converge: ${REFUSED_OPTIONS[option]}`,
+    );
   }
 
   usage(usage: string): WmbError {

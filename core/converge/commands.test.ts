@@ -28,23 +28,35 @@ describe('compiling', () => {
       { op: 'del', key: 'b', version: v(4) },
       { op: 'del', key: 'c', version: v(5) },
     ]);
-    assert.deepEqual(compile(['HSET', 'h', 'f', 'v', 'g', 'w'], ['HMSET', 'h', 'f', 'x'], ['HDEL', 'h', 'f', 'g'], ['HINCRBY', 'h', 'f', '-7']), [
-      { op: 'hset', key: 'h', version: v(0), field: 'f', value: 'v' },
-      { op: 'hset', key: 'h', version: v(1), field: 'g', value: 'w' },
-      { op: 'hset', key: 'h', version: v(2), field: 'f', value: 'x' },
-      { op: 'hdel', key: 'h', version: v(3), field: 'f' },
-      { op: 'hdel', key: 'h', version: v(4), field: 'g' },
-      { op: 'hincr', key: 'h', version: v(5), field: 'f', delta: '-7' },
-    ]);
-    assert.deepEqual(compile(['SADD', 's', 'a', 'b'], ['SREM', 's', 'a'], ['ZADD', 'z', '1.5', 'a', '-inf', 'b'], ['ZREM', 'z', 'a'], ['ZINCRBY', 'z', '-1e3', 'a']), [
-      { op: 'sadd', key: 's', version: v(0), member: 'a' },
-      { op: 'sadd', key: 's', version: v(1), member: 'b' },
-      { op: 'srem', key: 's', version: v(2), member: 'a' },
-      { op: 'zadd', key: 'z', version: v(3), member: 'a', score: 1.5 },
-      { op: 'zadd', key: 'z', version: v(4), member: 'b', score: -Infinity },
-      { op: 'zrem', key: 'z', version: v(5), member: 'a' },
-      { op: 'zincr', key: 'z', version: v(6), member: 'a', delta: -1_000 },
-    ]);
+    assert.deepEqual(
+      compile(['HSET', 'h', 'f', 'v', 'g', 'w'], ['HMSET', 'h', 'f', 'x'], ['HDEL', 'h', 'f', 'g'], ['HINCRBY', 'h', 'f', '-7']),
+      [
+        { op: 'hset', key: 'h', version: v(0), field: 'f', value: 'v' },
+        { op: 'hset', key: 'h', version: v(1), field: 'g', value: 'w' },
+        { op: 'hset', key: 'h', version: v(2), field: 'f', value: 'x' },
+        { op: 'hdel', key: 'h', version: v(3), field: 'f' },
+        { op: 'hdel', key: 'h', version: v(4), field: 'g' },
+        { op: 'hincr', key: 'h', version: v(5), field: 'f', delta: '-7' },
+      ],
+    );
+    assert.deepEqual(
+      compile(
+        ['SADD', 's', 'a', 'b'],
+        ['SREM', 's', 'a'],
+        ['ZADD', 'z', '1.5', 'a', '-inf', 'b'],
+        ['ZREM', 'z', 'a'],
+        ['ZINCRBY', 'z', '-1e3', 'a'],
+      ),
+      [
+        { op: 'sadd', key: 's', version: v(0), member: 'a' },
+        { op: 'sadd', key: 's', version: v(1), member: 'b' },
+        { op: 'srem', key: 's', version: v(2), member: 'a' },
+        { op: 'zadd', key: 'z', version: v(3), member: 'a', score: 1.5 },
+        { op: 'zadd', key: 'z', version: v(4), member: 'b', score: -Infinity },
+        { op: 'zrem', key: 'z', version: v(5), member: 'a' },
+        { op: 'zincr', key: 'z', version: v(6), member: 'a', delta: -1_000 },
+      ],
+    );
     assert.deepEqual(compile(['INCR', 'n'], ['DECR', 'n'], ['INCRBY', 'n', 5], ['DECRBY', 'n', '-5'], ['WMB.TIMELINE', 't', 10, 'm']), [
       { op: 'incr', key: 'n', version: v(0), delta: '1' },
       { op: 'incr', key: 'n', version: v(1), delta: '-1' },
@@ -60,28 +72,57 @@ describe('compiling', () => {
   });
 
   test('relative and absolute expiries become absolute by the stamp', () => {
-    const expiries = (...commands: Line[]) => compile(...commands).map((effect) => ('expireAtMs' in effect ? effect.expireAtMs : effect.op));
-    assert.deepEqual(expiries(['SET', 'k', 'v', 'EX', 10], ['SET', 'k', 'v', 'PX', 10], ['SET', 'k', 'v', 'EXAT', 2e9], ['SET', 'k', 'v', 'PXAT', 2e12]), [MS + 10_000, MS + 10, 2e12, 2e12]);
-    assert.deepEqual(expiries(['EXPIRE', 'k', 10], ['PEXPIRE', 'k', 10], ['EXPIREAT', 'k', 2e9], ['PEXPIREAT', 'k', 2e12], ['PERSIST', 'k']), [MS + 10_000, MS + 10, 2e12, 2e12, 0]);
+    const expiries = (...commands: Line[]) =>
+      compile(...commands).map((effect) => ('expireAtMs' in effect ? effect.expireAtMs : effect.op));
+    assert.deepEqual(
+      expiries(['SET', 'k', 'v', 'EX', 10], ['SET', 'k', 'v', 'PX', 10], ['SET', 'k', 'v', 'EXAT', 2e9], ['SET', 'k', 'v', 'PXAT', 2e12]),
+      [MS + 10_000, MS + 10, 2e12, 2e12],
+    );
+    assert.deepEqual(
+      expiries(['EXPIRE', 'k', 10], ['PEXPIRE', 'k', 10], ['EXPIREAT', 'k', 2e9], ['PEXPIREAT', 'k', 2e12], ['PERSIST', 'k']),
+      [MS + 10_000, MS + 10, 2e12, 2e12, 0],
+    );
   });
 
   test('an expiry that is not after the stamp is a delete', () => {
     const ops = (...commands: Line[]) => compile(...commands).map(({ op }) => op);
-    assert.deepEqual(ops(['EXPIRE', 'k', 0], ['PEXPIRE', 'k', -1], ['PEXPIREAT', 'k', MS], ['EXPIREAT', 'k', 1], ['SET', 'k', 'v', 'PXAT', MS]), ['del', 'del', 'del', 'del', 'del']);
+    assert.deepEqual(
+      ops(['EXPIRE', 'k', 0], ['PEXPIRE', 'k', -1], ['PEXPIREAT', 'k', MS], ['EXPIREAT', 'k', 1], ['SET', 'k', 'v', 'PXAT', MS]),
+      ['del', 'del', 'del', 'del', 'del'],
+    );
     assert.deepEqual(ops(['PEXPIREAT', 'k', MS + 1], ['SET', 'k', 'v', 'PXAT', MS + 1]), ['expire', 'set']);
   });
 
   test('whether commands are valid does not depend on the stamp', () => {
-    const number = fc.oneof(fc.constantFrom('0', '-1', '1', String(EXPIRY_MS_MAX), String(EXPIRY_MS_MAX + 1), 'x'), fc.integer().map(String));
-    const command = fc.tuple(fc.constantFrom('EXPIRE', 'PEXPIREAT', 'SETEX', 'SET'), number).map(([name, n]) => (name === 'SET' ? ['SET', 'k', 'v', 'PXAT', n] : [name, 'k', n]));
-    const fails = (work: () => unknown) => { try { work(); return ''; } catch (error) { return (error as Error).message; } };
-    fc.assert(fc.property(command, fc.integer({ min: 1, max: 2 ** 45 }), (line, ms) => {
-      assert.equal(fails(() => compileCommands([line], formatStamp({ ms, counter: 0, writer: 1 }))), fails(() => validateCommands([line])));
-    }));
+    const number = fc.oneof(
+      fc.constantFrom('0', '-1', '1', String(EXPIRY_MS_MAX), String(EXPIRY_MS_MAX + 1), 'x'),
+      fc.integer().map(String),
+    );
+    const command = fc
+      .tuple(fc.constantFrom('EXPIRE', 'PEXPIREAT', 'SETEX', 'SET'), number)
+      .map(([name, n]) => (name === 'SET' ? ['SET', 'k', 'v', 'PXAT', n] : [name, 'k', n]));
+    const fails = (work: () => unknown) => {
+      try {
+        work();
+        return '';
+      } catch (error) {
+        return (error as Error).message;
+      }
+    };
+    fc.assert(
+      fc.property(command, fc.integer({ min: 1, max: 2 ** 45 }), (line, ms) => {
+        assert.equal(
+          fails(() => compileCommands([line], formatStamp({ ms, counter: 0, writer: 1 }))),
+          fails(() => validateCommands([line])),
+        );
+      }),
+    );
   });
 
   test('scores take what Redis takes and minus zero is zero', () => {
-    const scores = compile(['ZADD', 'z', '+inf', 'a', 'Infinity', 'b', '1e3', 'c', '.5', 'd', '-0', 'e']).map((effect) => (effect.op === 'zadd' ? effect.score : undefined));
+    const scores = compile(['ZADD', 'z', '+inf', 'a', 'Infinity', 'b', '1e3', 'c', '.5', 'd', '-0', 'e']).map((effect) =>
+      effect.op === 'zadd' ? effect.score : undefined,
+    );
     assert.deepEqual(scores, [Infinity, Infinity, 1_000, 0.5, 0]);
   });
 });
@@ -141,7 +182,8 @@ describe('refusing', () => {
     });
   }
   test('no refused command is also taken', () => {
-    for (const name of Object.keys(REFUSED_COMMANDS)) assert.throws(() => compile([name, 'k', 'v', 'w']), refusal('COMMAND_UNSUPPORTED', /is not taken/));
+    for (const name of Object.keys(REFUSED_COMMANDS))
+      assert.throws(() => compile([name, 'k', 'v', 'w']), refusal('COMMAND_UNSUPPORTED', /is not taken/));
   });
   test('a write request may have 65,536 effects and not one more', () => {
     const members = Array.from({ length: EFFECTS_PER_WRITE_MAX }, (_, index) => String(index));
@@ -157,11 +199,26 @@ describe('refusing', () => {
 describe('the payload of the kind cache', () => {
   const parse = (text: string) => parseCachePayload(Buffer.from(text));
   test('is an array of commands, or one command', () => {
-    assert.deepEqual(parse('[["SET","k","v"],["INCRBY","n",-5]]'), [['SET', 'k', 'v'], ['INCRBY', 'n', '-5']]);
+    assert.deepEqual(parse('[["SET","k","v"],["INCRBY","n",-5]]'), [
+      ['SET', 'k', 'v'],
+      ['INCRBY', 'n', '-5'],
+    ]);
     assert.deepEqual(parse('["ZADD","z",1.5,"m"]'), [['ZADD', 'z', '1.5', 'm']]);
   });
   test('is refused where it is anything else', () => {
-    for (const text of ['', '{', '{}', '"SET"', '[]', 'null', '[["SET","k","v"],"DEL"]', '[["SET","k",null]]', '[["SET","k",["v"]]]', '[["INCRBY","n",9007199254740993]]', '[["SET","k",1e400]]']) {
+    for (const text of [
+      '',
+      '{',
+      '{}',
+      '"SET"',
+      '[]',
+      'null',
+      '[["SET","k","v"],"DEL"]',
+      '[["SET","k",null]]',
+      '[["SET","k",["v"]]]',
+      '[["INCRBY","n",9007199254740993]]',
+      '[["SET","k",1e400]]',
+    ]) {
       assert.throws(() => parse(text), refusal('WRITE_INVALID', /payload|commands\[/), text);
     }
     assert.throws(() => parseCachePayload(Uint8Array.of(0x22, 0xff, 0x22)), refusal('WRITE_INVALID', /UTF-8/));

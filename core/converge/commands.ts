@@ -96,7 +96,10 @@ export function compileCommands(commands: readonly Args[], stamp: Stamp): Effect
   for (let index = 0; index < commands.length; index++) {
     const command = new Command(commands[index] ?? [], index);
     if (!Object.hasOwn(COMPILERS, command.name)) {
-      throw new WmbError('COMMAND_UNSUPPORTED', `commands[${index}]: ${command.name.slice(0, 40)} is not taken: ${whyRefused(command.name)}`);
+      throw new WmbError(
+        'COMMAND_UNSUPPORTED',
+        `commands[${index}]: ${command.name.slice(0, 40)} is not taken: ${whyRefused(command.name)}`,
+      );
     }
     COMPILERS[command.name]?.(command, into);
   }
@@ -121,7 +124,9 @@ export function parseCachePayload(payload: Uint8Array): string[][] {
   try {
     json = JSON.parse(utf8.decode(payload));
   } catch (cause) {
-    throw new WmbError('WRITE_INVALID', 'the payload is not JSON in UTF-8; write an array of commands like [["SET", "key", "value"]]', { cause });
+    throw new WmbError('WRITE_INVALID', 'the payload is not JSON in UTF-8; write an array of commands like [["SET", "key", "value"]]', {
+      cause,
+    });
   }
   if (!Array.isArray(json) || json.length === 0) {
     throw new WmbError('WRITE_INVALID', 'the payload holds no commands; write an array of commands like [["SET", "key", "value"]]');
@@ -137,7 +142,10 @@ function argText(arg: unknown, index: number, at: number): string {
   if (typeof arg === 'string') return arg;
   if (typeof arg !== 'number') throw new WmbError('WRITE_INVALID', `commands[${index}]: argument ${at} is neither a string nor a number`);
   if (!Number.isFinite(arg) || (Number.isInteger(arg) && !Number.isSafeInteger(arg))) {
-    throw new WmbError('WRITE_INVALID', `commands[${index}]: argument ${at} is a number that JSON readers round (beyond 2^53); write it as a string`);
+    throw new WmbError(
+      'WRITE_INVALID',
+      `commands[${index}]: argument ${at} is a number that JSON readers round (beyond 2^53); write it as a string`,
+    );
   }
   return String(arg);
 }

@@ -3,9 +3,9 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { formatStamp, type Stamp, stampMs, type Version, versionAt, versionOf } from '../stamp.ts';
 import type { Effect } from './effects.ts';
-import { randomEffects, TEST_MS } from './effects.testing.ts';
+import { randomEffects, TEST_MS } from './effects-kit.ts';
 import { MemoryCell } from './memory-cell.ts';
-import { oracle } from './oracle.testing.ts';
+import { oracle } from './oracle-kit.ts';
 import { applyEffect, settledUpTo } from './rules.ts';
 import { settleKey } from './settle.ts';
 import { visible } from './visible.ts';
@@ -89,7 +89,10 @@ test('three rooms that got the same effects in any order, with duplicates and fl
   fc.assert(
     fc.property(scenario, ({ effects, orders, steps, sorted }) => {
       const rooms = orders.map((order) => new Room(order));
-      if (sorted) rooms.forEach((room) => { room.inbox.sort((a, b) => (a.version < b.version ? -1 : 1)); });
+      if (sorted)
+        rooms.forEach((room) => {
+          room.inbox.sort((a, b) => (a.version < b.version ? -1 : 1));
+        });
       for (const [index, choice] of steps) step(rooms, rooms[index] as Room, choice);
       for (const room of rooms) for (const effect of room.inbox.splice(0)) room.deliver(effect);
       const from = Math.max(...rooms.map((room) => room.nowMs));
@@ -140,16 +143,29 @@ test('a forgotten removal still takes the older expiry away when another type co
   assert.deepEqual(settling.read('k', 1_010), keeping.read('k', 1_010));
 });
 
-const timelines = fc.uniqueArray(fc.record({ at: fc.nat(200), member: fc.nat(40), cap: fc.constantFrom(1, 3, 9) }), { minLength: 20, maxLength: 80, selector: ({ at }) => at });
+const timelines = fc.uniqueArray(fc.record({ at: fc.nat(200), member: fc.nat(40), cap: fc.constantFrom(1, 3, 9) }), {
+  minLength: 20,
+  maxLength: 80,
+  selector: ({ at }) => at,
+});
 
 test('timelines whose caps change hold the same members in any order, although hidden members are dropped on the way', () => {
   fc.assert(
     fc.property(timelines, fc.nat(200), (adds, floorAt) => {
       const stamp = (at: number) => formatStamp({ ms: TEST_MS.from, counter: at, writer: 1 });
-      const effects: Effect[] = adds.map(({ at, member, cap }) => ({ op: 'timeline', key: 'k', member: `m${member}`, cap, version: versionOf(stamp(at), 0) }));
+      const effects: Effect[] = adds.map(({ at, member, cap }) => ({
+        op: 'timeline',
+        key: 'k',
+        member: `m${member}`,
+        cap,
+        version: versionOf(stamp(at), 0),
+      }));
       const [shuffled, settling] = [new Room([]), new Room([])];
       settling.nowMs = TEST_MS.to;
-      const [below, above] = [effects.filter(({ version }) => version < stamp(floorAt)), effects.filter(({ version }) => version >= stamp(floorAt))];
+      const [below, above] = [
+        effects.filter(({ version }) => version < stamp(floorAt)),
+        effects.filter(({ version }) => version >= stamp(floorAt)),
+      ];
       for (const effect of effects) shuffled.deliver(effect);
       for (const effect of below) settling.deliver(effect);
       if (floorAt > 0) settling.settle(stamp(floorAt - 1));

@@ -17,8 +17,8 @@ interface OnKey {
 }
 
 export type Effect = OnKey &
+  /** `expireAtMs` 0: no expiry; a set takes an earlier expiry away, as in Redis. */
   (
-    /** `expireAtMs` 0: no expiry; a set takes an earlier expiry away, as in Redis. */
     | { readonly op: 'set'; readonly value: string; readonly expireAtMs: number }
     | { readonly op: 'del' }
     /** `expireAtMs` 0: PERSIST. An expiry not after the write request's own time has become `del` already. */

@@ -25,8 +25,19 @@ export function settledUpTo(floor: Stamp, nowMs: number): Version {
 }
 
 const TYPE_OF = {
-  set: 'string', incr: 'string', hset: 'hash', hdel: 'hash', hincr: 'hash', sadd: 'set', srem: 'set',
-  zadd: 'zset', zrem: 'zset', zincr: 'zset', timeline: 'timeline', del: undefined, expire: undefined,
+  set: 'string',
+  incr: 'string',
+  hset: 'hash',
+  hdel: 'hash',
+  hincr: 'hash',
+  sadd: 'set',
+  srem: 'set',
+  zadd: 'zset',
+  zrem: 'zset',
+  zincr: 'zset',
+  timeline: 'timeline',
+  del: undefined,
+  expire: undefined,
 } as const satisfies Record<Effect['op'], KeyType | undefined>;
 
 export function applyEffect(cell: KeyCell, effect: Effect, settled: Version): EffectResult {

@@ -9,7 +9,11 @@ import { shownMembers } from './timeline.ts';
 import { foldIncrements } from './value.ts';
 
 /** Undefined where nothing is visible at `nowMs`. */
-export function visible(key: string, cell: Pick<KeyCell, 'head' | 'registers' | 'increments' | 'expiries'>, nowMs: number): CacheEntry | undefined {
+export function visible(
+  key: string,
+  cell: Pick<KeyCell, 'head' | 'registers' | 'increments' | 'expiries'>,
+  nowMs: number,
+): CacheEntry | undefined {
   const { head } = cell;
   if (head.type === 'none') return undefined;
   const expiries = allExpiries(head, cell.expiries());
@@ -20,7 +24,7 @@ export function visible(key: string, cell: Pick<KeyCell, 'head' | 'registers' | 
   const expiry = expiryInForce(expiries, nowMs);
   let version = expiry.version;
   for (const element of shown) if (element.version > version) version = element.version;
-  return { key, value: valueOf(head.type, shown), expireAtMs: expiry.atMs, version };
+  return { key, value: toValue(head.type, shown), expireAtMs: expiry.atMs, version };
 }
 
 interface Live extends Register {
@@ -65,7 +69,7 @@ function liveElements(cell: Pick<KeyCell, 'registers' | 'increments'>, death: Ve
   return live;
 }
 
-function valueOf(type: KeyCell['head']['type'], live: Live[]): CacheValue {
+function toValue(type: KeyCell['head']['type'], live: Live[]): CacheValue {
   if (type === 'string') return { type, value: String(live[0]?.value) };
   if (type === 'zset') return { type, members: ranked(live.map(({ name, value }) => [name, Number(value)])) };
   if (type === 'timeline') return { type: 'zset', members: ranked(live.map(({ name, version }) => [name, stampMs(version)])) };
@@ -77,4 +81,3 @@ function valueOf(type: KeyCell['head']['type'], live: Live[]): CacheValue {
 function ranked(members: [member: string, score: number][]): [member: string, score: number][] {
   return members.sort((a, b) => (a[1] === b[1] ? compareText(a[0], b[0]) : a[1] < b[1] ? -1 : 1));
 }
-

@@ -3,9 +3,9 @@
  * rules ask for are read, and changes to them are written at once.
  */
 import type { StatementSync } from 'node:sqlite';
+import { bucketOf } from '../../core/converge/bucket.ts';
 import type { Expiry, Increment, KeyCell, KeyHead, Register } from '../../core/converge/cell.ts';
 import { emptyHead } from '../../core/converge/cell.ts';
-import { bucketOf } from '../../core/converge/bucket.ts';
 import type { Version } from '../../core/stamp.ts';
 import type { CacheTables } from './cache-tables.ts';
 
@@ -49,7 +49,13 @@ export class EmbeddedCell implements KeyCell {
     this.#parts = row.parts;
     if (row.version !== '') this.#string = { version: row.version, value: row.value };
     const timeline = row.timeline === null ? { caps: [], members: 0 } : JSON.parse(row.timeline);
-    this.head = { type: TYPES[row.type] ?? 'none', kill: row.kill, expireAtMs: row.expire_at, caps: timeline.caps, members: timeline.members };
+    this.head = {
+      type: TYPES[row.type] ?? 'none',
+      kill: row.kill,
+      expireAtMs: row.expire_at,
+      caps: timeline.caps,
+      members: timeline.members,
+    };
   }
 
   get bucket(): number {
@@ -129,7 +135,9 @@ export class EmbeddedCell implements KeyCell {
   *increments(upTo: Version): Iterable<readonly [string, readonly Increment[]]> {
     if (!this.#has(INCREMENTS)) return;
     const { increments, incrementsUpTo } = this.#tables;
-    const rows = (upTo === '' ? increments.all(this.key) : incrementsUpTo.all(this.key, upTo)) as unknown as ({ name: string } & Increment)[];
+    const rows = (upTo === '' ? increments.all(this.key) : incrementsUpTo.all(this.key, upTo)) as unknown as ({
+      name: string;
+    } & Increment)[];
     for (let from = 0, to = 0; from < rows.length; from = to) {
       const name = rows[from]?.name ?? '';
       while (rows[to]?.name === name) to++;
@@ -156,7 +164,10 @@ export class EmbeddedCell implements KeyCell {
 
   top(): Version {
     let top = this.#string?.version ?? '';
-    for (const [part, statement] of [[ELEMENTS, this.#tables.elementsTop], [INCREMENTS, this.#tables.incrementsTop]] as const) {
+    for (const [part, statement] of [
+      [ELEMENTS, this.#tables.elementsTop],
+      [INCREMENTS, this.#tables.incrementsTop],
+    ] as const) {
       if (!this.#has(part)) continue;
       const found = String(statement.get(this.key)?.['top']);
       if (found > top) top = found;

@@ -34,10 +34,16 @@ export function openCacheTables(db: DatabaseSync, room: RoomId, file: string): V
   const exists = db.prepare(`SELECT 1 FROM sqlite_schema WHERE name = 'wmb_cache'`).get() !== undefined;
   const found = exists ? db.prepare('SELECT room, schema, settled FROM wmb_cache').get() : undefined;
   if (found !== undefined && found['room'] !== room) {
-    throw new WmbError('STORE_FOREIGN', `${file} is the cache of room ${found['room']}, not of room ${room}: point the room at its own directory`);
+    throw new WmbError(
+      'STORE_FOREIGN',
+      `${file} is the cache of room ${found['room']}, not of room ${room}: point the room at its own directory`,
+    );
   }
   if (found !== undefined && found['schema'] !== SCHEMA_VERSION) {
-    throw new WmbError('STORE_FOREIGN', `${file} was written by another version of WMB (schema ${found['schema']}, here ${SCHEMA_VERSION}): upgrade this room`);
+    throw new WmbError(
+      'STORE_FOREIGN',
+      `${file} was written by another version of WMB (schema ${found['schema']}, here ${SCHEMA_VERSION}): upgrade this room`,
+    );
   }
   db.exec(TABLES);
   if (found === undefined) db.prepare(`INSERT INTO wmb_cache VALUES (?, ?, '')`).run(room, SCHEMA_VERSION);

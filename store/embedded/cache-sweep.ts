@@ -6,12 +6,24 @@ const PAGE_KEYS = 256;
 
 /** Each gives `at` and `key`, after the place `?1, ?2`, up to `?3`. */
 const CANDIDATES: readonly { readonly sql: string; readonly by: 'version' | 'moment' }[] = [
-  { by: 'version', sql: 'SELECT version AS at, key FROM elements WHERE value IS NULL AND (version, key) > (?1, ?2) AND version <= ?3 ORDER BY version, key LIMIT ?4' },
-  { by: 'version', sql: 'SELECT version AS at, key FROM increments WHERE (version, key) > (?1, ?2) AND version <= ?3 ORDER BY version, key LIMIT ?4' },
-  { by: 'moment', sql: 'SELECT expire_at AS at, key FROM keys WHERE expire_at > 0 AND (expire_at, key) > (?1, ?2) AND expire_at <= ?3 ORDER BY expire_at, key LIMIT ?4' },
+  {
+    by: 'version',
+    sql: 'SELECT version AS at, key FROM elements WHERE value IS NULL AND (version, key) > (?1, ?2) AND version <= ?3 ORDER BY version, key LIMIT ?4',
+  },
+  {
+    by: 'version',
+    sql: 'SELECT version AS at, key FROM increments WHERE (version, key) > (?1, ?2) AND version <= ?3 ORDER BY version, key LIMIT ?4',
+  },
+  {
+    by: 'moment',
+    sql: 'SELECT expire_at AS at, key FROM keys WHERE expire_at > 0 AND (expire_at, key) > (?1, ?2) AND expire_at <= ?3 ORDER BY expire_at, key LIMIT ?4',
+  },
   // PERSIST stands at moment 0.
   { by: 'moment', sql: 'SELECT at_ms AS at, key FROM expiries WHERE (at_ms, key) > (?1, ?2) AND at_ms <= ?3 ORDER BY at_ms, key LIMIT ?4' },
-  { by: 'version', sql: 'SELECT kill AS at, key FROM keys WHERE type = 0 AND parts = 0 AND (kill, key) > (?1, ?2) AND kill <= ?3 ORDER BY kill, key LIMIT ?4' },
+  {
+    by: 'version',
+    sql: 'SELECT kill AS at, key FROM keys WHERE type = 0 AND parts = 0 AND (kill, key) > (?1, ?2) AND kill <= ?3 ORDER BY kill, key LIMIT ?4',
+  },
 ];
 
 export class SweepPages {

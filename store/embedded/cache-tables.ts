@@ -5,8 +5,7 @@ export type CacheTables = { readonly [Name in keyof typeof SQL]: StatementSync }
 
 const SQL = {
   head: 'SELECT type, kill, version, value, expire_at, parts, timeline FROM keys WHERE key = ?',
-  headPut:
-    'INSERT INTO keys (type, kill, version, value, expire_at, parts, timeline, key, bucket) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
+  headPut: 'INSERT INTO keys (type, kill, version, value, expire_at, parts, timeline, key, bucket) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
   headChange: 'UPDATE keys SET type = ?, kill = ?, version = ?, value = ?, expire_at = ?, parts = ?, timeline = ? WHERE key = ?',
   headDrop: 'DELETE FROM keys WHERE key = ?',
   keysAfter: 'SELECT key FROM keys WHERE key > ? ORDER BY key LIMIT ?',

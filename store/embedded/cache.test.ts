@@ -35,7 +35,12 @@ async function openCache(room = 'beijing', at = directory): Promise<EmbeddedCach
 
 let ms = 1_000;
 async function set(store: EmbeddedCache, ...commands: (readonly (string | number)[])[]): Promise<void> {
-  await store.apply({ moves: [], writes: [compileCommands(commands, formatStamp({ ms: ms++, counter: 0, writer: 1 }))], floor: '', nowMs: ms });
+  await store.apply({
+    moves: [],
+    writes: [compileCommands(commands, formatStamp({ ms: ms++, counter: 0, writer: 1 }))],
+    floor: '',
+    nowMs: ms,
+  });
 }
 
 function refusal(code: ErrorCode, message: RegExp) {
@@ -67,21 +72,32 @@ test('a process that is killed loses the cache, keeps its data, and is named whi
     process.stdout.write('open');
     setInterval(() => {}, 1000);
   `;
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', '--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', '--input-type=module', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   await once(child.stdout, 'data');
   await assert.rejects(openCache(), refusal('STORE_LOCKED', new RegExp(`${child.pid}`)));
   child.kill('SIGKILL');
   await once(child, 'exit');
   const store = await openCache();
   assert.deepEqual((await store.get('k', 1))?.value, { type: 'string', value: 'v' });
-  assert.deepEqual((await store.marks()).map(({ seq }) => seq), [3]);
+  assert.deepEqual(
+    (await store.marks()).map(({ seq }) => seq),
+    [3],
+  );
 });
 
 test('another process may read the file while its owner writes', async () => {
   const store = await openCache();
   await set(store, ['SET', 'k', 'v']);
   const db = reader();
-  assert.deepEqual(db.prepare('SELECT key, value FROM keys').all().map((row) => ({ ...row })), [{ key: 'k', value: 'v' }]);
+  assert.deepEqual(
+    db
+      .prepare('SELECT key, value FROM keys')
+      .all()
+      .map((row) => ({ ...row })),
+    [{ key: 'k', value: 'v' }],
+  );
   await set(store, ['SET', 'k', 'w']);
   assert.equal(db.prepare('SELECT value FROM keys').get()?.['value'], 'w');
   db.close();
@@ -153,8 +169,14 @@ test('applying marks the buckets of the touched keys dirty, once', async () => {
   await set(store, ['SET', 'a', '1'], ['HSET', 'b', 'f', '1']);
   await set(store, ['SET', 'a', '2']);
   const db = reader();
-  const dirty = db.prepare('SELECT bucket FROM buckets ORDER BY bucket').all().map((row) => Number(row['bucket']));
-  assert.deepEqual(dirty, [bucketOf('a'), bucketOf('b')].sort((x, y) => x - y));
+  const dirty = db
+    .prepare('SELECT bucket FROM buckets ORDER BY bucket')
+    .all()
+    .map((row) => Number(row['bucket']));
+  assert.deepEqual(
+    dirty,
+    [bucketOf('a'), bucketOf('b')].sort((x, y) => x - y),
+  );
   const stored = db.prepare(`SELECT bucket FROM keys WHERE key = 'a'`).get();
   assert.equal(stored?.['bucket'], bucketOf('a'));
   db.close();
@@ -162,13 +184,31 @@ test('applying marks the buckets of the touched keys dirty, once', async () => {
 
 test('after everything has been deleted and the floor has passed, no row is left', async () => {
   const store = await openCache();
-  await set(store, ['SET', 's', '1'], ['HSET', 'h', 'f', '1', 'g', '2'], ['HINCRBY', 'h', 'n', 1], ['INCR', 'c'], ['ZADD', 'z', 1, 'm'], ['WMB.TIMELINE', 't', 3, 'm']);
-  await set(store, ['PEXPIREAT', 's', 5_000], ['PERSIST', 'h'], ['HDEL', 'h', 'f', 'g', 'n'], ['DEL', 'c', 'z', 't'], ['SET', 'e', 'v', 'PXAT', 5_000], ['SREM', 'none', 'm'], ['PEXPIREAT', 'none', 5_000]);
+  await set(
+    store,
+    ['SET', 's', '1'],
+    ['HSET', 'h', 'f', '1', 'g', '2'],
+    ['HINCRBY', 'h', 'n', 1],
+    ['INCR', 'c'],
+    ['ZADD', 'z', 1, 'm'],
+    ['WMB.TIMELINE', 't', 3, 'm'],
+  );
+  await set(
+    store,
+    ['PEXPIREAT', 's', 5_000],
+    ['PERSIST', 'h'],
+    ['HDEL', 'h', 'f', 'g', 'n'],
+    ['DEL', 'c', 'z', 't'],
+    ['SET', 'e', 'v', 'PXAT', 5_000],
+    ['SREM', 'none', 'm'],
+    ['PEXPIREAT', 'none', 5_000],
+  );
   const floor = formatStamp({ ms: 6_000, counter: 0, writer: 1 });
   assert.ok((await store.sweep(floor, 7_000)) > 0);
   await store.sweep(floor, 7_000);
   const db = reader();
-  for (const table of ['keys', 'elements', 'increments', 'expiries']) assert.deepEqual(db.prepare(`SELECT * FROM ${table}`).all(), [], table);
+  for (const table of ['keys', 'elements', 'increments', 'expiries'])
+    assert.deepEqual(db.prepare(`SELECT * FROM ${table}`).all(), [], table);
   db.close();
 });
 

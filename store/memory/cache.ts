@@ -59,8 +59,8 @@ export class MemoryCache implements CacheStore {
   async close(): Promise<void> {}
 
   #apply(effect: Effect): EffectResult {
-    let cell = this.#cells.get(effect.key);
-    if (cell === undefined) this.#cells.set(effect.key, (cell = new MemoryCell()));
+    const cell = this.#cells.get(effect.key) ?? new MemoryCell();
+    this.#cells.set(effect.key, cell);
     return applyEffect(cell, effect, this.#settled);
   }
 

@@ -67,18 +67,38 @@ function change(world: World, effect: Exclude<Effect, { op: 'del' } | { op: 'exp
   const { elements } = world;
   const add = (name: string, delta: string | number) => {
     const old = elements.get(name)?.value;
-    const value = typeof delta === 'number' ? Number(old ?? 0) + delta : String((/^-?\d+$/.test(String(old)) ? BigInt(old as string) : 0n) + BigInt(delta));
+    const value =
+      typeof delta === 'number'
+        ? Number(old ?? 0) + delta
+        : String((/^-?\d+$/.test(String(old)) ? BigInt(old as string) : 0n) + BigInt(delta));
     elements.set(name, { value, version });
   };
   switch (effect.op) {
-    case 'hset': elements.set(effect.field, { value: effect.value, version }); break;
-    case 'hdel': elements.delete(effect.field); break;
-    case 'sadd': elements.set(effect.member, { value: '', version }); break;
-    case 'zadd': elements.set(effect.member, { value: effect.score, version }); break;
-    case 'srem': case 'zrem': elements.delete(effect.member); break;
-    case 'incr': add('', effect.delta); break;
-    case 'hincr': add(effect.field, effect.delta); break;
-    case 'zincr': add(effect.member, effect.delta); break;
+    case 'hset':
+      elements.set(effect.field, { value: effect.value, version });
+      break;
+    case 'hdel':
+      elements.delete(effect.field);
+      break;
+    case 'sadd':
+      elements.set(effect.member, { value: '', version });
+      break;
+    case 'zadd':
+      elements.set(effect.member, { value: effect.score, version });
+      break;
+    case 'srem':
+    case 'zrem':
+      elements.delete(effect.member);
+      break;
+    case 'incr':
+      add('', effect.delta);
+      break;
+    case 'hincr':
+      add(effect.field, effect.delta);
+      break;
+    case 'zincr':
+      add(effect.member, effect.delta);
+      break;
     case 'timeline':
       elements.set(effect.member, { value: stampMs(version), version });
       world.caps.push({ version, cap: effect.cap });
@@ -96,10 +116,10 @@ function show(key: string, world: World): CacheEntry | undefined {
   if (elements.length === 0) return undefined;
   const ttl = world.ttl?.atMs ? world.ttl : undefined;
   const versions = [...elements.map((element) => element.version), ttl?.version ?? ''].sort();
-  return { key, value: valueOf(world.type, elements), expireAtMs: ttl?.atMs ?? 0, version: versions.at(-1) ?? '' };
+  return { key, value: toValue(world.type, elements), expireAtMs: ttl?.atMs ?? 0, version: versions.at(-1) ?? '' };
 }
 
-function valueOf(type: string, elements: { name: string; value: string | number }[]): CacheValue {
+function toValue(type: string, elements: { name: string; value: string | number }[]): CacheValue {
   const byName = elements.sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)));
   if (type === 'string') return { type, value: String(elements[0]?.value) };
   if (type === 'hash') return { type, fields: byName.map(({ name, value }) => [name, String(value)]) };

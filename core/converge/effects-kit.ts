@@ -26,13 +26,25 @@ const operation: fc.Arbitrary<Record<string, unknown> & { op: Effect['op'] }> = 
   { weight: 4, arbitrary: fc.record({ op: fc.constant('incr' as const), delta: integer }) },
   { weight: 3, arbitrary: fc.record({ op: fc.constant('hincr' as const), field: name, delta: integer }) },
   { weight: 3, arbitrary: fc.record({ op: fc.constant('zincr' as const), member: name, delta: double }) },
-  { weight: 4, arbitrary: fc.record({ op: fc.constant('timeline' as const), member: fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f'), cap: fc.integer({ min: 1, max: 4 }) }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      op: fc.constant('timeline' as const),
+      member: fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f'),
+      cap: fc.integer({ min: 1, max: 4 }),
+    }),
+  },
 );
 
 /** A family of operations, so that not every key is torn by type clashes all the time. */
 const families: readonly (readonly Effect['op'][])[] = [
-  ['set', 'del', 'expire', 'incr'], ['hset', 'hdel', 'hincr', 'expire', 'del'], ['zadd', 'zrem', 'zincr', 'expire', 'del'],
-  ['timeline', 'expire', 'del'], ['timeline'], ['hset', 'hdel', 'incr', 'expire'], ['sadd', 'srem', 'set', 'del', 'expire'],
+  ['set', 'del', 'expire', 'incr'],
+  ['hset', 'hdel', 'hincr', 'expire', 'del'],
+  ['zadd', 'zrem', 'zincr', 'expire', 'del'],
+  ['timeline', 'expire', 'del'],
+  ['timeline'],
+  ['hset', 'hdel', 'incr', 'expire'],
+  ['sadd', 'srem', 'set', 'del', 'expire'],
 ];
 
 /** Effects of distinct versions in random order; writers 1 to 3. An expiry at or before its own time has become `del`, as the compiler does. */
@@ -47,13 +59,15 @@ export function randomEffects(lengthMax: number): fc.Arbitrary<Effect[]> {
       ordinal: fc.integer({ min: 0, max: 1 }),
       operation: ops === undefined ? operation : operation.filter(({ op }) => ops.includes(op)),
     });
-    return fc.uniqueArray(one, { minLength: 1, maxLength: lengthMax, selector: (o) => `${o.ms}/${o.counter}/${o.writer}/${o.ordinal}` }).map((all) =>
-      all.map(({ key, ms, counter, writer, ordinal, operation: fields }) => {
-        const version = versionOf(formatStamp({ ms, counter, writer }), ordinal);
-        const at = fields['expireAtMs'];
-        if (typeof at === 'number' && at !== 0 && at <= ms) return { op: 'del', key, version };
-        return { ...fields, key, version } as Effect;
-      }),
-    );
+    return fc
+      .uniqueArray(one, { minLength: 1, maxLength: lengthMax, selector: (o) => `${o.ms}/${o.counter}/${o.writer}/${o.ordinal}` })
+      .map((all) =>
+        all.map(({ key, ms, counter, writer, ordinal, operation: fields }) => {
+          const version = versionOf(formatStamp({ ms, counter, writer }), ordinal);
+          const at = fields['expireAtMs'];
+          if (typeof at === 'number' && at !== 0 && at <= ms) return { op: 'del', key, version };
+          return { ...fields, key, version } as Effect;
+        }),
+      );
   });
 }
