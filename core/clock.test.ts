@@ -17,6 +17,7 @@ function wallClock(startMs: number): Runtime & { ms: number } {
     },
     monotonicMs: () => 0,
     after: () => ({ cancel() {} }),
+    turn: async () => {},
     random: () => 0,
     bytes: (count) => new Uint8Array(count),
   };

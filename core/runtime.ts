@@ -15,6 +15,8 @@ export interface Runtime {
   monotonicMs(): number;
   /** Runs `task` once after `delayMs`. A pending timer does not keep the process alive when `background` is set. */
   after(delayMs: number, task: () => void, background?: boolean): Timer;
+  /** Resolves when pending input and output have had their turn: work that only ever awaits itself would starve them. */
+  turn(): Promise<void>;
   /** Uniform in [0, 1). */
   random(): number;
   /** `count` random bytes. */
@@ -29,6 +31,7 @@ export const systemRuntime: Runtime = {
     if (background) handle.unref();
     return { cancel: () => clearTimeout(handle) };
   },
+  turn: () => new Promise((resolve) => setImmediate(resolve)),
   random: () => Math.random(),
   bytes: (count) => randomBytes(count),
 };

@@ -13,6 +13,7 @@ function clock(): { runtime: Runtime; now: { ms: number } } {
     nowMs: () => now.ms,
     monotonicMs: () => now.ms,
     after: () => ({ cancel() {} }),
+    turn: async () => {},
     random: () => 0,
     bytes: (count) => {
       bytes += 1;
@@ -45,7 +46,8 @@ test('changing anything that the proof covers makes the hello worthless', () => 
     { ...hello, nonce: '00' },
     { ...hello, proof: 'short' },
   ];
-  for (const attempt of forged) assert.throws(() => new HelloVerifier('secret', runtime).verify(attempt), { ...refused, message: /proof does not match/ });
+  for (const attempt of forged)
+    assert.throws(() => new HelloVerifier('secret', runtime).verify(attempt), { ...refused, message: /proof does not match/ });
 });
 
 test('a hello is accepted once, and when its nonce may be forgotten it is too old', () => {

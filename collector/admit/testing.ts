@@ -36,6 +36,7 @@ export class TestRuntime implements Runtime {
     else this.timers.push(timer);
     return { cancel: () => void this.timers.splice(this.timers.indexOf(timer) >>> 0, 1) };
   }
+  async turn(): Promise<void> {}
   random(): number {
     return 0.5;
   }

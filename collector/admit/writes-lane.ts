@@ -17,9 +17,6 @@ import { Round } from './round.ts';
 import { appendEffects, applyWorks, entryOf, executeWorks, moveOf, retryAt, settleInCache } from './steps.ts';
 import { aheadOfClock, decide, exceptionOf, newWork, parkedOf, type Work } from './work.ts';
 
-/** The smallest pause that lets links and heartbeats have the event loop between two batches. */
-const BREATH_MS = 0;
-
 export class WritesLane implements LaneConsumer, Retryable {
   readonly #lane: Lane;
   readonly #context: Context;
@@ -106,7 +103,8 @@ export class WritesLane implements LaneConsumer, Retryable {
       const cut = cutBatch({ lane: at.lane, epoch: at.lane.epoch, items, at: place }, at.next, marks);
       place = cut.at;
       if (cut.batch.length > 0) await this.#batch(at, cut.batch);
-      if (place < items.length) await new Promise<void>((resolve) => void this.#context.runtime.after(BREATH_MS, resolve));
+      // Links and heartbeats have the event loop between two batches.
+      if (place < items.length) await this.#context.runtime.turn();
     }
   }
 

@@ -5,14 +5,15 @@
  * Each time the lane resumes it makes a new attempt. What belongs to an older attempt (frames on their way, a take that fails late) can
  * neither move the lane nor grant credit.
  */
-import { backoffMs } from '../../core/flow/backoff.ts';
-import { BoundedQueue } from '../../core/flow/bounded-queue.ts';
+
 import type { LinkLimits } from '../../core/config/types.ts';
 import { asWmbError, WmbError } from '../../core/errors.ts';
+import { backoffMs } from '../../core/flow/backoff.ts';
+import { BoundedQueue } from '../../core/flow/bounded-queue.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Runtime, Timer } from '../../core/runtime.ts';
-import { laneKey, type Lane, type LogEpoch, type Seq } from '../../core/words.ts';
-import type { Downward, LaneEnd, LinkFrame, LinkSession } from '../../link/link.ts';
+import { type Lane, type LogEpoch, laneKey, type Seq } from '../../core/words.ts';
+import type { Downward, LinkFrame, LinkSession } from '../../link/link.ts';
 import { type LinkEvent, type LinkState, nextLinkState } from '../../link/machine.ts';
 import type { LaneStatus } from '../../proto/gen/wmb/v1/admin.ts';
 import type { LaneConsumer } from '../lane.ts';
@@ -45,7 +46,8 @@ interface Attempt {
   liveFrom: Seq;
   /** The first frame that was waited for has come. */
   begun: boolean;
-  skipped: number;
+  /** The first frame that came instead of it. */
+  ahead: Seq | undefined;
 }
 
 const FRAMES_MAX = 65_536;
@@ -107,7 +109,7 @@ export class LaneLink {
       expected: undefined,
       liveFrom: 0,
       begun: false,
-      skipped: 0,
+      ahead: undefined,
     };
     this.#attempt = attempt;
     this.#lastSession = session;
@@ -141,9 +143,15 @@ export class LaneLink {
     if (this.#taking === undefined && this.queuedBytes > 0) this.#startTaking();
   }
 
-  pulse(end: LaneEnd): void {
-    this.#options.consumer.pulse(end);
-    this.#checkStall();
+  /** An origin that owes this lane an answer, or the frame that it waits for, as long as silence may last is asked again. Looked at with every pulse. */
+  checkStall(): void {
+    const attempt = this.#attempt;
+    if (attempt === undefined || this.#taking !== undefined) return;
+    const { silenceMsMax } = this.#options.limits;
+    if (this.#options.runtime.monotonicMs() - attempt.sinceMs <= silenceMsMax) return;
+    if (attempt.expected === undefined) {
+      this.#fail(attempt, new WmbError('PEER_UNREACHABLE', `${this.lane.origin} did not answer within ${silenceMsMax} ms where the lane goes on`));
+    } else if (!attempt.begun && attempt.ahead !== undefined) this.#skipped(attempt, attempt.expected, attempt.ahead);
   }
 
   /** The session is over, or could not be made. The link says when it dials again. */
@@ -179,7 +187,18 @@ export class LaneLink {
     const { epoch, mark, parked, lagWrites, lagMs } = this.#options.consumer.progress();
     const { log, partition } = this.lane;
     const sinceMs = Math.floor(this.#sinceMs);
-    return { log, partition, epoch: epoch || this.#epoch, state: this.#state, reason: this.#reason, sinceMs, mark, lagWrites, lagMs: Math.round(lagMs), parked };
+    return {
+      log,
+      partition,
+      epoch: epoch || this.#epoch,
+      state: this.#state,
+      reason: this.#reason,
+      sinceMs,
+      mark,
+      lagWrites,
+      lagMs: Math.round(lagMs),
+      parked,
+    };
   }
 
   async #resume(attempt: Attempt): Promise<void> {
@@ -189,7 +208,15 @@ export class LaneLink {
     const { after, historyWrites } = await this.#options.consumer.resume({ epoch: this.#epoch });
     if (this.#attempt !== attempt) return;
     const { log, partition } = this.lane;
-    attempt.session.send({ type: 'resume', log, partition, epoch: this.#epoch, after, historyWrites, creditBytes: this.#options.limits.laneBytesMax });
+    attempt.session.send({
+      type: 'resume',
+      log,
+      partition,
+      epoch: this.#epoch,
+      after,
+      historyWrites,
+      creditBytes: this.#options.limits.laneBytesMax,
+    });
   }
 
   #keepEarly(attempt: Attempt, frame: LinkFrame): void {
@@ -204,11 +231,14 @@ export class LaneLink {
       // Within a repeated attempt it may have come for the one before, whose credit is void.
       if (!attempt.repeated) this.#grant(attempt, frame.bytes.length);
     } else if (frame.seq > expected) {
-      if (attempt.repeated && !attempt.begun) attempt.skipped += 1;
+      if (attempt.repeated && !attempt.begun) attempt.ahead ??= frame.seq;
       else this.#skipped(attempt, expected, frame.seq);
     } else {
       const history = frame.seq < attempt.liveFrom;
-      if (!attempt.queue.push(frame.history === history ? frame : { ...frame, history }, frame.bytes.length)) return this.#overrun(attempt);
+      if (!attempt.queue.push(frame.history === history ? frame : { ...frame, history }, frame.bytes.length)) {
+        this.#overrun(attempt);
+        return;
+      }
       attempt.begun = true;
       attempt.expected = expected + 1;
     }
@@ -223,7 +253,10 @@ export class LaneLink {
   }
 
   #overrun(attempt: Attempt): void {
-    this.#fail(attempt, new WmbError('PEER_GARBAGE', `${this.lane.origin} sends more than the ${this.#options.limits.laneBytesMax} bytes that it may`));
+    this.#fail(
+      attempt,
+      new WmbError('PEER_GARBAGE', `${this.lane.origin} sends more than the ${this.#options.limits.laneBytesMax} bytes that it may`),
+    );
   }
 
   #startTaking(): void {
@@ -237,6 +270,8 @@ export class LaneLink {
   async #take(): Promise<void> {
     const attempt = this.#attempt;
     while (attempt !== undefined && attempt === this.#attempt) {
+      // Other lanes, links and heartbeats come first; and what arrives meanwhile makes this take a larger one.
+      await this.#options.runtime.turn();
       const frames: LinkFrame[] = [];
       const bytes = attempt.queue.bytes;
       for (let frame = attempt.queue.shift(); frame !== undefined; frame = attempt.queue.shift()) frames.push(frame);
@@ -255,16 +290,6 @@ export class LaneLink {
   #grant(attempt: Attempt, bytes: number): void {
     const { log, partition } = this.lane;
     if (this.#attempt === attempt) attempt.session.send({ type: 'credit', log, partition, bytes });
-  }
-
-  /** An origin that owes this lane an answer or the frames it asked for, for as long as silence may last, is asked again. */
-  #checkStall(): void {
-    const attempt = this.#attempt;
-    if (attempt === undefined) return;
-    const { silenceMsMax } = this.#options.limits;
-    const waits = this.#state === 'resuming' || (attempt.skipped > 0 && !attempt.begun);
-    if (!waits || this.#taking !== undefined || this.#options.runtime.monotonicMs() - attempt.sinceMs <= silenceMsMax) return;
-    this.#fail(attempt, new WmbError('PEER_UNREACHABLE', `${this.lane.origin} did not stream the lane within ${silenceMsMax} ms`));
   }
 
   #fail(attempt: Attempt, error: WmbError): void {
@@ -311,7 +336,14 @@ export class LaneLink {
     const nowMs = this.#options.runtime.monotonicMs();
     if (to === 'backing-off') this.#failingSinceMs ??= nowMs;
     else if (to === 'streaming') this.#failingSinceMs = undefined;
-    const level = to === 'stopped-on-gap' ? 'error' : to === 'backing-off' ? this.#options.severity(this.#failingSinceMs ?? nowMs) : to === 'connecting' || to === 'resuming' ? 'debug' : 'info';
+    const level =
+      to === 'stopped-on-gap'
+        ? 'error'
+        : to === 'backing-off'
+          ? this.#options.severity(this.#failingSinceMs ?? nowMs)
+          : to === 'connecting' || to === 'resuming'
+            ? 'debug'
+            : 'info';
     this.#log[level]({ from, to, reason }, 'link state');
   }
 }

@@ -35,6 +35,8 @@ export class ManualRuntime implements Runtime {
     return { cancel: () => void this.#timers.delete(timer) };
   }
 
+  async turn(): Promise<void> {}
+
   random(): number {
     this.#seed = (this.#seed * 48_271) % 2_147_483_647;
     return this.#seed / 2_147_483_647;

@@ -1,8 +1,8 @@
 /**
- * One batch of write requests as one transaction of the master's database.
+ * Batches of write requests as one transaction of the master's database.
  *
  * Each write request with statements has a savepoint of its own: what the database refuses undoes that write request only. Two things
- * undo more than they should, and then the batch is run again with what was learned:
+ * undo more than they should, and then all of it is run again with what was learned:
  * - a statement that rolls the whole transaction back (INSERT OR ROLLBACK, RAISE(ROLLBACK)): its write request is refused beforehand;
  * - changes that do not fit one frame: each write request gets a frame of its own, and one that does not fit even so is refused.
  */
@@ -37,15 +37,15 @@ export interface BatchRunnerOptions {
   readonly epoch: LogEpoch;
 }
 
-export interface BatchRun {
-  readonly result: DatabaseResult;
+export interface GroupRun {
+  /** One per batch. */
+  readonly results: readonly DatabaseResult[];
   /** Frames went into the changes log. */
   readonly changed: boolean;
 }
 
 /** One attempt, with what earlier ones have taught. */
 interface Attempt {
-  readonly batch: DatabaseBatch;
   readonly recorder: ChangeRecorder;
   /** Finished changesets, one per frame. */
   readonly changes: Uint8Array[];
@@ -53,8 +53,7 @@ interface Attempt {
 }
 
 interface Lessons {
-  /** Reasons by place in the batch. */
-  readonly refused: Map<number, string>;
+  readonly refused: Map<DatabaseWrite, string>;
   framePerWrite: boolean;
 }
 
@@ -75,30 +74,36 @@ export class BatchRunner {
     this.#release = db.prepare('RELEASE wmb_write');
   }
 
-  run(batch: DatabaseBatch): BatchRun {
+  /** One transaction for all batches, with one frame of changes for all; whatever calls for another attempt undoes all of it. */
+  runGroup(batches: readonly DatabaseBatch[]): GroupRun {
     const lessons: Lessons = { refused: new Map(), framePerWrite: false };
     for (;;) {
       try {
-        return inTransaction(this.#options.db, () => this.#attempt(batch, lessons));
+        return inTransaction(this.#options.db, () => this.#attempt(batches, lessons));
       } catch (cause) {
         if (!(cause instanceof RunAgain)) throw cause;
       }
     }
   }
 
-  #attempt(batch: DatabaseBatch, lessons: Lessons): BatchRun {
-    const stale = this.#options.marks.refused(batch.moves);
-    if (stale !== undefined) return { result: { moved: false, stored: stale.stored }, changed: false };
-    const attempt: Attempt = { batch, lessons, recorder: new ChangeRecorder(this.#options.db), changes: [] };
+  #attempt(batches: readonly DatabaseBatch[], lessons: Lessons): GroupRun {
+    const attempt: Attempt = { lessons, recorder: new ChangeRecorder(this.#options.db), changes: [] };
     try {
-      this.#moveMarks(batch);
-      const outcomes = batch.writes.map((write, at) => this.#write(attempt, write, at));
-      this.#record(batch, outcomes);
+      const results = batches.map((batch) => this.#runBatch(attempt, batch));
       this.#cutLastFrame(attempt);
-      return { result: { moved: true, outcomes }, changed: this.#append(attempt) };
+      return { results, changed: this.#append(attempt, batches) };
     } finally {
       attempt.recorder.close();
     }
+  }
+
+  #runBatch(attempt: Attempt, batch: DatabaseBatch): DatabaseResult {
+    const stale = this.#options.marks.refused(batch.moves);
+    if (stale !== undefined) return { moved: false, stored: stale.stored };
+    this.#moveMarks(batch);
+    const outcomes = batch.writes.map((write) => this.#write(attempt, batch, write));
+    this.#record(batch, outcomes);
+    return { moved: true, outcomes };
   }
 
   #moveMarks(batch: DatabaseBatch): void {
@@ -110,17 +115,17 @@ export class BatchRunner {
     }
   }
 
-  #write(attempt: Attempt, write: DatabaseWrite, at: number): DatabaseOutcome {
+  #write(attempt: Attempt, batch: DatabaseBatch, write: DatabaseWrite): DatabaseOutcome {
     if (write.statements.length === 0) return COMMITTED;
-    const { batch, lessons } = attempt;
+    const { lessons } = attempt;
     const isRetry = batch.moves.length === 0;
     if (isRetry && this.#options.requests.isCommitted(batch.lane, write)) return COMMITTED;
-    const reason = lessons.refused.get(at) ?? this.#runInSavepoint(attempt, write, at);
+    const reason = lessons.refused.get(write) ?? this.#runInSavepoint(attempt, write);
     return reason === undefined ? COMMITTED : { status: 'refused', reason };
   }
 
   /** Why the write request is refused, and then undone; undefined where it is done. */
-  #runInSavepoint(attempt: Attempt, write: DatabaseWrite, at: number): string | undefined {
+  #runInSavepoint(attempt: Attempt, write: DatabaseWrite): string | undefined {
     const { db } = this.#options;
     this.#savepoint.run();
     const reason = this.#runStatements(write) ?? sizeRefusal(attempt);
@@ -130,7 +135,7 @@ export class BatchRunner {
       return undefined;
     }
     if (!db.isTransaction) {
-      attempt.lessons.refused.set(at, `${reason} (it rolls the whole transaction back, which holds other write requests too)`);
+      attempt.lessons.refused.set(write, `${reason} (it rolls the whole transaction back, which holds other write requests too)`);
       throw new RunAgain();
     }
     db.exec('ROLLBACK TO wmb_write; RELEASE wmb_write');
@@ -177,12 +182,12 @@ export class BatchRunner {
     if (rest.length > 0) changes.push(rest);
   }
 
-  #append({ batch, changes }: Attempt): boolean {
+  #append({ changes }: Attempt, batches: readonly DatabaseBatch[]): boolean {
     if (changes.length === 0) return false;
     const { db, room, epoch } = this.#options;
     // Batches come from several lanes, so a later one may hold older stamps; the log's own never go back.
     let stamp = readPartition(db, PARTITION).stampLast || '0'.repeat(STAMP_DIGITS);
-    for (const write of batch.writes) if (write.stamp > stamp) stamp = write.stamp;
+    for (const { writes } of batches) for (const write of writes) if (write.stamp > stamp) stamp = write.stamp;
     const drafts = changes.map((payload) => changesFrame({ room, epoch, payload, stamp }));
     appendFrames(db, drafts);
     return true;

@@ -47,6 +47,11 @@ export interface EmbeddedDatabaseOptions {
 
 export const DATABASE_FILE = 'database.db';
 
+interface Group {
+  readonly batches: DatabaseBatch[];
+  readonly results: Promise<readonly DatabaseResult[]>;
+}
+
 interface Opened {
   readonly db: DatabaseSync;
   readonly lock: DatabaseLock;
@@ -62,6 +67,8 @@ export class EmbeddedDatabase implements DatabaseStore {
   readonly #options: EmbeddedDatabaseOptions;
   readonly #file: string;
   #opened: Opened | undefined;
+  /** Batches that wait for the next commit. */
+  #next: Group | undefined;
 
   constructor(options: EmbeddedDatabaseOptions) {
     this.#options = options;
@@ -126,10 +133,27 @@ export class EmbeddedDatabase implements DatabaseStore {
     const { runner } = this.#open();
     if (runner === undefined)
       throw new WmbError('INTERNAL', `room ${this.#options.room} has a slave database: statements run in the master room only`);
+    const group = (this.#next ??= this.#openGroup(runner));
+    const at = group.batches.push(batch) - 1;
+    return (await group.results)[at] as DatabaseResult;
+  }
+
+  /** All batches of one turn of the event loop share one commit: the fsync is what costs, and the lanes wait for it together. */
+  #openGroup(runner: BatchRunner): Group {
+    const batches: DatabaseBatch[] = [];
+    const results = this.#options.runtime.turn().then(() => {
+      this.#next = undefined;
+      this.#open();
+      return this.#commit(runner, batches);
+    });
+    return { batches, results };
+  }
+
+  #commit(runner: BatchRunner, batches: readonly DatabaseBatch[]): readonly DatabaseResult[] {
     try {
-      const { result, changed } = runner.run(batch);
+      const { results, changed } = runner.runGroup(batches);
       if (changed) this.#options.onChanges?.();
-      return result;
+      return results;
     } catch (cause) {
       throw storeError(cause, this.#file);
     }
