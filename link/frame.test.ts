@@ -9,10 +9,10 @@ import { checkFrame, decodeFrame, encodeFrame } from './frame.ts';
 const LANE = { log: 'writes', origin: 'beijing', partition: 7, epoch: '00ff00ff00ff00ff' } as const;
 
 const text = fc.string({ unit: 'grapheme', maxLength: 40 });
-const writes = fc.array(
-  fc.record({ requestId: text, kind: text, key: text, trace: text, payload: fc.uint8Array({ maxLength: 300 }) }),
-  { minLength: 1, maxLength: 30 },
-);
+const writes = fc.array(fc.record({ requestId: text, kind: text, key: text, trace: text, payload: fc.uint8Array({ maxLength: 300 }) }), {
+  minLength: 1,
+  maxLength: 30,
+});
 
 function stamped(list: readonly Omit<StampedWrite, 'stamp'>[]): StampedWrite[] {
   return list.map((write, i) => ({ ...write, stamp: formatStamp({ ms: 1_700_000_000_000 + i, counter: i, writer: 0x01000001 }) }));
@@ -39,7 +39,11 @@ test('a flipped bit anywhere in a frame is found', () => {
   for (let bit = 0; bit < frame.length * 8; bit += 1) {
     const damaged = Buffer.from(frame);
     damaged[bit >> 3] = (damaged[bit >> 3] ?? 0) ^ (1 << (bit & 7));
-    assert.throws(() => decodeFrame(damaged), (error) => error instanceof WmbError && /^FRAME_/.test(error.code), `bit ${bit}`);
+    assert.throws(
+      () => decodeFrame(damaged),
+      (error) => error instanceof WmbError && /^FRAME_/.test(error.code),
+      `bit ${bit}`,
+    );
   }
 });
 

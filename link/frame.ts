@@ -25,7 +25,7 @@
  *
  * Version history: 1 — the first.
  */
-import { zstdCompressSync, zstdDecompressSync, constants as zlib } from 'node:zlib';
+import { constants as zlib, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { crc32c } from '@node-rs/crc32';
 import { WmbError } from '../core/errors.ts';
 import type { Stamp } from '../core/stamp.ts';

@@ -51,12 +51,18 @@ export class HelloVerifier {
   verify(hello: Hello): void {
     if (this.#secret === '' || hello.proof === '') {
       if (this.#secret === hello.proof) return;
-      throw refused(hello, this.#secret === '' ? 'it signed with a link secret, and this room has none' : 'it has no link secret, and this room has one');
+      throw refused(
+        hello,
+        this.#secret === '' ? 'it signed with a link secret, and this room has none' : 'it has no link secret, and this room has one',
+      );
     }
     if (!equal(hello.proof, proofOf(hello, this.#secret))) throw refused(hello, 'its proof does not match: the link secrets differ');
     const differenceMs = hello.sentMs - this.#runtime.nowMs();
     if (!(Math.abs(differenceMs) <= CLOCK_DIFFERENCE_MS_MAX)) {
-      throw refused(hello, `the clocks differ by ${Math.round(Math.abs(differenceMs) / 1000)} s, more than ${CLOCK_DIFFERENCE_MS_MAX / 1000} s`);
+      throw refused(
+        hello,
+        `the clocks differ by ${Math.round(Math.abs(differenceMs) / 1000)} s, more than ${CLOCK_DIFFERENCE_MS_MAX / 1000} s`,
+      );
     }
     this.#remember(hello);
   }

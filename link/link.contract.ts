@@ -15,10 +15,25 @@ export interface TransportUnderTest {
 
 export type TransportFactory = (host: LinkHost) => Promise<TransportUnderTest>;
 
-const HELLO: Hello = { protocol: 1, from: 'guangzhou', to: 'beijing', topologyEpoch: 7, instance: 'g-1', sentMs: 1_700_000_000_000, nonce: 'ab', proof: 'cd' };
+const HELLO: Hello = {
+  protocol: 1,
+  from: 'guangzhou',
+  to: 'beijing',
+  topologyEpoch: 7,
+  instance: 'g-1',
+  sentMs: 1_700_000_000_000,
+  nonce: 'ab',
+  proof: 'cd',
+};
 const WELCOME: Welcome = {
-  protocol: 1, room: 'beijing', topologyEpoch: 7, instance: 'b-1',
-  logs: [{ log: 'writes', epoch: '00112233445566ff', partitions: 8 }, { log: 'changes', epoch: 'ff00112233445566', partitions: 1 }],
+  protocol: 1,
+  room: 'beijing',
+  topologyEpoch: 7,
+  instance: 'b-1',
+  logs: [
+    { log: 'writes', epoch: '00112233445566ff', partitions: 8 },
+    { log: 'changes', epoch: 'ff00112233445566', partitions: 1 },
+  ],
 };
 const STAMP = '018bcfe568000001010000ab';
 
@@ -41,7 +56,10 @@ export function linkContract(name: string, make: TransportFactory): void {
 
   check('the host’s refusal reaches the dialler with its code and message', async (pair) => {
     pair.refusal = new WmbError('TOPOLOGY_STALE', 'room guangzhou is older');
-    await assert.rejects(pair.open(), (error) => error instanceof WmbError && error.code === 'TOPOLOGY_STALE' && error.message.includes('room guangzhou is older'));
+    await assert.rejects(
+      pair.open(),
+      (error) => error instanceof WmbError && error.code === 'TOPOLOGY_STALE' && error.message.includes('room guangzhou is older'),
+    );
   });
 
   check('dialling where nobody listens is PEER_UNREACHABLE', async (pair) => {
@@ -61,7 +79,15 @@ export function linkContract(name: string, make: TransportFactory): void {
       { type: 'resume', log: 'writes', partition: 7, epoch: '00112233445566ff', after: -1, historyWrites: 65_536, creditBytes: 1_048_576 },
       { type: 'credit', log: 'effects', partition: 0, bytes: 123_456 },
       { type: 'halt', log: 'changes', partition: 0 },
-      { type: 'ack', log: 'writes', partition: 3, epoch: '00112233445566ff', seq: 41, parkedSeq: -1, exceptions: [{ seq: 40, index: 2, outcome: 'parked', reason: 'PROCESSOR_FAILED' }] },
+      {
+        type: 'ack',
+        log: 'writes',
+        partition: 3,
+        epoch: '00112233445566ff',
+        seq: 41,
+        parkedSeq: -1,
+        exceptions: [{ seq: 40, index: 2, outcome: 'parked', reason: 'PROCESSOR_FAILED' }],
+      },
       { type: 'observed', stamp: STAMP },
       { type: 'appended', log: 'effects', partition: 5 },
     ];
@@ -74,7 +100,12 @@ export function linkContract(name: string, make: TransportFactory): void {
     const messages: Downward[] = [
       { type: 'resumed', log: 'writes', partition: 7, historyFrom: 0, liveFrom: 12 },
       { type: 'gap', log: 'writes', partition: 1, code: 'LOG_CORRUPT', missingFrom: 3, missingTo: 3, message: 'damaged' },
-      { type: 'pulse', sentMs: 1_700_000_000_001, floor: STAMP, ends: [{ log: 'writes', partition: 0, epoch: '00112233445566ff', seq: -1, writes: 0, stamp: '' }] },
+      {
+        type: 'pulse',
+        sentMs: 1_700_000_000_001,
+        floor: STAMP,
+        ends: [{ log: 'writes', partition: 0, epoch: '00112233445566ff', seq: -1, writes: 0, stamp: '' }],
+      },
     ];
     for (const message of messages) served.send(message);
     assert.deepEqual(await take(session.control, messages.length), messages);
@@ -83,7 +114,9 @@ export function linkContract(name: string, make: TransportFactory): void {
   check('frames arrive untouched and in order, whatever their sizes', async (pair) => {
     const { session, served } = await pair.open();
     const sizes = [1, 300_000, 10, 64_000, 64_000, 2_000_000, 0, 5];
-    const sent = sizes.map((size, seq): LinkFrame => ({ log: 'writes', partition: seq % 3, seq, history: seq < 2, bytes: Buffer.alloc(size, seq + 1) }));
+    const sent = sizes.map(
+      (size, seq): LinkFrame => ({ log: 'writes', partition: seq % 3, seq, history: seq < 2, bytes: Buffer.alloc(size, seq + 1) }),
+    );
     const sending = served.sendFrames(sent.slice(0, 5)).then(() => served.sendFrames(sent.slice(5)));
     const seen: LinkFrame[] = [];
     for await (const frames of session.frames) {
@@ -91,7 +124,10 @@ export function linkContract(name: string, make: TransportFactory): void {
       if (seen.length >= sent.length) break;
     }
     await sending;
-    assert.deepEqual(seen.map(({ bytes, ...rest }) => ({ ...rest, bytes: Buffer.from(bytes) })), sent);
+    assert.deepEqual(
+      seen.map(({ bytes, ...rest }) => ({ ...rest, bytes: Buffer.from(bytes) })),
+      sent,
+    );
   });
 
   check('a reader that does not read holds the sender back, and control still flows', async (pair) => {
@@ -125,7 +161,9 @@ export function linkContract(name: string, make: TransportFactory): void {
     assert.equal(await session.closed, undefined);
     await drained(served.control);
     await served.closed;
-    await assert.rejects(served.sendFrames([{ log: 'writes', partition: 0, seq: 0, history: false, bytes: Buffer.alloc(1) }]), { code: 'PEER_UNREACHABLE' });
+    await assert.rejects(served.sendFrames([{ log: 'writes', partition: 0, seq: 0, history: false, bytes: Buffer.alloc(1) }]), {
+      code: 'PEER_UNREACHABLE',
+    });
     session.send({ type: 'observed', stamp: STAMP });
   });
 

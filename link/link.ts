@@ -60,15 +60,30 @@ export interface ReceiptException {
 /** From the collector to the reship it dialled. */
 export type Upward =
   /** Send the lane's frames after seq `after`; before them, marked as history, the frames that hold the `historyWrites` write requests up to `after`. */
-  | { readonly type: 'resume'; readonly log: LogName; readonly partition: number; readonly epoch: LogEpoch; readonly after: Seq; readonly historyWrites: number; readonly creditBytes: number }
+  | {
+      readonly type: 'resume';
+      readonly log: LogName;
+      readonly partition: number;
+      readonly epoch: LogEpoch;
+      readonly after: Seq;
+      readonly historyWrites: number;
+      readonly creditBytes: number;
+    }
   /** The collector has taken this many more bytes of the lane off its queue. */
   | { readonly type: 'credit'; readonly log: LogName; readonly partition: number; readonly bytes: number }
   /** Send no more of this lane. */
   | { readonly type: 'halt'; readonly log: LogName; readonly partition: number }
   /** This room's mark in a lane of the reship's own logs, whichever way the frames came (in a master–slave topology, through the effect log). */
-  | { readonly type: 'ack'; readonly log: LogName; readonly partition: number; readonly epoch: LogEpoch; readonly seq: Seq;
+  | {
+      readonly type: 'ack';
+      readonly log: LogName;
+      readonly partition: number;
+      readonly epoch: LogEpoch;
+      readonly seq: Seq;
       /** Seq of the oldest write request of the lane in the parking lot; -1: none. It holds the floor. */
-      readonly parkedSeq: Seq; readonly exceptions: readonly ReceiptException[] }
+      readonly parkedSeq: Seq;
+      readonly exceptions: readonly ReceiptException[];
+    }
   /** Local link only: the greatest stamp seen from peers, for the clock; and logs that the collector appended to. */
   | { readonly type: 'observed'; readonly stamp: Stamp }
   | { readonly type: 'appended'; readonly log: LogName; readonly partition: number };
@@ -78,7 +93,15 @@ export type Downward =
   /** The lane streams from here; frames below `liveFrom` are history. */
   | { readonly type: 'resumed'; readonly log: LogName; readonly partition: number; readonly historyFrom: Seq; readonly liveFrom: Seq }
   /** The lane cannot go on: `missingFrom` to `missingTo` (inclusive) are not in the log. */
-  | { readonly type: 'gap'; readonly log: LogName; readonly partition: number; readonly code: 'LOG_GAP' | 'LOG_CORRUPT'; readonly missingFrom: Seq; readonly missingTo: Seq; readonly message: string }
+  | {
+      readonly type: 'gap';
+      readonly log: LogName;
+      readonly partition: number;
+      readonly code: 'LOG_GAP' | 'LOG_CORRUPT';
+      readonly missingFrom: Seq;
+      readonly missingTo: Seq;
+      readonly message: string;
+    }
   /** Every second: liveness, the end of each lane, and up to which stamp every room has applied this origin's write requests. */
   | { readonly type: 'pulse'; readonly sentMs: number; readonly floor: Stamp; readonly ends: readonly LaneEnd[] };
 

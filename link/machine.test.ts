@@ -39,7 +39,11 @@ test('every state can be reached from idle and left again', () => {
     }
   }
   assert.deepEqual([...reached].sort(), [...LINK_STATES].sort());
-  for (const state of LINK_STATES) assert.ok(LINK_EVENTS.some((event) => LINK_TABLE[state][event] !== '-'), state);
+  for (const state of LINK_STATES)
+    assert.ok(
+      LINK_EVENTS.some((event) => LINK_TABLE[state][event] !== '-'),
+      state,
+    );
 });
 
 test('no cell of the table leads to the state it stands in', () => {

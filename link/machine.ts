@@ -33,14 +33,15 @@ export const LINK_TABLE: Readonly<Record<LinkState, Readonly<Record<LinkEvent, C
 };
 
 export const LINK_STATE_MEANINGS: Readonly<Record<LinkState, string>> = {
-  'idle': 'The collector has not started the lane, or has shut it down.',
-  'connecting': 'The origin is being dialled, or the lane waits for the session that is being made.',
-  'resuming': 'The session is up; the origin was asked for the frames after the mark and has not answered yet.',
-  'streaming': 'Frames flow.',
-  'draining': 'No more frames are taken; those in the processor’s hands get their receipts.',
+  idle: 'The collector has not started the lane, or has shut it down.',
+  connecting: 'The origin is being dialled, or the lane waits for the session that is being made.',
+  resuming: 'The session is up; the origin was asked for the frames after the mark and has not answered yet.',
+  streaming: 'Frames flow.',
+  draining: 'No more frames are taken; those in the processor’s hands get their receipts.',
   'backing-off': 'Something failed that may pass; the lane tries again by itself. The reason is shown.',
-  'paused': 'An operator paused the link. It stays paused over restarts until `wmb link resume`.',
-  'stopped-on-gap': 'Frames that are needed do not exist any more, or a failure cannot pass by itself. A person must decide; a restart tries again.',
+  paused: 'An operator paused the link. It stays paused over restarts until `wmb link resume`.',
+  'stopped-on-gap':
+    'Frames that are needed do not exist any more, or a failure cannot pass by itself. A person must decide; a restart tries again.',
 };
 
 export const LINK_EVENT_MEANINGS: Readonly<Record<LinkEvent, string>> = {

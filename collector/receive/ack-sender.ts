@@ -2,7 +2,7 @@
  * Tells one origin how far this room is in that origin's logs, over whatever session there is: everything at connect, and after that what
  * changed, gathered over one turn of the event loop.
  */
-import type { Runtime, Timer } from '../../core/runtime.ts';
+import type { Runtime } from '../../core/runtime.ts';
 import type { RoomId } from '../../core/words.ts';
 import type { LinkSession } from '../../link/link.ts';
 import type { AckBoard } from '../lane.ts';
@@ -13,7 +13,7 @@ export class AckSender {
   readonly #runtime: Runtime;
   readonly #unsubscribe: () => void;
   #session: LinkSession | undefined;
-  #scheduled: Timer | undefined;
+  #scheduled = false;
 
   constructor(board: AckBoard, origin: RoomId, runtime: Runtime) {
     this.#board = board;
@@ -40,12 +40,13 @@ export class AckSender {
 
   stop(): void {
     this.#unsubscribe();
-    this.#scheduled?.cancel();
   }
 
   #schedule(): void {
-    this.#scheduled ??= this.#runtime.after(0, () => {
-      this.#scheduled = undefined;
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    void this.#runtime.turn().then(() => {
+      this.#scheduled = false;
       this.flush();
     });
   }

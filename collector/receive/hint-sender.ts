@@ -1,5 +1,5 @@
 /** Sends the room's own reship what only the collector knows: stamps seen from peers, and appends to logs that reship serves. */
-import type { Runtime, Timer } from '../../core/runtime.ts';
+import type { Runtime } from '../../core/runtime.ts';
 import { NO_STAMP, type Stamp } from '../../core/stamp.ts';
 import type { LogName } from '../../core/words.ts';
 import type { LinkSession, Upward } from '../../link/link.ts';
@@ -11,7 +11,7 @@ export class HintSender {
   #session: LinkSession | undefined;
   #observed: Stamp = NO_STAMP;
   readonly #appended = new Map<string, Upward>();
-  #scheduled: Timer | undefined;
+  #scheduled = false;
 
   constructor(hints: LocalHints, runtime: Runtime) {
     this.#runtime = runtime;
@@ -30,7 +30,6 @@ export class HintSender {
 
   stop(): void {
     for (const stop of this.#stops) stop();
-    this.#scheduled?.cancel();
   }
 
   #observe(stamp: Stamp): void {
@@ -45,8 +44,10 @@ export class HintSender {
   }
 
   #schedule(): void {
-    this.#scheduled ??= this.#runtime.after(0, () => {
-      this.#scheduled = undefined;
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    void this.#runtime.turn().then(() => {
+      this.#scheduled = false;
       this.#flush();
     });
   }

@@ -150,7 +150,10 @@ export class LaneLink {
     const { silenceMsMax } = this.#options.limits;
     if (this.#options.runtime.monotonicMs() - attempt.sinceMs <= silenceMsMax) return;
     if (attempt.expected === undefined) {
-      this.#fail(attempt, new WmbError('PEER_UNREACHABLE', `${this.lane.origin} did not answer within ${silenceMsMax} ms where the lane goes on`));
+      this.#fail(
+        attempt,
+        new WmbError('PEER_UNREACHABLE', `${this.lane.origin} did not answer within ${silenceMsMax} ms where the lane goes on`),
+      );
     } else if (!attempt.begun && attempt.ahead !== undefined) this.#skipped(attempt, attempt.expected, attempt.ahead);
   }
 

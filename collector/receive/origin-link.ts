@@ -106,7 +106,15 @@ export class OriginLink {
   #addLane(log: LogName, partition: number): void {
     const { consumers, runtime, save, remembered, config } = this.#options;
     const lane = { log, origin: this.origin, partition };
-    const options = { lane, consumer: consumers(lane), limits: config.room.link, runtime, logger: this.#log, save, remembered: remembered.get(laneKey(lane)) };
+    const options = {
+      lane,
+      consumer: consumers(lane),
+      limits: config.room.link,
+      runtime,
+      logger: this.#log,
+      save,
+      remembered: remembered.get(laneKey(lane)),
+    };
     const severity = (sinceMs: number) => this.#severity(sinceMs);
     this.#lanes.set(`${log}/${partition}`, new LaneLink({ ...options, severity }));
   }
@@ -120,7 +128,10 @@ export class OriginLink {
       if (this.#stopped.signal.aborted) return;
       this.#failed(reason);
       for (const lane of this.#lanes.values()) lane.lost(reason);
-      const delayMs = reason.retry === 'never' ? reconnectMsMax : backoffMs(this.#failures, { msMin: reconnectMsMin, msMax: reconnectMsMax }, runtime.random());
+      const delayMs =
+        reason.retry === 'never'
+          ? reconnectMsMax
+          : backoffMs(this.#failures, { msMin: reconnectMsMin, msMax: reconnectMsMax }, runtime.random());
       this.#failures += 1;
       await sleep(runtime, delayMs, this.#stopped.signal);
     }
@@ -135,7 +146,10 @@ export class OriginLink {
       try {
         this.#session = session;
         this.#heardMs = this.#options.runtime.monotonicMs();
-        this.#log.info({ peerInstance: session.welcome.instance, logs: session.welcome.logs.map((offer) => offer.log) }, 'the origin welcomed the session');
+        this.#log.info(
+          { peerInstance: session.welcome.instance, logs: session.welcome.logs.map((offer) => offer.log) },
+          'the origin welcomed the session',
+        );
         acks.attach(session);
         hints?.attach(session);
         this.#connectLanes(session);
@@ -196,14 +210,18 @@ export class OriginLink {
     this.#failingSinceMs = undefined;
     this.#options.onFloor(message.floor);
     // Also for lanes whose frames do not come this way: how far they reach is needed to know how far this room is.
-    for (const end of message.ends) this.#options.consumers({ log: end.log, origin: this.origin, partition: end.partition }).pulse(end);
+    for (const end of message.ends) {
+      if (end.partition >= this.#options.config.topology.partitions) continue;
+      this.#options.consumers({ log: end.log, origin: this.origin, partition: end.partition }).pulse(end);
+      this.#lanes.get(`${end.log}/${end.partition}`)?.checkStall();
+    }
     // A sign of life: grants nothing, but the origin hears it.
     session.send({ type: 'credit', log: 'writes', partition: 0, bytes: 0 });
   }
 
   #connectLanes(session: LinkSession): void {
     for (const { log, epoch, partitions } of session.welcome.logs) {
-      for (let partition = 0; partition < partitions; partition += 1) {
+      for (let partition = 0; partition < Math.min(partitions, this.#options.config.topology.partitions); partition += 1) {
         if (!this.#lanes.has(`${log}/${partition}`)) {
           this.#addLane(log, partition);
           this.#lanes.get(`${log}/${partition}`)?.dial();
@@ -227,7 +245,10 @@ export class OriginLink {
   #failed(reason: WmbError): void {
     const nowMs = this.#options.runtime.monotonicMs();
     this.#failingSinceMs ??= nowMs;
-    this.#log[this.#severity(this.#failingSinceMs)]({ code: reason.code, reason: reason.message, failingMs: Math.round(nowMs - this.#failingSinceMs) }, 'the link is down');
+    this.#log[this.#severity(this.#failingSinceMs)](
+      { code: reason.code, reason: reason.message, failingMs: Math.round(nowMs - this.#failingSinceMs) },
+      'the link is down',
+    );
   }
 
   /** A short failure is a line in the log, a long one is somebody's business. */

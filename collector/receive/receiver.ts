@@ -46,7 +46,11 @@ export class Receiver implements Service, FloorSource {
     this.#floors = new FloorBook(this.#origins());
     const { metrics } = options;
     this.#frames = metrics.counter({ name: 'wmb_link_received_frames_total', help: 'Frames received from an origin.', labels: ['origin'] });
-    this.#bytes = metrics.counter({ name: 'wmb_link_received_bytes_total', help: 'Bytes of frames received from an origin.', labels: ['origin'] });
+    this.#bytes = metrics.counter({
+      name: 'wmb_link_received_bytes_total',
+      help: 'Bytes of frames received from an origin.',
+      labels: ['origin'],
+    });
     this.#dials = metrics.counter({ name: 'wmb_link_dials_total', help: 'Attempts to open a session with an origin.', labels: ['origin'] });
     this.#gauges(metrics);
   }
@@ -126,18 +130,36 @@ export class Receiver implements Service, FloorSource {
 
   #gauges(metrics: Metrics): void {
     const labels = ['origin', 'log', 'partition'];
-    const eachLane = (read: (lane: LaneStatus, queuedBytes: number) => [number, Record<string, string>?]) => (report: (value: number, labels?: Record<string, string | number>) => void) => {
-      for (const link of this.#links) {
-        for (const lane of link.lanes) {
-          const [value, extra] = read(lane.status(), lane.queuedBytes);
-          report(value, { origin: link.origin, log: lane.lane.log, partition: lane.lane.partition, ...extra });
+    const eachLane =
+      (read: (lane: LaneStatus, queuedBytes: number) => [number, Record<string, string>?]) =>
+      (report: (value: number, labels?: Record<string, string | number>) => void) => {
+        for (const link of this.#links) {
+          for (const lane of link.lanes) {
+            const [value, extra] = read(lane.status(), lane.queuedBytes);
+            report(value, { origin: link.origin, log: lane.lane.log, partition: lane.lane.partition, ...extra });
+          }
         }
-      }
+      };
+    metrics.gauge(
+      { name: 'wmb_link_lag_writes', help: 'Write requests of the lane that this room has not applied.', labels },
+      eachLane((lane) => [lane.lagWrites]),
+    );
+    metrics.gauge(
+      { name: 'wmb_link_lag_ms', help: 'Age of the newest write request applied, while there is a lag.', labels },
+      eachLane((lane) => [lane.lagMs]),
+    );
+    metrics.gauge(
+      { name: 'wmb_link_queue_bytes', help: 'Bytes of frames that wait in the collector.', labels },
+      eachLane((_, bytes) => [bytes]),
+    );
+    const stateLabels = {
+      name: 'wmb_link_state',
+      help: 'A state of docs/link-states.md; 1 for the one that the lane is in.',
+      labels: [...labels, 'state'],
     };
-    metrics.gauge({ name: 'wmb_link_lag_writes', help: 'Write requests of the lane that this room has not applied.', labels }, eachLane((lane) => [lane.lagWrites]));
-    metrics.gauge({ name: 'wmb_link_lag_ms', help: 'Age of the newest write request applied, while there is a lag.', labels }, eachLane((lane) => [lane.lagMs]));
-    metrics.gauge({ name: 'wmb_link_queue_bytes', help: 'Bytes of frames that wait in the collector.', labels }, eachLane((_, bytes) => [bytes]));
-    const stateLabels = { name: 'wmb_link_state', help: 'A state of docs/link-states.md; 1 for the one that the lane is in.', labels: [...labels, 'state'] };
-    metrics.gauge(stateLabels, eachLane((lane) => [1, { state: lane.state }]));
+    metrics.gauge(
+      stateLabels,
+      eachLane((lane) => [1, { state: lane.state }]),
+    );
   }
 }

@@ -2,7 +2,7 @@
  * A limit in bytes per second. Whoever takes more than is there goes into debt and waits until the debt is paid, so that one frame may be
  * larger than the bucket and the average still holds.
  */
-import { sleep, type Runtime } from '../runtime.ts';
+import { type Runtime, sleep } from '../runtime.ts';
 
 /** What may be sent in one burst: this part of a second's bytes. */
 const BURST_SECONDS = 0.1;

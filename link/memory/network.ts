@@ -152,7 +152,9 @@ class MemorySession {
       sendFrames: (frames) => this.#sendFrames(frames),
       close: (error) => {
         this.#servedEnd.finish(error);
-        this.#dialledEnd.finish(error === undefined ? unreachable(this.address, 'it ended the session') : new WmbError(error.code, error.message));
+        this.#dialledEnd.finish(
+          error === undefined ? unreachable(this.address, 'it ended the session') : new WmbError(error.code, error.message),
+        );
       },
       closed: this.#servedEnd.closed,
     };
@@ -161,7 +163,12 @@ class MemorySession {
   async #sendFrames(frames: readonly LinkFrame[]): Promise<void> {
     const over = () => unreachable(this.hello.from, 'the session is over');
     if (this.#frames.queue.ended) throw over();
-    if (frames.length > 0) this.#frames.send(frames, 'frames', frames.reduce((sum, frame) => sum + frame.bytes.length, 0));
+    if (frames.length > 0)
+      this.#frames.send(
+        frames,
+        'frames',
+        frames.reduce((sum, frame) => sum + frame.bytes.length, 0),
+      );
     await this.#frames.room();
     if (this.#frames.queue.ended) throw over();
   }
@@ -218,9 +225,12 @@ class Pipe<T> {
   send(item: T, what: string, bytes: number): void {
     if (this.queue.ended) return;
     const { runtime, faults, from, to, cut } = this.#parts;
-    if (this.#travellingBytes + this.queue.bytes > 2 * this.#limits.bytesMax || this.#travelling.length > this.#limits.countMax) return cut('the peer does not read');
     const fate = this.#stalled ? 'stall' : faults.fate(from, to, what);
-    if (fate === 'cut') return cut('the line was cut');
+    const overrun = this.#travellingBytes + this.queue.bytes > 2 * this.#limits.bytesMax || this.#travelling.length > this.#limits.countMax;
+    if (overrun || fate === 'cut') {
+      cut(overrun ? 'the peer does not read' : 'the line was cut');
+      return;
+    }
     this.#travelling.push({ item, bytes });
     this.#travellingBytes += bytes;
     if (fate === 'stall') {

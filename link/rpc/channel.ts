@@ -1,9 +1,9 @@
 /** What both ends of the rpc transport share: gRPC settings, certificates, and a bounded way to write control messages. */
 import type { PeerCertificate } from 'node:tls';
-import { ChannelCredentials, type ChannelOptions, credentials, ServerCredentials } from '@grpc/grpc-js';
-import type { Downward, Upward } from '../link.ts';
+import { type ChannelCredentials, type ChannelOptions, credentials, ServerCredentials } from '@grpc/grpc-js';
 import { WmbError } from '../../core/errors.ts';
 import type { RoomId } from '../../core/words.ts';
+import type { Downward, Upward } from '../link.ts';
 
 /** PEM. The certificate names its room as a DNS subject alternative name, and so must the peer's. */
 export interface LinkTls {

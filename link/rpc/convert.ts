@@ -85,7 +85,12 @@ export function downwardFromWire(down: wire.SessionDown): Downward {
     case 'resumed':
       return { ...message.value, ...lane(message.value), type: 'resumed' };
     case 'gap':
-      return { ...message.value, ...lane(message.value), type: 'gap', code: message.value.code === 'LOG_CORRUPT' ? 'LOG_CORRUPT' : 'LOG_GAP' };
+      return {
+        ...message.value,
+        ...lane(message.value),
+        type: 'gap',
+        code: message.value.code === 'LOG_CORRUPT' ? 'LOG_CORRUPT' : 'LOG_GAP',
+      };
     case 'pulse':
       return { type: 'pulse', sentMs: message.value.sentMs, floor: stamp(message.value.floor), ends: message.value.ends.map(laneEnd) };
     case 'error':

@@ -152,11 +152,14 @@ function within<T>(limits: { runtime: Runtime; delayMs: number; signal: AbortSig
 
 /** A gRPC failure in the words of the link; the only place that matches on grpc-js's messages. */
 function failure(address: string, cause: unknown): WmbError {
-  if (cause instanceof WmbError) return cause.message.startsWith(address) ? cause : new WmbError(cause.code, `${address}: ${cause.message}`, { cause });
+  if (cause instanceof WmbError)
+    return cause.message.startsWith(address) ? cause : new WmbError(cause.code, `${address}: ${cause.message}`, { cause });
   const { code, details } = cause as Partial<ServiceError>;
   if (code === undefined) return asWmbError(cause, 'PEER_GARBAGE');
   if (details?.includes('certificate does not name')) return new WmbError('IDENTITY_REFUSED', `${address}: ${details}`, { cause });
-  const unreachable = (code === status.UNAVAILABLE || code === status.CANCELLED || code === status.DEADLINE_EXCEEDED) && !/protocol error|parse error/i.test(details ?? '');
+  const unreachable =
+    (code === status.UNAVAILABLE || code === status.CANCELLED || code === status.DEADLINE_EXCEEDED) &&
+    !/protocol error|parse error/i.test(details ?? '');
   if (unreachable) return new WmbError('PEER_UNREACHABLE', `${address}: the peer does not answer: ${details}`, { cause });
   return new WmbError('PEER_GARBAGE', `${address}: the peer does not speak the link protocol: ${details}`, { cause });
 }

@@ -5,18 +5,19 @@ import { createServer as createHttpServer } from 'node:http';
 import { createServer as createHttp2Server } from 'node:http2';
 import { type AddressInfo, createServer as createTcpServer, type Server as NetServer, type Socket } from 'node:net';
 import { afterEach, test } from 'node:test';
-import { Server, ServerCredentials, type UntypedServiceImplementation } from '@grpc/grpc-js';
+import { credentials, Server, ServerCredentials, type UntypedServiceImplementation } from '@grpc/grpc-js';
 import { WmbError } from '../../core/errors.ts';
 import { silentLogger } from '../../core/logger.ts';
 import { systemRuntime } from '../../core/runtime.ts';
 import { LinkClient, LinkService, type SessionDown, type SessionUp } from '../../proto/gen/wmb/v1/link.ts';
-import { credentials } from '@grpc/grpc-js';
 import type { Hello, LinkHost, ServedSession } from '../link.ts';
 import { rpcDialer } from './dialer.ts';
 import { addLinkService } from './service.ts';
 
 const HELLO: Hello = { protocol: 1, from: 'guangzhou', to: 'beijing', topologyEpoch: 1, instance: 'g', sentMs: 1, nonce: '', proof: '' };
-const WELCOME: SessionDown = { message: { $case: 'welcome', value: { protocol: 1, room: 'beijing', topologyEpoch: 1, instance: 'b', logs: [], sessionId: 'x' } } };
+const WELCOME: SessionDown = {
+  message: { $case: 'welcome', value: { protocol: 1, room: 'beijing', topologyEpoch: 1, instance: 'b', logs: [], sessionId: 'x' } },
+};
 const closers: (() => void)[] = [];
 
 afterEach(() => {
@@ -39,7 +40,9 @@ async function grpcServer(add: (server: Server) => void): Promise<string> {
   const server = new Server();
   add(server);
   closers.push(() => server.forceShutdown());
-  const port = await new Promise<number>((resolve) => server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (_, bound) => resolve(bound)));
+  const port = await new Promise<number>((resolve) =>
+    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (_, bound) => resolve(bound)),
+  );
   return `127.0.0.1:${port}`;
 }
 
@@ -69,10 +72,12 @@ test('an HTTP/2 server that knows no gRPC is PEER_GARBAGE', { timeout: 20_000 },
 });
 
 test('a server that answers random bytes is PEER_GARBAGE', { timeout: 20_000 }, async () => {
-  const address = await listen(createTcpServer((socket) => {
-    socket.on('error', () => {});
-    socket.write(randomBytes(4096));
-  }));
+  const address = await listen(
+    createTcpServer((socket) => {
+      socket.on('error', () => {});
+      socket.write(randomBytes(4096));
+    }),
+  );
   await assert.rejects(dial(address), is('PEER_GARBAGE', /does not speak the link protocol/));
 });
 
@@ -94,7 +99,12 @@ test('a server that takes the connection and says nothing is PEER_UNREACHABLE af
 /** A link service that answers every hello with `answers`. */
 function answering(...answers: SessionDown[]): Promise<string> {
   const implementation: UntypedServiceImplementation = {
-    session: (call: { on: (event: string, f: () => void) => void; once: (event: string, f: () => void) => void; write: (message: SessionDown) => void; end: () => void }) => {
+    session: (call: {
+      on: (event: string, f: () => void) => void;
+      once: (event: string, f: () => void) => void;
+      write: (message: SessionDown) => void;
+      end: () => void;
+    }) => {
       call.on('error', () => {});
       call.once('data', () => {
         for (const answer of answers) call.write(answer);
@@ -133,7 +143,9 @@ async function bareClient(host: Partial<LinkHost> = {}): Promise<{ client: LinkC
   const served: ServedSession[] = [];
   const welcome = () => ({ protocol: 1, room: 'beijing', topologyEpoch: 1, instance: 'b', logs: [] });
   const options = { runtime: systemRuntime, logger: silentLogger, certificates: false, helloMsMax: 100 };
-  const address = await grpcServer((server) => addLinkService(server, { welcome, serve: (session) => void served.push(session), ...host }, options));
+  const address = await grpcServer((server) =>
+    addLinkService(server, { welcome, serve: (session) => void served.push(session), ...host }, options),
+  );
   const client = new LinkClient(address, credentials.createInsecure());
   closers.push(() => client.close());
   return { client, served };

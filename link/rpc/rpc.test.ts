@@ -11,7 +11,9 @@ export async function serveLink(host: LinkHost): Promise<{ address: string; clos
   const server = new Server(LINK_SERVER_OPTIONS);
   addLinkService(server, host, { runtime: systemRuntime, logger: silentLogger, certificates: false });
   const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) => (error === null ? resolve(bound) : reject(error)));
+    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+      error === null ? resolve(bound) : reject(error),
+    );
   });
   return { address: `127.0.0.1:${port}`, close: async () => server.forceShutdown() };
 }

@@ -5,7 +5,14 @@ import { asWmbError, WmbError } from '../../core/errors.ts';
 import { Wakeup } from '../../core/flow/wakeup.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Runtime } from '../../core/runtime.ts';
-import { type FrameBatch, type FramesRequest, type LinkServer, LinkService, type SessionDown, type SessionUp } from '../../proto/gen/wmb/v1/link.ts';
+import {
+  type FrameBatch,
+  type FramesRequest,
+  type LinkServer,
+  LinkService,
+  type SessionDown,
+  type SessionUp,
+} from '../../proto/gen/wmb/v1/link.ts';
 import type { Downward, Hello, LinkFrame, LinkHost, ServedSession, Upward } from '../link.ts';
 import { ControlWriter, certificateNames, controlBytes, notNamed } from './channel.ts';
 import { downwardToWire, errorToWire, framesToWire, garbage, helloFromWire, upwardFromWire, welcomeToWire } from './convert.ts';

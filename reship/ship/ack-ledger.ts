@@ -12,8 +12,6 @@ export interface Ack {
   readonly seq: Seq;
   /** Seq of the oldest write request in the room's parking lot; -1: none. */
   readonly parkedSeq: Seq;
-  /** Monotonic milliseconds at which it came. */
-  readonly atMs: number;
 }
 
 export class AckLedger {
@@ -36,7 +34,11 @@ export class AckLedger {
    * The greatest seq up to which all of `rooms` have applied the partition; undefined where one is unknown. `parked`: hold it back
    * before the oldest write request that a room has parked, because that one is still to be applied.
    */
-  appliedBy(rooms: readonly RoomId[], part: { readonly log: LogName; readonly partition: number }, parked: 'hold' | 'pass'): Seq | undefined {
+  appliedBy(
+    rooms: readonly RoomId[],
+    part: { readonly log: LogName; readonly partition: number },
+    parked: 'hold' | 'pass',
+  ): Seq | undefined {
     let applied = Number.POSITIVE_INFINITY;
     for (const room of rooms) {
       const ack = this.get({ room, ...part });

@@ -24,12 +24,15 @@ type Gap = Extract<Downward, { type: 'gap' }>;
 export function resumeGap(reader: LogReader, resume: Resume): Gap | undefined {
   const { log, partition, after } = resume;
   const { first, next } = reader.extent(partition);
-  const gap = (missingFrom: Seq, missingTo: Seq, why: string) => gapOf({ log, partition, missingFrom, missingTo }, `${reader.origin}.${log}/${partition}: ${why}`);
+  const gap = (missingFrom: Seq, missingTo: Seq, why: string) =>
+    gapOf({ log, partition, missingFrom, missingTo }, `${reader.origin}.${log}/${partition}: ${why}`);
   if (resume.epoch !== reader.epoch) {
     return gap(0, after, `the mark is at seq ${after} of log epoch ${resume.epoch}, but the log was made anew as epoch ${reader.epoch}`);
   }
-  if (after + 1 < first) return gap(after + 1, first - 1, `frames ${after + 1} to ${first - 1} are no longer in the log, which begins at ${first}`);
-  if (after >= next) return gap(next, after, `the mark is at seq ${after}, but the log ends at ${next - 1}: frames ${next} to ${after} were lost`);
+  if (after + 1 < first)
+    return gap(after + 1, first - 1, `frames ${after + 1} to ${first - 1} are no longer in the log, which begins at ${first}`);
+  if (after >= next)
+    return gap(next, after, `the mark is at seq ${after}, but the log ends at ${next - 1}: frames ${next} to ${after} were lost`);
   return undefined;
 }
 
@@ -38,7 +41,8 @@ export function readGap(cursor: LaneCursor, error: WmbError): Gap {
   const { reader, partition, next } = cursor;
   const { first } = reader.extent(partition);
   const lane = { log: reader.log, partition };
-  if (error.code === 'LOG_CORRUPT') return { ...gapOf({ ...lane, missingFrom: next, missingTo: next }, error.message), code: 'LOG_CORRUPT' };
+  if (error.code === 'LOG_CORRUPT')
+    return { ...gapOf({ ...lane, missingFrom: next, missingTo: next }, error.message), code: 'LOG_CORRUPT' };
   return gapOf({ ...lane, missingFrom: next, missingTo: Math.max(next, first - 1) }, error.message);
 }
 

@@ -77,16 +77,23 @@ export class PeerSession {
     const { log, partition, after } = message;
     const reader = readers.find((candidate) => candidate.log === log);
     if (reader === undefined || partition >= reader.partitions || !(after >= -1)) {
-      throw new WmbError('PEER_GARBAGE', `room ${session.hello.from} asked for ${log}/${partition} after ${after}, which it was not offered`);
+      throw new WmbError(
+        'PEER_GARBAGE',
+        `room ${session.hello.from} asked for ${log}/${partition} after ${after}, which it was not offered`,
+      );
     }
     this.#drop(log, partition);
     const gap = resumeGap(reader, message);
     if (gap !== undefined) {
-      logger.error({ log, partition, code: gap.code, missingFrom: gap.missingFrom, missingTo: gap.missingTo }, `a lane cannot resume: ${gap.message}`);
+      logger.error(
+        { log, partition, code: gap.code, missingFrom: gap.missingFrom, missingTo: gap.missingTo },
+        `a lane cannot resume: ${gap.message}`,
+      );
       return session.send(gap);
     }
     const liveFrom = after + 1;
-    const historyFrom = message.historyWrites > 0 && after >= 0 ? await reader.seqBack(partition, liveFrom, message.historyWrites) : liveFrom;
+    const historyFrom =
+      message.historyWrites > 0 && after >= 0 ? await reader.seqBack(partition, liveFrom, message.historyWrites) : liveFrom;
     const cursor = { reader, partition, next: historyFrom, liveFrom, creditBytes: message.creditBytes, ready: false, halted: false };
     this.#cursors.set(`${log}/${partition}`, cursor);
     session.send({ type: 'resumed', log, partition, historyFrom, liveFrom });
@@ -174,7 +181,10 @@ export class PeerSession {
       if (error.code !== 'LOG_GAP' && error.code !== 'LOG_CORRUPT') throw error;
       const gap = readGap(cursor, error);
       cursor.halted = true;
-      logger.error({ log: reader.log, partition, code: gap.code, missingFrom: gap.missingFrom, missingTo: gap.missingTo }, `a lane stops: ${gap.message}`);
+      logger.error(
+        { log: reader.log, partition, code: gap.code, missingFrom: gap.missingFrom, missingTo: gap.missingTo },
+        `a lane stops: ${gap.message}`,
+      );
       session.send(gap);
       return [];
     }

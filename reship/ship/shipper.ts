@@ -16,13 +16,21 @@ import { logsTaken, roomEntry } from '../../core/topology.ts';
 import type { LogName, RoomId, Seq } from '../../core/words.ts';
 import type { Service } from '../../daemon/service.ts';
 import { HelloVerifier } from '../../link/identity.ts';
-import { type Hello, LINK_PROTOCOL, type LinkHost, type ReceiptException, type ServedSession, type Upward, type Welcome } from '../../link/link.ts';
+import {
+  type Hello,
+  LINK_PROTOCOL,
+  type LinkHost,
+  type ReceiptException,
+  type ServedSession,
+  type Upward,
+  type Welcome,
+} from '../../link/link.ts';
 import type { LogReader, RetentionFloor } from '../../log/log.ts';
 import type { PeerStatus } from '../../proto/gen/wmb/v1/admin.ts';
 import { AckLedger } from './ack-ledger.ts';
 import { endsOf, floorOf } from './floor.ts';
-import { peerStatuses } from './peer-status.ts';
 import { PeerSession } from './peer-session.ts';
+import { peerStatuses } from './peer-status.ts';
 
 export interface ShipperOptions {
   readonly config: Config;
@@ -78,14 +86,21 @@ export class Shipper implements LinkHost, Service {
     this.#readers = [...options.readers];
     this.#rooms = config.topology.rooms.map((room) => room.id);
     this.#verifier = new HelloVerifier(config.room.secret, runtime);
-    this.#sentBytes = metrics.counter({ name: 'wmb_ship_sent_bytes_total', help: 'Bytes of frames handed to a peer.', labels: ['peer', 'log'] });
+    this.#sentBytes = metrics.counter({
+      name: 'wmb_ship_sent_bytes_total',
+      help: 'Bytes of frames handed to a peer.',
+      labels: ['peer', 'log'],
+    });
     this.#sentFrames = metrics.counter({ name: 'wmb_ship_sent_frames_total', help: 'Frames handed to a peer.', labels: ['peer', 'log'] });
     metrics.gauge({ name: 'wmb_ship_sessions', help: 'Open sessions of a peer.', labels: ['peer'] }, (report) => {
       for (const peer of this.#rooms) report([...this.#live].filter((live) => live.peer === peer).length, { peer });
     });
-    metrics.gauge({ name: 'wmb_ship_unacked_frames', help: 'Frames of a partition that a peer has not acked.', labels: ['peer', 'log', 'partition'] }, (report) => {
-      for (const lane of this.#ackedLanes()) report(lane.frames, { peer: lane.room, log: lane.log, partition: lane.partition });
-    });
+    metrics.gauge(
+      { name: 'wmb_ship_unacked_frames', help: 'Frames of a partition that a peer has not acked.', labels: ['peer', 'log', 'partition'] },
+      (report) => {
+        for (const lane of this.#ackedLanes()) report(lane.frames, { peer: lane.room, log: lane.log, partition: lane.partition });
+      },
+    );
   }
 
   async start(): Promise<void> {
@@ -141,7 +156,8 @@ export class Shipper implements LinkHost, Service {
   offer(reader: LogReader): void {
     this.#readers.push(reader);
     for (const { peer, session } of this.#live) {
-      if (this.#offered(peer).includes(reader)) session.close(new WmbError('DRAINING', `room ${this.#room} now also offers its log ${reader.log}`));
+      if (this.#offered(peer).includes(reader))
+        session.close(new WmbError('DRAINING', `room ${this.#room} now also offers its log ${reader.log}`));
     }
   }
 
@@ -182,7 +198,8 @@ export class Shipper implements LinkHost, Service {
 
   #message(live: Live, message: Upward): void {
     if (message.type === 'ack') this.#acked(live.peer, message);
-    else if (live.peer !== this.#room) live.session.close(new WmbError('PEER_GARBAGE', `room ${live.peer} sent ${message.type}, which only the room’s own collector may`));
+    else if (live.peer !== this.#room)
+      live.session.close(new WmbError('PEER_GARBAGE', `room ${live.peer} sent ${message.type}, which only the room’s own collector may`));
     else if (message.type === 'observed') for (const listener of this.#observedListeners) listener(message.stamp);
     else if (message.type === 'appended') for (const { lanes } of this.#live) lanes.appended(message.log, message.partition);
   }
@@ -192,29 +209,34 @@ export class Shipper implements LinkHost, Service {
     const { log, partition, epoch, seq, parkedSeq, exceptions } = message;
     const reader = this.#reader(log);
     if (reader === undefined || partition >= reader.partitions) return;
-    if (epoch !== reader.epoch || (log === 'writes' && seq >= reader.extent(partition).next)) {
+    if (epoch !== reader.epoch || seq >= reader.extent(partition).next) {
       this.#acks.forget({ room, log, partition });
       this.#options.logger.warn({ peer: room, log, partition, epoch, seq }, 'a peer acks frames that this log does not have');
       return;
     }
-    this.#acks.set({ room, log, partition }, { epoch, seq, parkedSeq, atMs: this.#options.runtime.monotonicMs() });
+    this.#acks.set({ room, log, partition }, { epoch, seq, parkedSeq });
     for (const listener of this.#ackListeners) listener({ room, log, partition, epoch, seq, exceptions });
   }
 
   #schedulePulse(): void {
-    this.#timer = this.#options.runtime.after(this.#options.config.room.link.pulseMs, () => {
-      this.#closeSilent();
-      void this.#pulse([...this.#live]).then(() => {
-        if (!this.#closing) this.#schedulePulse();
-      });
-    }, true);
+    this.#timer = this.#options.runtime.after(
+      this.#options.config.room.link.pulseMs,
+      () => {
+        this.#closeSilent();
+        void this.#pulse([...this.#live]).then(() => {
+          if (!this.#closing) this.#schedulePulse();
+        });
+      },
+      true,
+    );
   }
 
   #closeSilent(): void {
     const { silenceMsMax } = this.#options.config.room.link;
     const nowMs = this.#options.runtime.monotonicMs();
     for (const { peer, session, heardMs } of this.#live) {
-      if (nowMs - heardMs > silenceMsMax) session.close(new WmbError('PEER_UNREACHABLE', `room ${peer} said nothing for ${silenceMsMax} ms`));
+      if (nowMs - heardMs > silenceMsMax)
+        session.close(new WmbError('PEER_UNREACHABLE', `room ${peer} said nothing for ${silenceMsMax} ms`));
     }
   }
 
@@ -229,7 +251,8 @@ export class Shipper implements LinkHost, Service {
       const writes = this.#reader('writes');
       const floor = writes === undefined ? '' : await floorOf(writes, this.#acks, this.#rooms, settled);
       const sentMs = Math.floor(runtime.nowMs());
-      for (const { session, logs } of targets) session.send({ type: 'pulse', sentMs, floor, ends: ends.filter((end) => end.log === 'writes' || logs.includes(end.log)) });
+      for (const { session, logs } of targets)
+        session.send({ type: 'pulse', sentMs, floor, ends: ends.filter((end) => end.log === 'writes' || logs.includes(end.log)) });
     } catch (cause) {
       logger.warn({ code: asWmbError(cause).code, reason: asWmbError(cause).message }, 'a pulse was left out');
     }
@@ -269,7 +292,10 @@ export class Shipper implements LinkHost, Service {
 /** Everything about a hello but its proof. */
 function checkHello(hello: Hello, { topology, room }: Config): void {
   if (hello.protocol !== LINK_PROTOCOL) {
-    throw new WmbError('PROTOCOL_VERSION', `room ${hello.from} speaks link protocol ${hello.protocol}, room ${room.id} speaks ${LINK_PROTOCOL}`);
+    throw new WmbError(
+      'PROTOCOL_VERSION',
+      `room ${hello.from} speaks link protocol ${hello.protocol}, room ${room.id} speaks ${LINK_PROTOCOL}`,
+    );
   }
   if (hello.to !== room.id) throw new WmbError('ROOM_UNKNOWN', `this is room ${room.id}, not ${hello.to}: check the address book`);
   if (roomEntry(topology, hello.from) === undefined) {
@@ -277,6 +303,9 @@ function checkHello(hello: Hello, { topology, room }: Config): void {
   }
   if (hello.topologyEpoch !== topology.epoch) {
     const older = hello.topologyEpoch < topology.epoch ? hello.from : room.id;
-    throw new WmbError('TOPOLOGY_STALE', `room ${hello.from} holds topology epoch ${hello.topologyEpoch}, room ${room.id} holds ${topology.epoch}: ${older} is older`);
+    throw new WmbError(
+      'TOPOLOGY_STALE',
+      `room ${hello.from} holds topology epoch ${hello.topologyEpoch}, room ${room.id} holds ${topology.epoch}: ${older} is older`,
+    );
   }
 }

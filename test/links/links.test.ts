@@ -3,8 +3,8 @@ import { afterEach, test } from 'node:test';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { Receiver } from '../../collector/receive/receiver.ts';
 import { WmbError } from '../../core/errors.ts';
-import { type GaugeReader, noMetrics } from '../../core/metrics.ts';
 import { silentLogger } from '../../core/logger.ts';
+import { type GaugeReader, noMetrics } from '../../core/metrics.ts';
 import { systemRuntime } from '../../core/runtime.ts';
 import { formatStamp, NO_STAMP } from '../../core/stamp.ts';
 import { LINK_SERVER_OPTIONS } from '../../link/rpc/channel.ts';
@@ -13,7 +13,19 @@ import { addLinkService } from '../../link/rpc/service.ts';
 import { type MemoryLog, MemoryLogDisk } from '../../log/memory/memory.ts';
 import { Shipper } from '../../reship/ship/shipper.ts';
 import { TcpProxy } from '../harness/proxy.ts';
-import { append, CountingConsumers, configOf, FakeBoard, FakeHints, keepingLogger, type LogLine, logOf, MemoryStates, type RigConfig, until } from './rig.ts';
+import {
+  append,
+  CountingConsumers,
+  configOf,
+  FakeBoard,
+  FakeHints,
+  keepingLogger,
+  type LogLine,
+  logOf,
+  MemoryStates,
+  type RigConfig,
+  until,
+} from './rig.ts';
 
 const NOW_MS = 1_700_000_000_000;
 const SETTLED = formatStamp({ ms: NOW_MS + 1_000_000, counter: 0, writer: 9 });
@@ -27,11 +39,21 @@ afterEach(async () => {
 async function origin(options: Partial<RigConfig> & { disk?: MemoryLogDisk } = {}) {
   const config = configOf({ room: 'beijing', addresses: { beijing: '', guangzhou: '' }, ...options });
   const log: MemoryLog = await logOf(options.disk ?? new MemoryLogDisk(), { origin: 'beijing', runtime: systemRuntime });
-  const shipper = new Shipper({ config, readers: [log], runtime: systemRuntime, logger: silentLogger, metrics: noMetrics, instance: 'b-1', settledStamp: () => SETTLED });
+  const shipper = new Shipper({
+    config,
+    readers: [log],
+    runtime: systemRuntime,
+    logger: silentLogger,
+    metrics: noMetrics,
+    instance: 'b-1',
+    settledStamp: () => SETTLED,
+  });
   const server = new Server(LINK_SERVER_OPTIONS);
   addLinkService(server, shipper, { runtime: systemRuntime, logger: silentLogger, certificates: false });
   const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) => (error === null ? resolve(bound) : reject(error)));
+    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+      error === null ? resolve(bound) : reject(error),
+    );
   });
   const proxy = new TcpProxy({ host: '127.0.0.1', port });
   const address = `127.0.0.1:${await proxy.listen()}`;
@@ -57,8 +79,16 @@ async function peer(address: string, options: Partial<RigConfig> & { states?: Me
   const gauges = new Map<string, GaugeReader>();
   const metrics = { ...noMetrics, gauge: (spec: { name: string }, read: GaugeReader) => void gauges.set(spec.name, read) };
   const receiver = new Receiver({
-    config, instance: 'g-1', dialer: rpcDialer({ runtime: systemRuntime }), consumers: consumers.make, acks: board, hints, states,
-    runtime: systemRuntime, logger: keepingLogger(lines), metrics,
+    config,
+    instance: 'g-1',
+    dialer: rpcDialer({ runtime: systemRuntime }),
+    consumers: consumers.make,
+    acks: board,
+    hints,
+    states,
+    runtime: systemRuntime,
+    logger: keepingLogger(lines),
+    metrics,
   });
   closers.push(() => receiver.stop());
   const start = () => receiver.start();
@@ -76,7 +106,9 @@ async function peer(address: string, options: Partial<RigConfig> & { states?: Me
 const PARTITIONS = [0, 1, 2, 3, 4, 5, 6, 7];
 const upTo = (count: number) => Array.from({ length: count }, (_, seq) => seq);
 
-test('frames of eight partitions arrive exactly once and in order over a line that is cut again and again', { timeout: 30_000 }, async () => {
+test('frames of eight partitions arrive exactly once and in order over a line that is cut again and again', {
+  timeout: 30_000,
+}, async () => {
   const { log, proxy, address } = await origin();
   const { consumers, start } = await peer(address);
   await start();
@@ -107,7 +139,8 @@ test('a lane that stands still neither stalls the others nor holds more than its
     open = resolve;
   });
   slow.gate = () => opened;
-  for (let seq = 0; seq < 200; seq += 1) for (const partition of PARTITIONS) await append(log, partition, { ms: NOW_MS + seq, bytes: 4_000 });
+  for (let seq = 0; seq < 200; seq += 1)
+    for (const partition of PARTITIONS) await append(log, partition, { ms: NOW_MS + seq, bytes: 4_000 });
   await start();
   const others = PARTITIONS.filter((partition) => partition !== 3);
   await until(() => others.every((partition) => consumers.of('beijing', partition).mark === 199));
@@ -256,9 +289,10 @@ test('draining finishes what was taken, takes no more, and tells the last acks',
   const { receiver, consumers, board, lane, start } = await peer(address);
   const consumer = consumers.of('beijing', 0);
   let open = () => {};
-  consumer.gate = () => new Promise((resolve) => {
-    open = resolve;
-  });
+  consumer.gate = () =>
+    new Promise((resolve) => {
+      open = resolve;
+    });
   await append(log, 0, { ms: NOW_MS });
   await start();
   await until(() => consumer.takes === 1);
@@ -274,7 +308,9 @@ test('draining finishes what was taken, takes no more, and tells the last acks',
   await until(() => shipper.ackedSeq('guangzhou', 'writes', 0) === 0);
 });
 
-test('acks, the floor and retention follow what the rooms say, and a room that has not spoken keeps everything', { timeout: 20_000 }, async () => {
+test('acks, the floor and retention follow what the rooms say, and a room that has not spoken keeps everything', {
+  timeout: 20_000,
+}, async () => {
   const { log, address, shipper } = await origin();
   for (let seq = 0; seq < 3; seq += 1) await append(log, 0, { ms: NOW_MS + seq });
   const news: unknown[] = [];
@@ -282,10 +318,16 @@ test('acks, the floor and retention follow what the rooms say, and a room that h
   const { receiver, consumers, board, start } = await peer(address);
   await start();
   await until(() => consumers.of('beijing', 0).mark === 2);
-  board.set('beijing', { log: 'writes', partition: 0, epoch: log.epoch, seq: 2, parkedSeq: -1 }, [{ seq: 1, index: 0, outcome: 'parked', reason: 'PROCESSOR_FAILED' }]);
+  board.set('beijing', { log: 'writes', partition: 0, epoch: log.epoch, seq: 2, parkedSeq: -1 }, [
+    { seq: 1, index: 0, outcome: 'parked', reason: 'PROCESSOR_FAILED' },
+  ]);
   await until(() => news.length === 1);
   assert.deepEqual(news[0], {
-    room: 'guangzhou', log: 'writes', partition: 0, epoch: log.epoch, seq: 2,
+    room: 'guangzhou',
+    log: 'writes',
+    partition: 0,
+    epoch: log.epoch,
+    seq: 2,
     exceptions: [{ seq: 1, index: 0, outcome: 'parked', reason: 'PROCESSOR_FAILED' }],
   });
   // Beijing's own collector has not spoken.
@@ -304,7 +346,11 @@ test('a session on which nothing comes any more is given up by both sides and ma
   await append(log, 0, { ms: NOW_MS });
   await until(() => consumers.of('beijing', 0).mark === 0);
   proxy.delay(3_000);
-  await until(() => lines.some((line) => line.origin === 'beijing' && line.code === 'PEER_UNREACHABLE' && String(line.reason).includes('said nothing for 200 ms')));
+  await until(() =>
+    lines.some(
+      (line) => line.origin === 'beijing' && line.code === 'PEER_UNREACHABLE' && String(line.reason).includes('said nothing for 200 ms'),
+    ),
+  );
   proxy.cut();
   proxy.delay(0);
   proxy.heal();

@@ -1,11 +1,12 @@
 /** Two rooms' ends of a link with consumers that only count: what arrives, in which order, and how much is held. */
-import { type LogEpoch, type LogName, NOTHING_SEEN, type RoomId, type Seq } from '../../core/words.ts';
+
 import type { AckBoard, AckState, LaneConsumer, LaneConsumers, LocalHints } from '../../collector/lane.ts';
 import type { LinkStateRow, LinkStateStore } from '../../collector/receive/state-store.ts';
 import type { Config } from '../../core/config/types.ts';
-import { type Logger, type LogFields, silentLogger } from '../../core/logger.ts';
+import { type LogFields, type Logger, silentLogger } from '../../core/logger.ts';
 import type { Runtime } from '../../core/runtime.ts';
 import { formatStamp, type Stamp } from '../../core/stamp.ts';
+import { type LogEpoch, type LogName, NOTHING_SEEN, type RoomId, type Seq } from '../../core/words.ts';
 import type { LinkFrame, ReceiptException } from '../../link/link.ts';
 import { MemoryLog, type MemoryLogDisk } from '../../log/memory/memory.ts';
 
@@ -27,7 +28,13 @@ export interface RigConfig {
 export function configOf(options: RigConfig): Config {
   const rooms = Object.entries(options.addresses).map(([id, grpc], index) => {
     const addresses = { grpc, http: '' };
-    return { id, number: index + 1, database: index === 0 ? ('master' as const) : ('none' as const), reship: addresses, collector: addresses };
+    return {
+      id,
+      number: index + 1,
+      database: index === 0 ? ('master' as const) : ('none' as const),
+      reship: addresses,
+      collector: addresses,
+    };
   });
   const [origin = '', peer = ''] = Object.keys(options.addresses);
   const addresses = { grpc: '', http: '' };
@@ -65,8 +72,17 @@ export function configOf(options: RigConfig): Config {
   };
 }
 
-export async function logOf(disk: MemoryLogDisk, options: { origin: RoomId; runtime: Runtime; partitions?: number; log?: LogName }): Promise<MemoryLog> {
-  const log = new MemoryLog({ disk, log: options.log ?? 'writes', origin: options.origin, partitions: options.partitions ?? 8, runtime: options.runtime });
+export async function logOf(
+  disk: MemoryLogDisk,
+  options: { origin: RoomId; runtime: Runtime; partitions?: number; log?: LogName },
+): Promise<MemoryLog> {
+  const log = new MemoryLog({
+    disk,
+    log: options.log ?? 'writes',
+    origin: options.origin,
+    partitions: options.partitions ?? 8,
+    runtime: options.runtime,
+  });
   await log.open();
   return log;
 }
@@ -74,7 +90,9 @@ export async function logOf(disk: MemoryLogDisk, options: { origin: RoomId; runt
 /** Appends one frame of one write request. Its bytes are not a frame: links do not look. */
 export async function append(log: MemoryLog, partition: number, at: { ms: number; bytes?: number }): Promise<Seq> {
   const stamp = formatStamp({ ms: at.ms, counter: 0, writer: 1 });
-  const [seq = NOTHING_SEEN] = await log.append([{ partition, bytes: Buffer.alloc(at.bytes ?? 100, partition), count: 1, stampFirst: stamp, stampLast: stamp }]);
+  const [seq = NOTHING_SEEN] = await log.append([
+    { partition, bytes: Buffer.alloc(at.bytes ?? 100, partition), count: 1, stampFirst: stamp, stampLast: stamp },
+  ]);
   return seq;
 }
 
@@ -205,10 +223,14 @@ export interface LogLine extends LogFields {
 
 /** A logger that keeps its lines. */
 export function keepingLogger(lines: LogLine[]): Logger {
-  const at = (level: string, base: LogFields) => (fields: LogFields, message: string) => void lines.push({ ...base, ...fields, level, message });
+  const at = (level: string, base: LogFields) => (fields: LogFields, message: string) =>
+    void lines.push({ ...base, ...fields, level, message });
   const of = (base: LogFields): Logger => ({
     ...silentLogger,
-    debug: at('debug', base), info: at('info', base), warn: at('warn', base), error: at('error', base),
+    debug: at('debug', base),
+    info: at('info', base),
+    warn: at('warn', base),
+    error: at('error', base),
     child: (fields) => of({ ...base, ...fields }),
   });
   return of({});

@@ -1,0 +1,244 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { WmbError } from '../../core/errors.ts';
+import { VirtualTime } from '../../core/flow/virtual-time.testing.ts';
+import { silentLogger } from '../../core/logger.ts';
+import type { Seq } from '../../core/words.ts';
+import type { LinkFrame, LinkSession, Upward } from '../../link/link.ts';
+import { LaneLink } from './lane-link.ts';
+import type { LinkStateRow } from './state-store.ts';
+
+const LANE = { log: 'writes', origin: 'beijing', partition: 0 } as const;
+const EPOCH = '00112233445566ff';
+const LIMITS = { laneBytesMax: 1_000, pulseMs: 1_000, silenceMsMax: 5_000, reconnectMsMin: 10, reconnectMsMax: 1_000 };
+
+function frame(seq: Seq, bytes = 100): LinkFrame {
+  return { log: 'writes', partition: 0, seq, history: false, bytes: Buffer.alloc(bytes) };
+}
+
+/** A lane on a session that only remembers what it is told. */
+function rig(options: { remembered?: LinkStateRow; after?: Seq } = {}) {
+  const time = new VirtualTime();
+  const sent: Upward[] = [];
+  const saved: LinkStateRow[] = [];
+  const taken: { seq: Seq; history: boolean }[] = [];
+  const state = { mark: options.after ?? -1, hold: undefined as Promise<void> | undefined, error: undefined as WmbError | undefined };
+  const consumer = {
+    resume: async () => ({ after: state.mark, historyWrites: 0 }),
+    take: async (frames: readonly LinkFrame[]) => {
+      await state.hold;
+      if (state.error !== undefined) throw state.error;
+      for (const { seq, history } of frames) {
+        taken.push({ seq, history });
+        if (!history) state.mark = seq;
+      }
+    },
+    pulse() {},
+    progress: () => ({ epoch: EPOCH, mark: state.mark, parked: 0, lagWrites: 0, lagMs: 0 }),
+  };
+  const session: LinkSession = {
+    welcome: { protocol: 1, room: 'beijing', topologyEpoch: 1, instance: 'b', logs: [] },
+    frames: (async function* () {})(),
+    control: (async function* () {})(),
+    send: (message) => void sent.push(message),
+    close() {},
+    closed: new Promise(() => {}),
+  };
+  const lane = new LaneLink({
+    lane: LANE,
+    consumer,
+    limits: LIMITS,
+    runtime: time,
+    logger: silentLogger,
+    remembered: options.remembered,
+    save: (row) => void saved.push(row),
+    severity: () => 'info',
+  });
+  const connect = async () => {
+    lane.dial();
+    lane.connected(session, EPOCH);
+    await time.advance(0);
+  };
+  const resumed = (liveFrom: Seq, historyFrom = liveFrom) =>
+    lane.resumed({ type: 'resumed', log: 'writes', partition: 0, historyFrom, liveFrom });
+  const credit = () => sent.reduce((sum, message) => sum + (message.type === 'credit' ? message.bytes : 0), 0);
+  const seqs = () => taken.map(({ seq }) => seq);
+  return { time, sent, saved, taken, state, lane, session, connect, resumed, credit, seqs };
+}
+
+test('a lane asks for what follows its mark and returns its credit when frames are taken', async () => {
+  const { lane, connect, resumed, sent, seqs, credit, time } = rig({ after: 4 });
+  await connect();
+  assert.deepEqual(sent, [{ type: 'resume', log: 'writes', partition: 0, epoch: EPOCH, after: 4, historyWrites: 0, creditBytes: 1_000 }]);
+  resumed(5);
+  lane.frames([frame(5), frame(6, 50)]);
+  await time.advance(0);
+  assert.deepEqual(seqs(), [5, 6]);
+  assert.equal(credit(), 150);
+  assert.equal(lane.state, 'streaming');
+});
+
+test('frames that overtake the answer to resume wait for it', async () => {
+  const { lane, connect, resumed, taken, time } = rig();
+  await connect();
+  lane.frames([frame(2), frame(3)]);
+  await time.advance(0);
+  assert.deepEqual(taken, []);
+  resumed(3, 2);
+  await time.advance(0);
+  assert.deepEqual(taken, [
+    { seq: 2, history: true },
+    { seq: 3, history: false },
+  ]);
+});
+
+test('a repeated frame is dropped and its credit given back', async () => {
+  const { lane, connect, resumed, seqs, credit, time } = rig();
+  await connect();
+  resumed(0);
+  lane.frames([frame(0), frame(0), frame(1), frame(0)]);
+  await time.advance(0);
+  assert.deepEqual(seqs(), [0, 1]);
+  assert.equal(credit(), 400);
+});
+
+test('a skipped frame is fetched again over the same session, and streaming goes on where it comes', async () => {
+  const { lane, connect, resumed, seqs, sent, time } = rig();
+  await connect();
+  resumed(0);
+  lane.frames([frame(0)]);
+  await time.advance(0);
+  lane.frames([frame(4)]);
+  assert.equal(lane.state, 'backing-off');
+  assert.match(lane.status().reason, /FRAME_CORRUPT: frames 1 to 3 of writes\/beijing\/0 are missing/);
+  assert.equal(sent.at(-1)?.type, 'halt');
+  await time.advance(1_000);
+  assert.equal(sent.at(-1)?.type, 'resume');
+  resumed(1);
+  lane.frames([frame(1), frame(2)]);
+  await time.advance(0);
+  assert.deepEqual(seqs(), [0, 1, 2]);
+  lane.frames([frame(5)]);
+  assert.equal(lane.state, 'backing-off', 'another hole is fetched again as well');
+});
+
+test('a hole that is there again over the same session is known from leftovers by its never being filled', async () => {
+  const { lane, connect, resumed, time } = rig();
+  await connect();
+  resumed(0);
+  lane.frames([frame(3)]);
+  await time.advance(1_000);
+  resumed(0);
+  lane.frames([frame(3)]);
+  lane.checkStall();
+  assert.equal(lane.state, 'streaming');
+  await time.advance(LIMITS.silenceMsMax + 1);
+  lane.checkStall();
+  assert.equal(lane.state, 'stopped-on-gap');
+  assert.match(lane.status().reason, /LOG_GAP: frames 0 to 2/);
+});
+
+test('the same hole twice in a row is a gap that a person must decide about', async () => {
+  const first = rig();
+  await first.connect();
+  first.resumed(0);
+  first.lane.frames([frame(3)]);
+  assert.equal(first.lane.state, 'backing-off');
+  // The session breaks as well, so that nothing of the first attempt can still be on its way.
+  first.lane.lost(new WmbError('PEER_UNREACHABLE', 'gone'));
+  await first.connect();
+  first.resumed(0);
+  first.lane.frames([frame(3)]);
+  assert.equal(first.lane.state, 'stopped-on-gap');
+  assert.match(first.lane.status().reason, /LOG_GAP: frames 0 to 2 of writes\/beijing\/0/);
+});
+
+test('what was on its way for an earlier attempt neither harms the next one nor grants credit', async () => {
+  const { lane, connect, resumed, state, seqs, credit, time, sent } = rig();
+  await connect();
+  resumed(0);
+  state.error = new WmbError('STORE_UNAVAILABLE', 'away');
+  lane.frames([frame(0)]);
+  await time.advance(0);
+  state.error = undefined;
+  assert.equal(lane.state, 'backing-off');
+  await time.advance(1_000);
+  assert.equal(sent.at(-1)?.type, 'resume');
+  // Leftovers of the first attempt, then the second one's frames.
+  lane.frames([frame(2), frame(3)]);
+  resumed(0);
+  lane.frames([frame(4), frame(0), frame(1), frame(2)]);
+  await time.advance(0);
+  assert.deepEqual(seqs(), [0, 1, 2]);
+  assert.equal(credit(), 300);
+  assert.equal(lane.state, 'streaming');
+});
+
+test('an origin that sends more than it may is refused rather than queued', async () => {
+  const { lane, connect, resumed, state, time } = rig();
+  await connect();
+  resumed(0);
+  state.hold = new Promise(() => {});
+  lane.frames([frame(0, 600)]);
+  await time.advance(0);
+  lane.frames([frame(1, 600), frame(2, 600)]);
+  assert.equal(lane.state, 'streaming');
+  assert.equal(lane.queuedBytes, 1_200);
+  lane.frames([frame(3, 600)]);
+  assert.equal(lane.state, 'backing-off');
+  assert.match(lane.status().reason, /PEER_GARBAGE: beijing sends more than the 1000 bytes/);
+  assert.equal(lane.queuedBytes, 0);
+});
+
+test('an origin that never answers resume is asked again after the silence limit', async () => {
+  const { lane, connect, time } = rig();
+  await connect();
+  await time.advance(LIMITS.silenceMsMax);
+  lane.checkStall();
+  assert.equal(lane.state, 'resuming');
+  await time.advance(1);
+  lane.checkStall();
+  assert.equal(lane.state, 'backing-off');
+});
+
+test('a lane is resumed only when the take before is done', async () => {
+  const { lane, connect, resumed, state, sent, time } = rig();
+  await connect();
+  resumed(0);
+  let done = () => {};
+  state.hold = new Promise((resolve) => {
+    done = resolve;
+  });
+  lane.frames([frame(0)]);
+  await time.advance(0);
+  lane.lost(new WmbError('PEER_UNREACHABLE', 'gone'));
+  sent.length = 0;
+  await connect();
+  assert.equal(sent.length, 0);
+  done();
+  await time.advance(0);
+  assert.deepEqual(
+    sent.map((message) => message.type === 'resume' && message.after),
+    [0],
+  );
+});
+
+test('every transition is remembered with its reason, and a remembered pause comes back', async () => {
+  const { lane, connect, resumed, saved, time } = rig();
+  await connect();
+  resumed(0);
+  lane.pause('paused by an operator');
+  assert.deepEqual(
+    saved.map(({ state }) => state),
+    ['connecting', 'resuming', 'streaming', 'paused'],
+  );
+  const last = saved.at(-1);
+  assert.deepEqual(last, { lane: LANE, state: 'paused', reason: 'paused by an operator', sinceMs: time.nowMs() });
+  const again = rig({ remembered: { ...(last as LinkStateRow), sinceMs: 5 } });
+  await again.connect();
+  assert.equal(again.lane.state, 'paused');
+  assert.deepEqual([again.lane.status().reason, again.lane.status().sinceMs], ['paused by an operator', 5]);
+  const gap = rig({ remembered: { lane: LANE, state: 'stopped-on-gap', reason: 'x', sinceMs: 5 } });
+  await gap.connect();
+  assert.equal(gap.lane.state, 'resuming');
+});
