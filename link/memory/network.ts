@@ -17,6 +17,7 @@ export interface Faults {
   fate(from: RoomId, to: RoomId, what: string): Fate;
 }
 
+const ANSWER_MS_MAX = 10_000;
 const CONTROL_LIMITS: QueueLimits = { bytesMax: 4 * 1024 * 1024, countMax: 16_384 };
 /** As much as a socket's buffers would take before the sender has to wait. */
 const FRAME_LIMITS: QueueLimits = { bytesMax: 1024 * 1024, countMax: 1024 };
@@ -65,19 +66,22 @@ export class MemoryNetwork implements LinkDialer {
     return session.dialled(welcome);
   }
 
+  /** One step of a dial. A step that is never answered ends with the dialler's patience. */
   #travel(from: RoomId, to: RoomId, what: string, signal: AbortSignal): Promise<void> {
     const fate = this.#faults.fate(from, to, what);
+    if (fate === 'cut') return Promise.reject(unreachable(to, 'the line is cut'));
     return new Promise((resolve, reject) => {
-      const giveUp = () => {
-        timer?.cancel();
-        reject(unreachable(to, 'the dial was given up'));
-      };
-      const arrive = () => {
+      const end = (failure: string | undefined) => {
+        timer.cancel();
         signal.removeEventListener('abort', giveUp);
-        resolve();
+        if (failure === undefined) resolve();
+        else reject(unreachable(to, failure));
       };
-      const timer = typeof fate === 'number' ? this.#runtime.after(fate, arrive) : undefined;
-      if (fate === 'cut') return reject(unreachable(to, 'the line is cut'));
+      const giveUp = () => end('the dial was given up');
+      const timer =
+        fate === 'stall'
+          ? this.#runtime.after(ANSWER_MS_MAX, () => end(`no answer to the hello within ${ANSWER_MS_MAX} ms`))
+          : this.#runtime.after(fate, () => end(undefined));
       signal.addEventListener('abort', giveUp, { once: true });
       if (signal.aborted) giveUp();
     });

@@ -37,7 +37,7 @@ export function configOf(options: RigConfig): Config {
     };
   });
   const [origin = '', peer = ''] = Object.keys(options.addresses);
-  const addresses = { grpc: '', http: '' };
+  const addresses = { grpc: options.addresses[options.room] ?? '', http: '' };
   return {
     topology: {
       epoch: options.epoch ?? 1,
