@@ -3,7 +3,7 @@
  * topology publishes, in front of the daemon, and cuts, heals, delays or resets what passes.
  */
 import { once } from 'node:events';
-import { createServer, connect, type AddressInfo, type Server, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 
 export class TcpProxy {
   readonly #target: { readonly host: string; readonly port: number };

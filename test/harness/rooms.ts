@@ -137,7 +137,9 @@ function roomFile(room: RunningRoom, options: RoomsOptions): unknown {
     topology: './topology.yaml',
     directory: room.directory,
     listen: { reship: room.reship, collector: room.collector },
-    ...(room.database === 'none' ? {} : { database: { adapter: 'embedded', ...(options.schemaFile === undefined ? {} : { schemaFile: options.schemaFile }) } }),
+    ...(room.database === 'none'
+      ? {}
+      : { database: { adapter: 'embedded', ...(options.schemaFile === undefined ? {} : { schemaFile: options.schemaFile }) } }),
     ...(options.processorFile === undefined || !processes ? {} : { processors: { message: { module: options.processorFile } } }),
     ...options.roomSettings,
   };
@@ -146,7 +148,8 @@ function roomFile(room: RunningRoom, options: RoomsOptions): unknown {
 async function ready(url: string, child: ChildProcess, who: string): Promise<void> {
   const deadline = Date.now() + 20_000;
   while (Date.now() < deadline) {
-    if (child.exitCode !== null || child.signalCode !== null) throw new Error(`${who} ended at start with ${child.exitCode ?? child.signalCode}`);
+    if (child.exitCode !== null || child.signalCode !== null)
+      throw new Error(`${who} ended at start with ${child.exitCode ?? child.signalCode}`);
     const answer = await fetch(url).catch(() => undefined);
     if (answer?.ok) return;
     await new Promise((resolve) => setTimeout(resolve, 50));

@@ -50,7 +50,13 @@ export class Submitter {
       const full = waiting.size >= BATCHES_ON_THE_WAY_MAX;
       const batch = full ? [] : again.length > 0 ? again.splice(0, BATCH_WRITES_MAX) : this.#take(Math.min(BATCH_WRITES_MAX, due));
       if (batch.length === 0) {
-        await Promise.race([failure, new Promise<void>((resolve) => { wake = resolve; setTimeout(resolve, 10); })]);
+        await Promise.race([
+          failure,
+          new Promise<void>((resolve) => {
+            wake = resolve;
+            setTimeout(resolve, 10);
+          }),
+        ]);
         continue;
       }
       waiting.set(batchId, batch);
@@ -72,7 +78,8 @@ export class Submitter {
     for (const [index, result] of response.results.entries()) {
       const write = batch[index] as WriteRequest;
       if (result.error === undefined) this.stamps.set(write.requestId, result.stamp);
-      else if (result.error.retry === 'never') throw new Error(`${write.requestId} was refused: ${result.error.code} ${result.error.message}`);
+      else if (result.error.retry === 'never')
+        throw new Error(`${write.requestId} was refused: ${result.error.code} ${result.error.message}`);
       else again.push(write);
     }
     return again;

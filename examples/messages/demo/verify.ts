@@ -1,6 +1,7 @@
 /** The end of the demo: every room against every other, key by key and row by row, and each against what the file says should be there. */
-import { DatabaseSync } from 'node:sqlite';
+
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import type { CacheEntry, CacheValue } from '../../../core/converge/effects.ts';
 import type { KeyEntry } from '../../../proto/gen/wmb/v1/admin.ts';
 import type { Row } from '../../../store/database.ts';
@@ -27,13 +28,30 @@ export async function verifyRooms(clients: readonly RoomClients[], expected: Exp
   const first = dumps[0] as Dump;
   const checks: Check[] = [];
   for (const dump of dumps) {
-    checks.push({ what: `cache of ${dump.room} = expected`, compared: expected.cache.size, differences: compareCache(expected, [...dump.keys.values()].map(asEntry)) });
-    if (dump.rows !== undefined) checks.push({ what: `database of ${dump.room} = expected`, compared: expected.rows.size, differences: compareRows(expected, dump.rows) });
+    checks.push({
+      what: `cache of ${dump.room} = expected`,
+      compared: expected.cache.size,
+      differences: compareCache(expected, [...dump.keys.values()].map(asEntry)),
+    });
+    if (dump.rows !== undefined)
+      checks.push({
+        what: `database of ${dump.room} = expected`,
+        compared: expected.rows.size,
+        differences: compareRows(expected, dump.rows),
+      });
   }
   for (const other of dumps.slice(1)) {
-    checks.push({ what: `cache of ${first.room} = cache of ${other.room}`, compared: first.keys.size, differences: compareKeys(first, other) });
+    checks.push({
+      what: `cache of ${first.room} = cache of ${other.room}`,
+      compared: first.keys.size,
+      differences: compareKeys(first, other),
+    });
     if (other.rows === undefined) continue;
-    checks.push({ what: `database of ${first.room} = database of ${other.room}`, compared: first.rows?.length ?? 0, differences: compareTables(first, other) });
+    checks.push({
+      what: `database of ${first.room} = database of ${other.room}`,
+      compared: first.rows?.length ?? 0,
+      differences: compareTables(first, other),
+    });
   }
   return checks;
 }
@@ -53,7 +71,8 @@ function compareTables(a: Dump, b: Dump): string[] {
   const differences: string[] = left.length === right.length ? [] : [`${a.room} has ${left.length} rows, ${b.room} has ${right.length}`];
   for (const [index, row] of left.entries()) {
     const other = right[index];
-    if (JSON.stringify(row) !== JSON.stringify(other)) differences.push(`row ${index}: ${JSON.stringify(row)} and ${JSON.stringify(other)}`);
+    if (JSON.stringify(row) !== JSON.stringify(other))
+      differences.push(`row ${index}: ${JSON.stringify(row)} and ${JSON.stringify(other)}`);
   }
   return differences;
 }
@@ -70,10 +89,10 @@ function readRows(client: RoomClients): Row[] | undefined {
 }
 
 function asEntry(entry: KeyEntry): CacheEntry {
-  return { key: entry.key, value: valueOf(entry), expireAtMs: entry.expireAtMs, version: entry.version };
+  return { key: entry.key, value: cacheValue(entry), expireAtMs: entry.expireAtMs, version: entry.version };
 }
 
-function valueOf({ type, value, elements }: KeyEntry): CacheValue {
+function cacheValue({ type, value, elements }: KeyEntry): CacheValue {
   if (type === 'string') return { type, value };
   if (type === 'hash') return { type, fields: elements.map((element) => [element.name, element.value]) };
   if (type === 'set') return { type, members: elements.map((element) => element.name) };

@@ -65,10 +65,12 @@ export class LiveView {
     const rate = Math.round(done / ((performance.now() - this.#startedMs) / 1000));
     const progress = `${bar(done / Math.max(total, 1), 30)} ${done}/${total} messages, ${rate}/s`;
     if (this.#options.output.isTTY) {
-      this.#flush([progress, ...snapshots.flatMap(linkLines)]);
+      this.#flush([progress, ...snapshots.flatMap((one) => linkLines(one, snapshots))]);
     } else if (performance.now() - this.#lastLineMs > LINE_MS) {
       this.#lastLineMs = performance.now();
-      this.#news.push(`${this.#seconds().padStart(6)} s  ${done}/${total} messages, ${rate}/s; ${snapshots.flatMap(linkLines).join('; ')}`);
+      this.#news.push(
+        `${this.#seconds().padStart(6)} s  ${done}/${total} messages, ${rate}/s; ${snapshots.flatMap((one) => linkLines(one, snapshots)).join('; ')}`,
+      );
       this.#flush([]);
     } else {
       this.#flush([]);
@@ -94,15 +96,16 @@ async function snapshot(clients: RoomClients): Promise<Snapshot> {
   return { room: clients.room.id, reship, collector };
 }
 
-/** One line per link into the room: how its lanes stand and how far the slowest is behind. */
-function linkLines({ room, collector }: Snapshot): string[] {
-  if (collector === undefined) return [`${room}: collector does not answer`];
-  return collector.links
-    .filter((link) => link.origin !== room && link.lanes.length > 0)
-    .map((link) => {
-      const writes = link.lanes.reduce((sum, lane) => sum + lane.lagWrites, 0);
-      const ms = Math.max(0, ...link.lanes.map((lane) => lane.lagMs));
-      return `${link.origin} → ${room}: ${states(link.lanes.map((lane) => lane.state))}, lag ${writes} writes, ${ms} ms`;
+/** One line per link out of the room: how its lanes stand in the peer, and how far the peer is behind by what it has acked here. */
+function linkLines({ room, reship }: Snapshot, all: readonly Snapshot[]): string[] {
+  if (reship === undefined) return [`${room}: reship does not answer`];
+  return reship.peers
+    .filter((peer) => peer.room !== room && peer.lanes.length > 0)
+    .map((peer) => {
+      const writes = peer.lanes.reduce((sum, lane) => sum + lane.lagWrites, 0);
+      const ms = Math.max(...peer.lanes.map((lane) => lane.lagMs));
+      const link = all.find((other) => other.room === peer.room)?.collector?.links.find((candidate) => candidate.origin === room);
+      return `${room} → ${peer.room}: ${link === undefined ? 'collector does not answer' : states(link.lanes.map((lane) => lane.state))}, lag ${writes} writes, ${ms} ms`;
     });
 }
 
