@@ -61,7 +61,7 @@ test('a cache can be opened again after it was closed', async () => {
   await openCache();
 });
 
-test('a process that is killed loses the cache, keeps its data, and is named while it lives', async () => {
+test('a process that is killed loses the cache, keeps its data, and is named while it lives', async (t) => {
   const script = `
     import { EmbeddedCache } from ${JSON.stringify(new URL('./cache.ts', import.meta.url).href)};
     import { systemRuntime } from ${JSON.stringify(new URL('../../core/runtime.ts', import.meta.url).href)};
@@ -75,6 +75,7 @@ test('a process that is killed loses the cache, keeps its data, and is named whi
   const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', '--input-type=module', '-e', script], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
+  t.after(() => child.kill('SIGKILL'));
   await once(child.stdout, 'data');
   await assert.rejects(openCache(), refusal('STORE_LOCKED', new RegExp(`${child.pid}`)));
   child.kill('SIGKILL');
