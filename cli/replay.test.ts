@@ -156,3 +156,12 @@ test('a rate is kept', async () => {
     assert.ok(JSON.parse(stdout).durationMs >= 450, stdout);
   });
 });
+
+test('a room that is not there is given up after a few seconds, with the reason', async () => {
+  await withRooms([{}], async ({ configFile }, file) => {
+    writeFileSync(file, lines(10));
+    const { code, stderr } = await wmb(['replay', file, '--config', configFile]);
+    assert.equal(code, 4);
+    assert.match(stderr, /wmb: UNREACHABLE: reship of beijing has taken nothing for too long: .*ECONNREFUSED/);
+  });
+});

@@ -1,12 +1,19 @@
 /** For the tests of the command line: `wmb` as its own process, and rooms whose daemons answer what a test says. */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Server, ServerCredentials, type UntypedServiceImplementation } from '@grpc/grpc-js';
 import { CollectorService, ReshipService } from '../proto/gen/wmb/v1/admin.ts';
 import { WritesService } from '../proto/gen/wmb/v1/writes.ts';
+
+const children = new Set<ChildProcess>();
+/** A test that gave up must not leave its processes behind: they would keep the runner waiting. */
+after(() => {
+  for (const child of children) child.kill('SIGKILL');
+});
 
 const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
 
@@ -33,6 +40,8 @@ export interface RunOptions {
 export function start(args: readonly string[], { stdin, env = {} }: RunOptions = {}): Running {
   const { WMB_CONFIG: _outside, ...outside } = process.env;
   const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', ...args], { env: { ...outside, ...env } });
+  children.add(child);
+  child.once('close', () => children.delete(child));
   const text = { stdout: '', stderr: '' };
   const waiting: (() => void)[] = [];
   for (const name of ['stdout', 'stderr'] as const) {

@@ -1,10 +1,16 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 const FIXTURE = fileURLToPath(new URL('./fixture-daemon.ts', import.meta.url));
+
+const children: ChildProcess[] = [];
+/** A test that gave up must not leave its processes behind: they would keep the runner waiting. */
+after(() => {
+  for (const child of children) child.kill('SIGKILL');
+});
 
 class Run {
   readonly child: ChildProcess;
@@ -16,6 +22,7 @@ class Run {
     this.child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', FIXTURE, JSON.stringify(behaviour)], {
       stdio: ['ignore', 'pipe', 'pipe', ...(channel ? (['ipc'] as const) : [])],
     });
+    children.push(this.child);
     this.child.stdout?.on('data', (data) => this.#grow(() => (this.stdout += data)));
     this.child.stderr?.on('data', (data) => this.#grow(() => (this.stderr += data)));
   }

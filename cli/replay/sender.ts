@@ -29,6 +29,8 @@ const BATCHES_ON_THE_WAY_MAX = 8;
 const RECONNECT = { msMin: 200, msMax: 2_000 };
 /** A room that takes nothing for this long is given up. */
 const GIVE_UP_MS = 30_000;
+/** One that never answered is probably not there at all. */
+const GIVE_UP_FIRST_MS = 3_000;
 const RETRY_MS_DEFAULT = 100;
 
 export class Sender {
@@ -42,6 +44,7 @@ export class Sender {
   #againAtMs = 0;
   #batchId = 0;
   #failures = 0;
+  #answered = false;
   #progressMs: number;
   #failure: WmbError | undefined;
   #wake: () => void = () => {};
@@ -117,6 +120,7 @@ export class Sender {
     const items = this.#onTheWay.get(batchId) ?? [];
     this.#onTheWay.delete(batchId);
     this.#failures = 0;
+    this.#answered = true;
     const before = this.#again.length;
     for (const [index, result] of results.entries()) {
       const item = items[index];
@@ -152,6 +156,7 @@ export class Sender {
 
   #giveUpWhenStuck(reason: string): void {
     const { clients, room, runtime } = this.#options;
-    if (runtime.monotonicMs() - this.#progressMs > GIVE_UP_MS) this.#failure = clients.stuck(room, reason);
+    const limitMs = this.#answered ? GIVE_UP_MS : GIVE_UP_FIRST_MS;
+    if (runtime.monotonicMs() - this.#progressMs > limitMs) this.#failure = clients.stuck(room, reason);
   }
 }
