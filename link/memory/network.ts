@@ -120,9 +120,11 @@ class MemorySession {
     this.hello = parts.hello;
     const { from, to } = parts.hello;
     const cut = (why: string) => this.break(why);
-    this.#up = new Pipe({ ...parts, from, to, cut }, CONTROL_LIMITS);
-    this.#down = new Pipe({ ...parts, from: to, to: from, cut }, CONTROL_LIMITS);
-    this.#frames = new Pipe({ ...parts, from: to, to: from, cut }, FRAME_LIMITS);
+    const up = { ...parts, from, to, cut, line: { silent: false } };
+    const down = { ...parts, from: to, to: from, cut, line: { silent: false } };
+    this.#up = new Pipe(up, CONTROL_LIMITS);
+    this.#down = new Pipe(down, CONTROL_LIMITS);
+    this.#frames = new Pipe(down, FRAME_LIMITS);
     this.#dialledEnd = new End(() => this.#endAll());
     this.#servedEnd = new End(() => this.#endAll());
     this.closed = Promise.all([this.#dialledEnd.closed, this.#servedEnd.closed]).then(() => {});
@@ -207,9 +209,11 @@ interface PipeParts {
   readonly from: RoomId;
   readonly to: RoomId;
   readonly cut: (why: string) => void;
+  /** Shared by the pipes of one direction: once silent, none of them delivers any more. */
+  readonly line: { silent: boolean };
 }
 
-/** One direction: keeps the order whatever the delays, and counts what is on its way against the limits. */
+/** One stream of one direction: keeps the order whatever the delays, and counts what is on its way against the limits. */
 class Pipe<T> {
   readonly queue: BoundedQueue<T>;
   readonly #parts: PipeParts;
@@ -218,7 +222,6 @@ class Pipe<T> {
   /** Each timer delivers the oldest, so that the order holds whatever the timers' resolution. */
   readonly #travelling: { readonly item: T; readonly bytes: number }[] = [];
   #travellingBytes = 0;
-  #stalled = false;
 
   constructor(parts: PipeParts, limits: QueueLimits) {
     this.#parts = parts;
@@ -228,8 +231,8 @@ class Pipe<T> {
 
   send(item: T, what: string, bytes: number): void {
     if (this.queue.ended) return;
-    const { runtime, faults, from, to, cut } = this.#parts;
-    const fate = this.#stalled ? 'stall' : faults.fate(from, to, what);
+    const { runtime, faults, from, to, cut, line } = this.#parts;
+    const fate = line.silent ? 'stall' : faults.fate(from, to, what);
     const overrun = this.#travellingBytes + this.queue.bytes > 2 * this.#limits.bytesMax || this.#travelling.length > this.#limits.countMax;
     if (overrun || fate === 'cut') {
       cut(overrun ? 'the peer does not read' : 'the line was cut');
@@ -238,7 +241,7 @@ class Pipe<T> {
     this.#travelling.push({ item, bytes });
     this.#travellingBytes += bytes;
     if (fate === 'stall') {
-      this.#stalled = true;
+      line.silent = true;
       return;
     }
     this.#arrivesMs = Math.max(this.#arrivesMs, runtime.monotonicMs() + fate);
