@@ -1,6 +1,6 @@
 /** What both ends of the rpc transport share: gRPC settings, certificates, and a bounded way to write control messages. */
 import type { PeerCertificate } from 'node:tls';
-import { type ChannelCredentials, type ChannelOptions, credentials, ServerCredentials } from '@grpc/grpc-js';
+import { type ChannelCredentials, type ChannelOptions, credentials } from '@grpc/grpc-js';
 import { WmbError } from '../../core/errors.ts';
 import type { RoomId } from '../../core/words.ts';
 import type { Downward, Upward } from '../link.ts';
@@ -31,25 +31,12 @@ export const DIALER_OPTIONS: ChannelOptions = {
   'grpc.enable_http_proxy': 0,
 };
 
-/** For the gRPC server that {@link addLinkService} is added to. */
-export const LINK_SERVER_OPTIONS: ChannelOptions = {
-  ...KEEPALIVE,
-  'grpc.max_receive_message_length': MESSAGE_BYTES_MAX,
-  'grpc.max_send_message_length': MESSAGE_BYTES_MAX,
-};
-
 /** A peer whose certificate does not name `room` is not talked to. */
 export function dialerCredentials(tls: LinkTls | undefined, room: RoomId): ChannelCredentials {
   if (tls === undefined) return credentials.createInsecure();
   return credentials.createSsl(tls.ca, tls.key, tls.cert, {
     checkServerIdentity: (_host, certificate) => (certificateNames(certificate, room) ? undefined : notNamed(certificate, room)),
   });
-}
-
-/** Asks every client for a certificate signed by the CA. */
-export function linkServerCredentials(tls: LinkTls | undefined): ServerCredentials {
-  if (tls === undefined) return ServerCredentials.createInsecure();
-  return ServerCredentials.createSsl(tls.ca, [{ private_key: tls.key, cert_chain: tls.cert }], true);
 }
 
 /** Whether `room` is a DNS subject alternative name of the certificate. */

@@ -27,7 +27,9 @@ export function rpcDialer(options: RpcDialerOptions): LinkDialer {
 
 async function dial(options: RpcDialerOptions & { address: string; hello: Hello; signal: AbortSignal }): Promise<LinkSession> {
   const { address, hello, signal, runtime } = options;
-  const connect = () => new LinkClient(address, dialerCredentials(options.tls, hello.to), DIALER_OPTIONS);
+  // Named by its room, also where the address is a bare IP, which TLS does not allow as a server name.
+  const channelOptions = { ...DIALER_OPTIONS, 'grpc.ssl_target_name_override': hello.to };
+  const connect = () => new LinkClient(address, dialerCredentials(options.tls, hello.to), channelOptions);
   const client = connect();
   const call = client.session();
   call.on('error', () => {});

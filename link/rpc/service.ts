@@ -32,7 +32,7 @@ const BATCH_BYTES_MAX = 256 * 1024;
 type SessionCall = ServerDuplexStream<SessionUp, SessionDown>;
 type FramesCall = ServerWritableStream<FramesRequest, FrameBatch>;
 
-/** Adds the link service to a gRPC server (made with LINK_SERVER_OPTIONS). */
+/** Adds the link service to a gRPC server, whose limit on messages that it sends must leave room for the largest frame. */
 export function addLinkService(server: Server, host: LinkHost, options: LinkServiceOptions): void {
   const sessions = new Map<string, RpcServedSession>();
   const implementation: LinkServer = {

@@ -7,7 +7,6 @@ import { silentLogger } from '../../core/logger.ts';
 import { type GaugeReader, noMetrics } from '../../core/metrics.ts';
 import { systemRuntime } from '../../core/runtime.ts';
 import { formatStamp, NO_STAMP } from '../../core/stamp.ts';
-import { LINK_SERVER_OPTIONS } from '../../link/rpc/channel.ts';
 import { rpcDialer } from '../../link/rpc/dialer.ts';
 import { addLinkService } from '../../link/rpc/service.ts';
 import { type MemoryLog, MemoryLogDisk } from '../../log/memory/memory.ts';
@@ -48,7 +47,7 @@ async function origin(options: Partial<RigConfig> & { disk?: MemoryLogDisk } = {
     instance: 'b-1',
     settledStamp: () => SETTLED,
   });
-  const server = new Server(LINK_SERVER_OPTIONS);
+  const server = new Server();
   addLinkService(server, shipper, { runtime: systemRuntime, logger: silentLogger, certificates: false });
   const port = await new Promise<number>((resolve, reject) => {
     server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>

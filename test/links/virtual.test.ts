@@ -8,7 +8,18 @@ import { formatStamp } from '../../core/stamp.ts';
 import { type Fate, MemoryNetwork } from '../../link/memory/network.ts';
 import { MemoryLogDisk } from '../../log/memory/memory.ts';
 import { Shipper } from '../../reship/ship/shipper.ts';
-import { append, CountingConsumers, configOf, FakeBoard, FakeHints, keepingLogger, type LogLine, logOf, MemoryStates, type RigConfig } from './rig.ts';
+import {
+  append,
+  CountingConsumers,
+  configOf,
+  FakeBoard,
+  FakeHints,
+  keepingLogger,
+  type LogLine,
+  logOf,
+  MemoryStates,
+  type RigConfig,
+} from './rig.ts';
 
 const ADDRESSES = { beijing: 'beijing:1', guangzhou: 'guangzhou:1' };
 const stops: (() => Promise<void>)[] = [];
@@ -59,7 +70,8 @@ test('a bandwidth limit holds over every stretch of time, and only towards the p
   const bytesPerSecondMax = 10_000;
   const { time, beijing, guangzhou } = await rooms({ bytesPerSecondMax });
   for (let seq = 0; seq < 60; seq += 1) await append(beijing.log, seq % 2, { ms: time.nowMs(), bytes: 1_000 });
-  const arrived = (room: { consumers: CountingConsumers }) => [0, 1].reduce((sum, p) => sum + room.consumers.of('beijing', p).seqs.length, 0);
+  const arrived = (room: { consumers: CountingConsumers }) =>
+    [0, 1].reduce((sum, p) => sum + room.consumers.of('beijing', p).seqs.length, 0);
   let last = 0;
   for (let second = 1; second <= 8 && arrived(guangzhou) < 60; second += 1) {
     await time.advance(1_000);
@@ -132,7 +144,8 @@ test('the room’s own collector tells its reship what it saw and what it append
 test('a failure is told louder the longer it lasts, and its end is told', async () => {
   let cut = true;
   const { time, guangzhou } = await rooms({ reconnectMsMax: 500 }, (from, to) => (cut && from !== to ? 'cut' : 1));
-  const levels = () => new Set(guangzhou.lines.filter((line) => line.origin === 'beijing' && line.message === 'the link is down').map((line) => line.level));
+  const levels = () =>
+    new Set(guangzhou.lines.filter((line) => line.origin === 'beijing' && line.message === 'the link is down').map((line) => line.level));
   await time.advance(9_000);
   assert.deepEqual([...levels()], ['info']);
   await time.advance(40_000);
