@@ -1,0 +1,78 @@
+/** A dead peer: what the origin’s reship holds in memory while the backlog grows, and how fast the peer catches up. */
+import { Wait } from '../proto/gen/wmb/v1/writes.ts';
+import { encodeBatch, sendAll, Writes } from './load.ts';
+import type { Row } from './report.ts';
+import { Scene } from './scene.ts';
+
+const BATCH_WRITES = 512;
+const BATCHES_ON_THE_WAY = 12;
+const SAMPLE_MS = 100;
+const SETTLE_MS_MAX = 150_000;
+const MIB = 1024 * 1024;
+const TARGET_MIB = 300;
+
+export async function measureBacklog(directory: string, count: number): Promise<Row[]> {
+  const scene = await Scene.open(directory);
+  const memory = new Memory(scene);
+  try {
+    const origin = scene.rooms.room(0);
+    const peer = scene.rooms.room(1);
+    await scene.settled(SETTLE_MS_MAX);
+    await scene.rooms.end(peer, 'collector', 'SIGKILL');
+    await sendAll(scene.load, batches('early', count / 5), BATCHES_ON_THE_WAY);
+    const earlyMiB = memory.peakMiB;
+    await sendAll(scene.load, batches('late', (count * 4) / 5), BATCHES_ON_THE_WAY);
+    const grownMiB = memory.peakMiB;
+    await scene.rooms.start(peer, 'collector');
+    const startedMs = performance.now();
+    await scene.settled(SETTLE_MS_MAX);
+    const perSecond = (count / (performance.now() - startedMs)) * 1000;
+    const shown = `${count.toLocaleString('en')} writes`;
+    return [
+      { what: `peak memory of ${origin.id}/reship, peer dead, after a fifth of ${shown}`, value: earlyMiB, unit: 'MiB' },
+      {
+        what: `peak memory of ${origin.id}/reship, peer dead, after ${shown}`,
+        value: grownMiB,
+        unit: 'MiB',
+        target: { text: `< ${TARGET_MIB}`, met: grownMiB < TARGET_MIB },
+      },
+      {
+        what: `peak memory of ${origin.id}/reship, while the peer catches up`,
+        value: memory.peakMiB,
+        unit: 'MiB',
+        target: { text: `< ${TARGET_MIB}`, met: memory.peakMiB < TARGET_MIB },
+      },
+      { what: `catch-up of the peer with a backlog of ${shown}`, value: perSecond, unit: 'writes/s' },
+    ];
+  } finally {
+    memory.stop();
+    await scene.close();
+  }
+}
+
+/** Peak resident memory of the origin’s reship since the scene began. */
+class Memory {
+  readonly #timer: NodeJS.Timeout;
+  #peakBytes = 0;
+
+  constructor(scene: Scene) {
+    this.#timer = setInterval(() => {
+      this.#peakBytes = Math.max(this.#peakBytes, scene.usage(scene.rooms.room(0), 'reship').residentBytes);
+    }, SAMPLE_MS);
+  }
+
+  get peakMiB(): number {
+    return this.#peakBytes / MIB;
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+}
+
+/** Made while they are sent: a million of them at once would be the bench’s own memory. */
+function* batches(name: string, count: number): Generator<Buffer, void> {
+  const writes = new Writes(name);
+  for (let from = 0, id = 0; from < count; from += BATCH_WRITES, id += 1)
+    yield encodeBatch(writes.batch(Math.min(BATCH_WRITES, count - from)), id, Wait.WAIT_LOGGED);
+}

@@ -1,0 +1,81 @@
+/**
+ * From submit until the peer room has the write, at a fixed rate. The loop is open: every write has its moment in a schedule made beforehand, and
+ * its latency counts from that moment whether or not the sender was late, so that a stall is seen by every write that it held up.
+ *
+ * A write counts as visible when `wait everywhere` answers: the peer has applied it, its mark has passed, and the ack has come back to the origin
+ * and to the client. So the figures hold the way back too, and are upper bounds of what a reader in the peer room sees. Polling the peer would
+ * show less, and would take its cost from the same cores.
+ */
+import { Wait } from '../proto/gen/wmb/v1/writes.ts';
+import { encodeBatch, type LoadStream, Writes } from './load.ts';
+import type { Row } from './report.ts';
+import { Scene } from './scene.ts';
+
+/** A stream has a limit of batches that wait; together these have more than any healthy latency needs. */
+const STREAMS = 16;
+const WARM_SHARE = 0.2;
+const ANSWER_MS_MAX = 30_000;
+const TARGET_P99_MS = 25;
+const TARGET_RATE = 5_000;
+
+export async function measureLatency(directory: string, rates: readonly number[], seconds: number): Promise<Row[]> {
+  const scene = await Scene.open(directory);
+  try {
+    const rows: Row[] = [];
+    for (const rate of rates) {
+      const latenciesMs = (await openLoop(scene, rate, seconds)).sort((a, b) => a - b);
+      const what = `submit → visible in the peer at ${rate}/s`;
+      const p99 = quantile(latenciesMs, 0.99);
+      const target = rate === TARGET_RATE ? { text: `< ${TARGET_P99_MS}`, met: p99 < TARGET_P99_MS } : undefined;
+      rows.push(
+        { what: `${what}, p50`, value: quantile(latenciesMs, 0.5), unit: 'ms' },
+        { what: `${what}, p99`, value: p99, unit: 'ms', target },
+      );
+    }
+    return rows;
+  } finally {
+    await scene.close();
+  }
+}
+
+/** Sends every due write with each turn of a 1 ms timer; returns the latency of each write but for those of the warm-up. */
+async function openLoop(scene: Scene, rate: number, seconds: number): Promise<number[]> {
+  const writes = new Writes(`latency-${rate}`);
+  const total = Math.round(rate * seconds);
+  const warm = total * WARM_SHARE;
+  const latenciesMs: number[] = [];
+  /** First write and number of writes of every batch on its way. */
+  const batches = new Map<number, { readonly from: number; readonly count: number }>();
+  const done = Promise.withResolvers<void>();
+  let left = total;
+  const startedMs = performance.now();
+  const answered = (batchId: number) => {
+    const { from, count } = batches.get(batchId) ?? { from: 0, count: 0 };
+    batches.delete(batchId);
+    const nowMs = performance.now() - startedMs;
+    for (let i = from; i < from + count; i += 1) if (i >= warm) latenciesMs.push(nowMs - (i / rate) * 1000);
+    left -= count;
+    if (left === 0) done.resolve();
+  };
+  const streams = Array.from({ length: STREAMS }, () => scene.load.stream(answered, done.reject));
+  let sent = 0;
+  let batchId = 0;
+  const timer = setInterval(() => {
+    const due = Math.min(total, Math.floor(((performance.now() - startedMs) / 1000) * rate) + 1);
+    if (due === sent) return;
+    batches.set(batchId, { from: sent, count: due - sent });
+    (streams[batchId % STREAMS] as LoadStream).send(encodeBatch(writes.batch(due - sent), batchId, Wait.WAIT_EVERYWHERE));
+    batchId += 1;
+    sent = due;
+  }, 1);
+  const late = setTimeout(() => done.reject(new Error(`${left} writes were not answered`)), seconds * 1000 + ANSWER_MS_MAX);
+  await done.promise;
+  clearInterval(timer);
+  clearTimeout(late);
+  for (const stream of streams) stream.close();
+  return latenciesMs;
+}
+
+function quantile(sorted: readonly number[], share: number): number {
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
+}

@@ -1,0 +1,124 @@
+/**
+ * The load: SETs of 200 B over a fixed set of keys, and a client that sends batches made beforehand. What an application spends on making
+ * and encoding its write requests is no part of WMB, and on two cores it would be taken from the daemons.
+ */
+import { Client, type ClientDuplexStream, credentials } from '@grpc/grpc-js';
+import type { StampedWrite } from '../core/words.ts';
+import { SubmitRequest, SubmitResponse, type Wait, type WriteRequest } from '../proto/gen/wmb/v1/writes.ts';
+
+export const PAYLOAD_BYTES = 200;
+export const KEYS = 100_000;
+
+const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+const SUBMIT_STREAM = '/wmb.v1.Writes/SubmitStream';
+const UNLIMITED = { 'grpc.max_receive_message_length': -1, 'grpc.max_send_message_length': -1 };
+
+/** Write requests with ids of their own, over `KEYS` keys in an order that looks random; values that hardly compress. */
+export class Writes {
+  readonly #name: string;
+  #state = 0x9e3779b9;
+  #made = 0;
+
+  /** `name` tells the request ids of one load from those of another. */
+  constructor(name: string) {
+    this.#name = name;
+  }
+
+  next(): WriteRequest {
+    const key = `user:${this.#random() % KEYS}:profile`;
+    const stem = `[["SET","${key}","`;
+    const payload = Buffer.alloc(PAYLOAD_BYTES);
+    payload.write(stem);
+    for (let at = stem.length; at < PAYLOAD_BYTES - 3; at += 5) payload.write(this.#letters(), at);
+    payload.write('"]]', PAYLOAD_BYTES - 3);
+    this.#made += 1;
+    return { requestId: `${this.#name}-${this.#made}`, kind: 'cache', key, payload, traceparent: '' };
+  }
+
+  batch(count: number): WriteRequest[] {
+    return Array.from({ length: count }, () => this.next());
+  }
+
+  #letters(): string {
+    let bits = this.#random();
+    let text = '';
+    for (let i = 0; i < 5; i += 1, bits >>>= 6) text += LETTERS[bits & 63];
+    return text;
+  }
+
+  /** xorshift32: the same data in every run. */
+  #random(): number {
+    let x = this.#state;
+    x ^= x << 13;
+    x ^= x >>> 17;
+    x ^= x << 5;
+    this.#state = x >>> 0;
+    return this.#state;
+  }
+}
+
+/** The same data as frames and stores see it, for the references. */
+export function stamped(writes: readonly WriteRequest[], firstCounter: number): StampedWrite[] {
+  return writes.map(({ requestId, kind, key, payload }, index) => {
+    const stamp = `0190000000${(firstCounter + index).toString(16).padStart(6, '0')}01000001`;
+    return { stamp, requestId, kind, key, trace: '', payload };
+  });
+}
+
+/** A batch as it goes over the wire. */
+export function encodeBatch(writes: readonly WriteRequest[], batchId: number, wait: Wait): Buffer {
+  return Buffer.from(SubmitRequest.encode({ writes: [...writes], wait, deadlineMs: 60_000, batchId }).finish());
+}
+
+export interface LoadStream {
+  send(batch: Buffer): void;
+  close(): void;
+}
+
+/** Opens a stream of batches into a room. What the room does not take is an error: no bench submits more than it may. */
+export class LoadClient {
+  readonly #client: Client;
+
+  constructor(address: string) {
+    this.#client = new Client(address, credentials.createInsecure(), UNLIMITED);
+  }
+
+  stream(answered: (batchId: number) => void, failed: (error: Error) => void): LoadStream {
+    const pass = (bytes: Buffer) => bytes;
+    const decode = (bytes: Buffer) => SubmitResponse.decode(bytes);
+    const call: ClientDuplexStream<Buffer, SubmitResponse> = this.#client.makeBidiStreamRequest(SUBMIT_STREAM, pass, decode);
+    call.on('error', failed);
+    call.on('data', (response: SubmitResponse) => {
+      const error = response.results.find((result) => result.error !== undefined)?.error;
+      if (error === undefined) answered(response.batchId);
+      else failed(new Error(`a write request was not taken: ${error.code} ${error.message}`));
+    });
+    return { send: (batch) => void call.write(batch), close: () => call.end() };
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+}
+
+/** Sends all `batches` (ids 0, 1, …), `onTheWay` at a time; resolves when all are answered. */
+export function sendAll(client: LoadClient, batches: Iterator<Buffer>, onTheWay: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let open = 0;
+    const sendNext = () => {
+      const next = batches.next();
+      if (next.done) return;
+      open += 1;
+      stream.send(next.value);
+    };
+    const answered = () => {
+      open -= 1;
+      sendNext();
+      if (open > 0) return;
+      stream.close();
+      resolve();
+    };
+    const stream = client.stream(answered, reject);
+    for (let i = 0; i < onTheWay; i += 1) sendNext();
+  });
+}

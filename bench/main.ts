@@ -1,0 +1,51 @@
+/**
+ * `npm run bench`: what WMB does on this machine, with real daemons in processes of their own, beside what the machine does with the same data
+ * and none of WMB. Ratios are what carries over from machine to machine, and only within one run.
+ *
+ *     npm run bench [-- --quick] [--only throughput,latency,backlog] [--json]
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { measureBacklog } from './backlog.ts';
+import { measureLatency } from './latency.ts';
+import { type Row, table } from './report.ts';
+import { measureThroughput } from './throughput.ts';
+
+const { values: options } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    only: { type: 'string', default: 'throughput,latency,backlog' },
+    json: { type: 'boolean', default: false },
+  },
+});
+
+type Measure = (directory: string) => Promise<Row[]>;
+
+const FULL: Readonly<Record<string, Measure>> = {
+  throughput: (directory) => measureThroughput(directory, 200_000),
+  latency: (directory) => measureLatency(directory, [1_000, 5_000], 8),
+  backlog: (directory) => measureBacklog(directory, 1_000_000),
+};
+/** Shows that everything runs; its numbers mean nothing. */
+const QUICK: Readonly<Record<string, Measure>> = {
+  throughput: (directory) => measureThroughput(directory, 2_000),
+  latency: (directory) => measureLatency(directory, [100], 1),
+  backlog: (directory) => measureBacklog(directory, 2_000),
+};
+
+const directory = mkdtempSync(join(tmpdir(), 'wmb-bench-'));
+try {
+  const rows: Row[] = [];
+  for (const name of options.only.split(',')) {
+    const measure = (options.quick ? QUICK : FULL)[name];
+    if (measure === undefined) throw new Error(`--only names ${name}; there are ${Object.keys(FULL).join(', ')}`);
+    rows.push(...(await measure(directory)));
+  }
+  if (options.json) process.stdout.write(`${JSON.stringify(rows)}\n`);
+  else
+    process.stdout.write(`Node ${process.version}, ${availableParallelism()} cores, every process on the same machine\n\n${table(rows)}\n`);
+} finally {
+  rmSync(directory, { recursive: true, force: true });
+}
