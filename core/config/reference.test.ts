@@ -11,7 +11,7 @@ import { keyPaths, type Shape, shapeAt, shapeOf } from './shape.ts';
 
 const ROOT = new URL('../../', import.meta.url).pathname;
 
-test('docs/configuration.md is what the schemas say (run tools/generate-config-reference.ts)', () => {
+test('docs/configuration.md is what the schemas say (run npm run generate)', () => {
   assert.equal(readFileSync(join(ROOT, 'docs/configuration.md'), 'utf8'), configReference());
 });
 

@@ -5,7 +5,7 @@ import { allowedText, type Shape, shapeOf } from './shape.ts';
 
 const INTRODUCTION = `# Configuration
 
-<!-- Generated from core/config/schema.ts by tools/generate-config-reference.ts: change it there. -->
+<!-- Generated from core/config/schema.ts by npm run generate: change it there. -->
 
 A room is configured by two YAML documents: the **topology**, the same in every room, and the **room's file**, which names the topology
 and holds what differs from room to room. \`wmb config check --config FILE\` reads both and reports every error at once, each with file, line,

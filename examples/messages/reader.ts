@@ -32,3 +32,8 @@ export function read(line: string, lineNumber: number): MessageWrite | undefined
 export function roomOfUser(user: number, rooms: number): number {
   return user % rooms;
 }
+
+/** The room in which `wmb replay` submits a message, of all rooms of the topology: where its sender lives. */
+export function roomOf(write: MessageWrite, rooms: readonly string[]): string {
+  return rooms[roomOfUser(write.payload.from, rooms.length)] ?? '';
+}

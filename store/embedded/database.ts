@@ -133,7 +133,8 @@ export class EmbeddedDatabase implements DatabaseStore {
     const { runner } = this.#open();
     if (runner === undefined)
       throw new WmbError('INTERNAL', `room ${this.#options.room} has a slave database: statements run in the master room only`);
-    const group = (this.#next ??= this.#openGroup(runner));
+    this.#next ??= this.#openGroup(runner);
+    const group = this.#next;
     const at = group.batches.push(batch) - 1;
     return (await group.results)[at] as DatabaseResult;
   }
