@@ -83,11 +83,23 @@ export class TcpProxy {
   }
 }
 
+/** Below the range from which connections get their own ports: the port of a daemon that is down for a moment stays free. */
+const PORTS = { from: 10_000, count: 20_000 } as const;
+
 /** `count` ports of 127.0.0.1 that were free a moment ago. */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  await Promise.all(servers.map((server) => once(server, 'listening')));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  const ports: number[] = [];
+  for (let port = PORTS.from + Math.floor(Math.random() * PORTS.count); ports.length < count; port += 1)
+    if (await isFree(port)) ports.push(port);
   return ports;
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer().listen(port, '127.0.0.1');
+  const free = await once(server, 'listening').then(
+    () => true,
+    () => false,
+  );
+  if (free) await new Promise((resolve) => server.close(resolve));
+  return free;
 }

@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, openSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { freePorts, TcpProxy } from './proxy.ts';
@@ -23,8 +23,17 @@ export interface RoomsOptions {
   /** The processor module of kind `message`, and the schema file of its tables. */
   readonly processorFile?: string;
   readonly schemaFile?: string;
-  /** Added to every room file. */
-  readonly roomSettings?: Readonly<Record<string, unknown>>;
+  /** Added to every room file, as it is or by room id. */
+  readonly roomSettings?: Readonly<Record<string, unknown>> | ((room: string) => Readonly<Record<string, unknown>>);
+  /** Added to the topology. */
+  readonly topologySettings?: Readonly<Record<string, unknown>>;
+}
+
+export interface StartOptions {
+  /** Another room file than the room's own. */
+  readonly configFile?: string;
+  /** Added to the environment. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export interface RunningRoom {
@@ -54,10 +63,14 @@ export class Rooms {
 
   /** Writes the configuration and starts every daemon; resolves when all are ready. */
   static async start(options: RoomsOptions): Promise<Rooms> {
-    const rooms = await writeConfiguration(options);
-    const running = new Rooms(rooms, process.env);
-    await Promise.all(rooms.flatMap((room) => [running.start(room, 'reship'), running.start(room, 'collector')]));
+    const running = await Rooms.prepare(options);
+    await Promise.all(running.rooms.flatMap((room) => [running.start(room, 'reship'), running.start(room, 'collector')]));
     return running;
+  }
+
+  /** Writes the configuration only. */
+  static async prepare(options: RoomsOptions): Promise<Rooms> {
+    return new Rooms(await writeConfiguration(options), process.env);
   }
 
   room(index: number): RunningRoom {
@@ -67,12 +80,13 @@ export class Rooms {
   }
 
   /** Starts one daemon and waits until it is ready. Its log goes to `<daemon>.log` in the room's directory. */
-  async start(room: RunningRoom, daemon: Daemon): Promise<void> {
+  async start(room: RunningRoom, daemon: Daemon, { configFile = room.configFile, env = {} }: StartOptions = {}): Promise<void> {
     const log = openSync(join(room.directory, `${daemon}.log`), 'a');
-    const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', MAIN, daemon, '--config', room.configFile], {
+    const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', MAIN, daemon, '--config', configFile], {
       stdio: ['ignore', log, log],
-      env: this.#env,
+      env: { ...this.#env, ...env },
     });
+    closeSync(log);
     this.#children.set(`${room.id}/${daemon}`, child);
     await ready(`http://${room[daemon].http}/readyz`, child, `${room.id}’s ${daemon} (log: ${join(room.directory, `${daemon}.log`)})`);
   }
@@ -124,6 +138,7 @@ async function writeConfiguration(options: RoomsOptions): Promise<RunningRoom[]>
     partitions: options.partitions ?? 8,
     rooms: entries,
     ...(options.processorFile === undefined ? {} : { kinds: { message: {} } }),
+    ...options.topologySettings,
   };
   writeFileSync(join(options.directory, 'topology.yaml'), stringify(topology));
   for (const room of rooms) writeFileSync(room.configFile, stringify(roomFile(room, options)));
@@ -141,7 +156,7 @@ function roomFile(room: RunningRoom, options: RoomsOptions): unknown {
       ? {}
       : { database: { adapter: 'embedded', ...(options.schemaFile === undefined ? {} : { schemaFile: options.schemaFile }) } }),
     ...(options.processorFile === undefined || !processes ? {} : { processors: { message: { module: options.processorFile } } }),
-    ...options.roomSettings,
+    ...(typeof options.roomSettings === 'function' ? options.roomSettings(room.id) : options.roomSettings),
   };
 }
 
