@@ -8,7 +8,7 @@ import { type Ended, wmb } from '../../cli/testing.ts';
 import type { CollectorStatus, KeyEntry, LaneStatus } from '../../proto/gen/wmb/v1/admin.ts';
 import { type SubmitResponse, Wait, type WriteRequest, type WriteResult } from '../../proto/gen/wmb/v1/writes.ts';
 import { allSettled, RoomClients, unary } from '../harness/clients.ts';
-import { type Daemon, Rooms, type RoomsOptions, type RunningRoom } from '../harness/rooms.ts';
+import { COMPILED_ONCE, type Daemon, Rooms, type RoomsOptions, type RunningRoom } from '../harness/rooms.ts';
 
 /** Links that notice and recover quickly: tests wait for them. */
 export const QUICK_LINK = { pulseMs: 100, silenceMsMax: 2_000, reconnectMsMin: 20, reconnectMsMax: 300 };
@@ -127,7 +127,7 @@ export class Scene {
 
   /** Runs `wmb` as a person of the room would. */
   wmb(index: number, ...args: string[]): Promise<Ended> {
-    return wmb([...args, '--config', this.room(index).configFile]);
+    return wmb([...args, '--config', this.room(index).configFile], { env: COMPILED_ONCE });
   }
 
   /** The same, which must succeed and print JSON. */

@@ -5,6 +5,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { freePorts, TcpProxy } from './proxy.ts';
@@ -49,6 +50,8 @@ export interface RunningRoom {
 }
 
 const NAMES = ['beijing', 'guangzhou', 'shanghai', 'chengdu', 'xian'];
+/** Environment in which processes share what they compiled: a start takes a third of the time. */
+export const COMPILED_ONCE = { NODE_COMPILE_CACHE: join(tmpdir(), 'wmb-compiled') } as const;
 const MAIN = new URL('../../cli/main.ts', import.meta.url).pathname;
 
 export class Rooms {
@@ -70,7 +73,7 @@ export class Rooms {
 
   /** Writes the configuration only. */
   static async prepare(options: RoomsOptions): Promise<Rooms> {
-    return new Rooms(await writeConfiguration(options), process.env);
+    return new Rooms(await writeConfiguration(options), { ...process.env, ...COMPILED_ONCE });
   }
 
   room(index: number): RunningRoom {
@@ -83,9 +86,11 @@ export class Rooms {
   async start(room: RunningRoom, daemon: Daemon, { configFile = room.configFile, env = {} }: StartOptions = {}): Promise<void> {
     const log = openSync(join(room.directory, `${daemon}.log`), 'a');
     const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', MAIN, daemon, '--config', configFile], {
-      stdio: ['ignore', log, log],
+      // By the end of the channel a daemon notices that the program that started it is gone, however that ended.
+      stdio: ['ignore', log, log, 'ipc'],
       env: { ...this.#env, ...env },
     });
+    child.channel?.unref();
     closeSync(log);
     this.#children.set(`${room.id}/${daemon}`, child);
     await ready(`http://${room[daemon].http}/readyz`, child, `${room.id}’s ${daemon} (log: ${join(room.directory, `${daemon}.log`)})`);
