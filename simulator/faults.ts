@@ -1,0 +1,98 @@
+/** The disasters of a round, each at its moment, and the end of all of them. */
+import { DAEMONS, type Room } from './room.ts';
+import type { World } from './world.ts';
+
+/** Spreads the disasters of the plan over the next `ms` milliseconds. */
+export function makeTrouble(world: World, ms: number): void {
+  const { plan, random, clock } = world;
+  world.rough = true;
+  const sometime = (times: number, task: () => void) => {
+    for (let i = 0; i < times; i += 1) clock.after(random.next() * ms, () => world.rough && task());
+  };
+  sometime(plan.crashes, () => crash(world));
+  sometime(plan.cuts, () => cut(world));
+  sometime(plan.clockJumps, () => jump(world));
+  sometime(plan.restores, () => restore(world));
+  sometime(plan.pauses, () => pause(world));
+  if (plan.poisonChance > 0) sometime(3, () => void retryParked(world, random.pick(world.rooms)));
+}
+
+/** No more disasters: lines up, clocks right, links resumed, daemons up, processors mended. */
+export function heal(world: World): void {
+  world.tell('everything is healed');
+  world.rough = false;
+  world.lines.clear();
+  world.poison.setMended(true);
+  for (const room of world.rooms) {
+    room.clock.offsetMs = 0;
+    for (const daemon of DAEMONS) world.start(room, daemon);
+    for (const { id } of world.rooms) setPaused(room, id, false);
+  }
+}
+
+function crash(world: World): void {
+  const life = world.random.pick(world.rooms).lives.get(world.random.pick(DAEMONS));
+  if (life !== undefined) world.crash(life, 'by plan');
+}
+
+/** Breaks the line between two rooms, in one direction or both, for a while. */
+function cut(world: World): void {
+  const { random, rooms, clock, lines } = world;
+  const from = random.pick(rooms).id;
+  const to = random.pick(rooms).id;
+  if (from === to) {
+    world.network.cut(from, to);
+    return;
+  }
+  const how = random.pick(['cut', 'stall'] as const);
+  const names = random.chance(0.5) ? [`${from}>${to}`] : [`${from}>${to}`, `${to}>${from}`];
+  const forMs = random.int(50, 6_000);
+  world.tell(`${names.join(' and ')}: ${how} for ${forMs} ms`);
+  for (const name of names) lines.set(name, how);
+  if (how === 'cut' && random.chance(0.5)) world.network.cut(from, to);
+  clock.after(forMs, () => {
+    for (const name of names) lines.delete(name);
+  });
+}
+
+function jump(world: World): void {
+  const { random, rooms, plan } = world;
+  const room = random.pick(rooms);
+  room.clock.offsetMs = random.int(-plan.clockMsMax, plan.clockMsMax);
+  world.tell(`the clock of ${room.id} is ${room.clock.offsetMs} ms off`);
+}
+
+/** The collector is down, and its cache comes back as it was a while ago. */
+function restore(world: World): void {
+  const { random, rooms } = world;
+  const room = random.pick(rooms);
+  const life = room.lives.get('collector');
+  if (life !== undefined) world.crash(life, 'for a restore of its cache');
+  const { cache } = room.disks;
+  const back = random.int(0, Math.min(cache.steps, random.chance(0.2) ? cache.steps : 20));
+  world.tell(`the cache of ${room.id} is restored, ${back} changes older`);
+  void cache.restore(cache.steps - back);
+}
+
+function pause(world: World): void {
+  const { random, rooms, clock } = world;
+  const room = random.pick(rooms);
+  const origin = random.pick(rooms).id;
+  world.tell(`${room.id} pauses its link from ${origin}`);
+  setPaused(room, origin, true);
+  clock.after(random.int(50, 4_000), () => setPaused(room, origin, false));
+}
+
+function setPaused(room: Room, origin: string, paused: boolean): void {
+  room.collector?.receiver.setPaused(origin, paused);
+}
+
+/** An operator discards what will never work and retries the rest. In a master–slave topology only the master's parking lot matters. */
+export async function retryParked(world: World, room: Room): Promise<void> {
+  const parking = room.collector?.applier.parking;
+  if (parking === undefined) return;
+  const forever = room.disks.book.parked().filter(({ write }) => world.poison.isForever(write.requestId));
+  world.tell(`an operator of ${room.id} discards ${forever.length} of ${room.disks.book.parkedTotal()} and retries the rest`);
+  if (forever.length > 0) await parking.discard({ writes: forever.map(({ write }) => write.requestId), all: false });
+  await parking.retry({ writes: [], all: true });
+}

@@ -1,0 +1,65 @@
+/** What a seed makes of a run: its rooms, and how rough it gets. Everything is drawn from the seed before the run begins. */
+import type { Random } from './random.ts';
+
+export interface Plan {
+  readonly mode: 'independent' | 'master-slave';
+  readonly rooms: number;
+  readonly partitions: number;
+  readonly keys: number;
+  /** Calls that each room's applications submit in a round. */
+  readonly calls: number;
+  readonly rounds: number;
+  /** A round's time of trouble; then everything is healed. */
+  readonly roughMs: number;
+  readonly windowWrites: number;
+  readonly laneBytesMax: number;
+  readonly delayMsMax: number;
+  readonly ioMsMax: number;
+  /** Per message. */
+  readonly cutChance: number;
+  readonly stallChance: number;
+  /** Per call to a disk or store. */
+  readonly crashChance: number;
+  /** Times in a round that each of these happens. */
+  readonly crashes: number;
+  readonly cuts: number;
+  readonly clockJumps: number;
+  readonly restores: number;
+  readonly pauses: number;
+  readonly poisonChance: number;
+  /** How far clocks may be apart and may jump, milliseconds. */
+  readonly clockMsMax: number;
+}
+
+const CALM = { cutChance: 0, stallChance: 0, crashChance: 0, crashes: 0, cuts: 0, clockJumps: 0, restores: 0, pauses: 0, poisonChance: 0 };
+
+export function planOf(random: Random): Plan {
+  const often = (chance: number, max: number) => (random.chance(chance) ? random.int(1, max) : 0);
+  const base = {
+    mode: random.chance(0.3) ? ('master-slave' as const) : ('independent' as const),
+    rooms: random.chance(0.4) ? 3 : 2,
+    partitions: random.int(1, 3),
+    keys: random.int(2, 8),
+    calls: random.int(10, 40),
+    rounds: 2,
+    roughMs: random.int(2_000, 8_000),
+    windowWrites: random.pick([8, 64, 1_000]),
+    laneBytesMax: random.pick([400, 2_000, 100_000]),
+    delayMsMax: random.pick([1, 20, 200]),
+    ioMsMax: random.pick([0.5, 3, 30]),
+    clockMsMax: random.pick([0, 300, 3_000, 7_000]),
+  };
+  if (random.chance(0.1)) return { ...base, ...CALM };
+  return {
+    ...base,
+    cutChance: random.chance(0.4) ? 0.01 : 0,
+    stallChance: random.chance(0.3) ? 0.003 : 0,
+    crashChance: random.chance(0.5) ? 0.01 : 0,
+    crashes: often(0.5, 3),
+    cuts: often(0.5, 3),
+    clockJumps: often(0.4, 3),
+    restores: often(0.4, 2),
+    pauses: often(0.3, 2),
+    poisonChance: random.chance(0.4) ? 0.08 : 0,
+  };
+}

@@ -1,0 +1,59 @@
+/** A room: its disks, its clock, and its two daemons where they are up. */
+import type { Applier } from '../collector/admit/admit.ts';
+import type { Receiver } from '../collector/receive/receiver.ts';
+import type { LinkStateRow } from '../collector/receive/state-store.ts';
+import type { Config } from '../core/config/types.ts';
+import type { RoomId } from '../core/words.ts';
+import { MemoryLogDisk } from '../log/memory/memory.ts';
+import type { Intake } from '../reship/intake/intake.ts';
+import type { Shipper } from '../reship/ship/shipper.ts';
+import { MemoryBook } from './book.ts';
+import { CacheDisk } from './cache-disk.ts';
+import type { Gauges } from './gauges.ts';
+import type { Life, RoomClock } from './life.ts';
+
+export type DaemonName = 'reship' | 'collector';
+export const DAEMONS: readonly DaemonName[] = ['reship', 'collector'];
+
+export interface Reship {
+  readonly intake: Intake;
+  readonly shipper: Shipper;
+  readonly gauges: Gauges;
+}
+
+export interface Collector {
+  readonly applier: Applier;
+  readonly receiver: Receiver;
+  readonly gauges: Gauges;
+}
+
+export interface RoomDisks {
+  readonly writes: MemoryLogDisk;
+  readonly effects: MemoryLogDisk;
+  readonly cache: CacheDisk;
+  readonly book: MemoryBook;
+  readonly states: Map<string, LinkStateRow>;
+}
+
+export class Room {
+  readonly id: RoomId;
+  readonly config: Config;
+  readonly clock: RoomClock = { offsetMs: 0 };
+  readonly disks: RoomDisks = {
+    writes: new MemoryLogDisk(),
+    effects: new MemoryLogDisk(),
+    cache: new CacheDisk(),
+    book: new MemoryBook(),
+    states: new Map(),
+  };
+  /** Undefined while it is down or starts. */
+  reship: Reship | undefined;
+  collector: Collector | undefined;
+  /** Alive from the moment they begin to start. */
+  readonly lives = new Map<DaemonName, Life>();
+
+  constructor(id: RoomId, config: Config) {
+    this.id = id;
+    this.config = config;
+  }
+}
