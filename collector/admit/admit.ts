@@ -30,6 +30,7 @@ import type { Context, Processing } from './context.ts';
 import { DerivedLane } from './derived-lane.ts';
 import { EffectsLane } from './effects-lane.ts';
 import { Meters } from './meters.ts';
+import { SharedCommits } from './shared-commits.ts';
 import { WritesLane } from './writes-lane.ts';
 
 /** The cache forgets what the floor allows this often. */
@@ -75,6 +76,7 @@ export class Applier {
       hints: this.hints,
       floor: () => this.floor(),
       meters: new Meters(metrics, runtime),
+      shared: new SharedCommits(options),
     };
     this.consumers = (lane) => this.#consumer(lane);
     this.parking = new Parking({ book, runtime, logger, lanes: (lane) => this.#retryable(lane) });
@@ -107,6 +109,7 @@ export class Applier {
     this.#stopped = true;
     this.#sweepTimer?.cancel();
     await this.parking.stop();
+    for (const lane of this.#writes.values()) if (lane instanceof WritesLane) await lane.moveDatabase().catch(() => {});
   }
 
   /** What every room has applied by what the origins say, but no more than this room has seen of every `writes` lane. Empty: not known. */

@@ -12,6 +12,7 @@ import type { Processed } from '../process/processors.ts';
 import type { ReceiptBook } from '../receipts/receipts.ts';
 import type { Acks, Hints } from './acks.ts';
 import type { Meters } from './meters.ts';
+import type { SharedCommits } from './shared-commits.ts';
 
 /** The part of Processors that the lanes use. */
 export interface Processing {
@@ -26,6 +27,8 @@ export interface Context {
   /** This is the master room: it executes statements, and its database carries marks of the `writes` lanes. */
   readonly executes: boolean;
   readonly book: ReceiptBook;
+  /** Batches go to the cache and the book through here. */
+  readonly shared: SharedCommits;
   readonly processors: Processing;
   /** Master room of a master–slave topology only. */
   readonly effectLog: Log | undefined;

@@ -195,7 +195,7 @@ export class EffectsLane implements LaneConsumer {
         .filter((work) => work.code === 'WRITE_LATE' && work.message !== '')
         .map((work) => parkedOf(work, source.marks.lane, nowMs, undefined)),
     }));
-    await this.#context.book.record([{ lane: at.lane, frames: own, exceptions: [], parked: [] }, ...entries]);
+    await this.#context.shared.record([{ lane: at.lane, frames: own, exceptions: [], parked: [] }, ...entries]);
   }
 
   async #publish(at: LaneMarks, frames: readonly SeqFrame[], sources: readonly SourceBatch[]): Promise<void> {

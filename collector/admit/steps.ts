@@ -47,7 +47,7 @@ export async function executeWorks(
 export async function applyWorks(context: Context, moves: readonly MarkMove[], works: readonly Work[]): Promise<readonly CacheOutcome[]> {
   if (moves.length === 0 && works.length === 0) return [];
   const batch = { moves, writes: works.map((work) => work.effects), floor: context.floor(), nowMs: context.runtime.nowMs() };
-  const result = await context.cache.apply(batch);
+  const result = await context.shared.apply(batch);
   if (result.moved) return result.outcomes;
   const move =
     moves.find((it) => it.log === result.stored?.log && it.origin === result.stored.origin && it.partition === result.stored.partition) ??

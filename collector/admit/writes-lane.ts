@@ -1,5 +1,6 @@
 /** The consumer of a `writes` lane: admit → process → database → effect log → cache → book. */
 import { WmbError } from '../../core/errors.ts';
+import type { Timer } from '../../core/runtime.ts';
 import { NO_STAMP, versionAt } from '../../core/stamp.ts';
 import { formatPosition, type Lane, type LogEpoch, laneKey, NOTHING_SEEN, type Outcome, type Seq } from '../../core/words.ts';
 import type { LaneEnd, LinkFrame } from '../../link/link.ts';
@@ -17,6 +18,9 @@ import { Round } from './round.ts';
 import { appendEffects, applyWorks, entryOf, executeWorks, moveOf, retryAt, settleInCache } from './steps.ts';
 import { aheadOfClock, decide, exceptionOf, newWork, parkedOf, type Work } from './work.ts';
 
+/** The database's mark moves at most this often while there is nothing to execute. */
+const MOVE_MS = 1_000;
+
 export class WritesLane implements LaneConsumer, Retryable {
   readonly #lane: Lane;
   readonly #context: Context;
@@ -25,6 +29,8 @@ export class WritesLane implements LaneConsumer, Retryable {
   readonly #keys = new ParkedKeys();
   readonly #progress = new Progress();
   readonly #retry: Retry;
+  #moveTimer: Timer | undefined;
+  #movedMs = Number.NEGATIVE_INFINITY;
   /** Undefined: a resume must come first. */
   #at: LaneMarks | undefined;
 
@@ -41,7 +47,9 @@ export class WritesLane implements LaneConsumer, Retryable {
 
   resume(offer: { readonly epoch: LogEpoch }): Promise<{ readonly after: Seq; readonly historyWrites: number }> {
     return this.#serial.run(async () => {
+      const at = this.#at;
       this.#at = undefined;
+      if (at !== undefined) await this.#catchUp(at);
       if (offer.epoch !== this.#progress.epoch) this.#history.reset();
       const marks = await this.#load(offer.epoch);
       const historyWrites = this.#history.resume(marks.next - 1);
@@ -172,6 +180,7 @@ export class WritesLane implements LaneConsumer, Retryable {
     if (at.database === undefined) return;
     const last = batch.frames.at(-1)?.seq ?? at.database;
     const works = batch.works.filter((work) => work.outcome === '' && work.statements.length > 0);
+    if (works.length === 0 && last > at.database && this.#movesLater()) return;
     const refused = last <= at.database ? await this.#recorded(at, works) : await this.#execute(at, works, last);
     at.database = Math.max(at.database, last);
     for (const work of works) {
@@ -182,8 +191,41 @@ export class WritesLane implements LaneConsumer, Retryable {
     if (refused.size > 0) batch.round.holdLater(batch.works);
   }
 
+  /**
+   * With nothing to execute the database's mark moves at most once in a while: each of its commits is an fsync that every lane waits for. After
+   * a crash the lane resumes at that mark, and the stores recognise what lies above it. True: the mark follows by itself.
+   */
+  #movesLater(): boolean {
+    const { runtime } = this.#context;
+    const nowMs = runtime.monotonicMs();
+    if (nowMs >= this.#movedMs + MOVE_MS) return false;
+    // All lanes at the same moments, so that they share a commit.
+    this.#moveTimer ??= runtime.after(MOVE_MS - (nowMs % MOVE_MS), () => void this.moveDatabase().catch(() => {}), true);
+    return true;
+  }
+
+  /** Moves the database's mark to where the lane is. Where that fails the lane has to be resumed, from what is stored. */
+  moveDatabase(): Promise<void> {
+    return this.#serial.run(async () => {
+      const at = this.#at;
+      if (at === undefined) return;
+      this.#at = undefined;
+      await this.#catchUp(at);
+      this.#at = at;
+    });
+  }
+
+  async #catchUp(at: LaneMarks): Promise<void> {
+    this.#moveTimer?.cancel();
+    this.#moveTimer = undefined;
+    if (at.database === undefined || at.database >= at.next - 1) return;
+    await this.#execute(at, [], at.next - 1);
+    at.database = at.next - 1;
+  }
+
   async #execute(at: LaneMarks, works: readonly Work[], last: Seq): Promise<ReadonlyMap<Work, string>> {
     const outcomes = await executeWorks(this.#context, at.lane, moveOf(at.lane, at.database ?? NOTHING_SEEN, last), works);
+    this.#movedMs = this.#context.runtime.monotonicMs();
     const refused = new Map<Work, string>();
     outcomes.forEach((outcome, place) => {
       const work = works[place];
@@ -232,7 +274,7 @@ export class WritesLane implements LaneConsumer, Retryable {
   }
 
   async #toBook(at: LaneMarks, frames: readonly SeqFrame[], works: readonly Work[]): Promise<void> {
-    const { book, acks, hints, config } = this.#context;
+    const { shared, acks, hints, config } = this.#context;
     const parked = works.filter((work) => work.outcome === 'parked' && !work.kept);
     const exceptions = works.filter((work) => work.outcome !== 'applied').map(exceptionOf);
     const receipts = frames.map(({ seq, header }) => ({
@@ -241,7 +283,7 @@ export class WritesLane implements LaneConsumer, Retryable {
       stampFirst: header.stampFirst,
       stampLast: header.stampLast,
     }));
-    await book.record([{ lane: at.lane, frames: receipts, exceptions, parked: this.#parkedRows(at, parked) }]);
+    await shared.record([{ lane: at.lane, frames: receipts, exceptions, parked: this.#parkedRows(at, parked) }]);
     this.#count(at, parked);
     for (const { seq, header } of frames) if (seq > at.book) this.#progress.writes += header.count;
     const last = frames.at(-1);
