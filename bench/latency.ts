@@ -23,14 +23,15 @@ export async function measureLatency(directory: string, rates: readonly number[]
   try {
     const rows: Row[] = [];
     for (const rate of rates) {
+      const cpuBefore = scene.cpuSeconds();
       const latenciesMs = (await openLoop(scene, rate, seconds)).sort((a, b) => a - b);
+      const cpuSeconds = ((scene.cpuSeconds() - cpuBefore) / (rate * seconds)) * 100_000;
       const what = `submit → visible in the peer at ${rate}/s`;
       const p99 = quantile(latenciesMs, 0.99);
       const target = rate === TARGET_RATE ? { text: `< ${TARGET_P99_MS}`, met: p99 < TARGET_P99_MS } : undefined;
-      rows.push(
-        { what: `${what}, p50`, value: quantile(latenciesMs, 0.5), unit: 'ms' },
-        { what: `${what}, p99`, value: p99, unit: 'ms', target },
-      );
+      rows.push({ what: `${what}, p50`, value: quantile(latenciesMs, 0.5), unit: 'ms' });
+      rows.push({ what: `${what}, p99`, value: p99, unit: 'ms', target });
+      rows.push({ what: '  CPU of all daemons', value: cpuSeconds, unit: 's / 100k writes' });
     }
     return rows;
   } finally {

@@ -50,6 +50,11 @@ export class Scene {
     );
   }
 
+  /** Of all daemons together. */
+  cpuSeconds(): number {
+    return [...this.usages().values()].reduce((sum, usage) => sum + usage.cpuSeconds, 0);
+  }
+
   async close(): Promise<void> {
     this.load.close();
     this.origin.close();
