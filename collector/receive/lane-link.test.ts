@@ -171,6 +171,8 @@ test('what was on its way for an earlier attempt neither harms the next one nor 
   await time.advance(0);
   assert.deepEqual(seqs(), [0, 1, 2]);
   assert.equal(credit(), 300);
+  lane.frames([frame(1)]);
+  assert.equal(credit(), 300, 'what came for the first attempt is on nobody’s account');
   assert.equal(lane.state, 'streaming');
 });
 
@@ -188,6 +190,34 @@ test('an origin that sends more than it may is refused rather than queued', asyn
   assert.equal(lane.state, 'backing-off');
   assert.match(lane.status().reason, /PEER_GARBAGE: beijing sends more than the 1000 bytes/);
   assert.equal(lane.queuedBytes, 0);
+});
+
+test('an origin that sends without end before it answers is refused as well', async () => {
+  const { lane, connect } = rig();
+  await connect();
+  for (let seq = 0; seq < 4; seq += 1) lane.frames([frame(seq, 600)]);
+  assert.equal(lane.state, 'resuming');
+  lane.frames([frame(4, 600)]);
+  assert.match(lane.status().reason, /PEER_GARBAGE/);
+});
+
+test('a take that fails after its session is gone does not fail the next attempt', async () => {
+  const { lane, connect, resumed, state, sent, time } = rig();
+  await connect();
+  resumed(0);
+  let done = () => {};
+  state.hold = new Promise((resolve) => {
+    done = resolve;
+  });
+  lane.frames([frame(0)]);
+  await time.advance(0);
+  lane.lost(new WmbError('PEER_UNREACHABLE', 'gone'));
+  await connect();
+  state.error = new WmbError('STORE_UNAVAILABLE', 'away');
+  done();
+  await time.advance(0);
+  assert.equal(lane.state, 'resuming');
+  assert.equal(sent.at(-1)?.type, 'resume');
 });
 
 test('an origin that never answers resume is asked again after the silence limit', async () => {

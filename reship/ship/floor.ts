@@ -31,7 +31,7 @@ async function partitionFloor(reader: LogReader, { acks, rooms, settled, partiti
   // Nothing was ever written: there is nothing that a room could lack, even one that has not spoken.
   if (end < 0) return settled;
   const applied = acks.appliedBy(rooms, { log: reader.log, partition }, 'hold');
-  if (applied === undefined || applied < 0) return NO_STAMP;
+  if (applied === undefined) return NO_STAMP;
   if (applied >= end) return settled;
   return (await reader.stampAt(partition, applied)) ?? NO_STAMP;
 }

@@ -196,3 +196,57 @@ test('a reship that says nothing, and a collector that says nothing, are both gi
   assert.ok(guangzhou.lines.some((line) => line.message === 'the link is down' && String(line.reason).includes('said nothing for 300 ms')));
   assert.equal((await beijing.shipper.peers()).find(({ room }) => room === 'guangzhou')?.connected, false);
 });
+
+test('a peer that turns out to be another room, or speaks of lanes that cannot be, is not believed', async () => {
+  const time = new VirtualTime();
+  const network = new MemoryNetwork(time);
+  const config = configOf({ room: 'guangzhou', addresses: ADDRESSES, partitions: 2 });
+  const answers = {
+    protocol: 1,
+    room: 'shanghai',
+    topologyEpoch: 1,
+    instance: 'x',
+    logs: [{ log: 'writes' as const, epoch: '0'.repeat(16), partitions: 70_000 }],
+  };
+  const end = (partition: number) => ({ log: 'writes' as const, partition, epoch: '0'.repeat(16), seq: 0, writes: 1, stamp: '' });
+  network.listen(ADDRESSES.beijing, {
+    welcome: () => ({ ...answers }),
+    serve: (session) => session.send({ type: 'pulse', sentMs: 1, floor: '', ends: [end(1), end(2), end(4_000_000_000)] }),
+  });
+  const consumers = new CountingConsumers();
+  const runtime = time;
+  const shared = { config, runtime, metrics: noMetrics, instance: 'g-1', dialer: network, consumers: consumers.make };
+  const receiver = new Receiver({
+    ...shared,
+    acks: new FakeBoard(),
+    hints: new FakeHints(),
+    states: new MemoryStates(),
+    logger: silentLogger,
+  });
+  await receiver.start();
+  stops.push(async () => {
+    const stopped = receiver.stop();
+    await time.advance(10);
+    await stopped;
+  });
+  const lanes = () => receiver.status().find((link) => link.origin === 'beijing')?.lanes ?? [];
+  await time.advance(50);
+  assert.match(lanes()[0]?.reason ?? '', /ROOM_UNKNOWN: the address of room beijing answers as room shanghai/);
+  for (const [wrong, reason] of [
+    [{ protocol: 2 }, /PROTOCOL_VERSION: room beijing speaks link protocol 2/],
+    [{ topologyEpoch: 2 }, /TOPOLOGY_STALE: room beijing holds topology epoch 2, this room holds 1/],
+  ] as const) {
+    Object.assign(answers, { protocol: 1, room: 'beijing', topologyEpoch: 1 }, wrong);
+    await time.advance(100);
+    assert.match(lanes()[0]?.reason ?? '', reason);
+  }
+  Object.assign(answers, { topologyEpoch: 1 });
+  await time.advance(100);
+  assert.equal(lanes().length, 2);
+  assert.deepEqual([...consumers.lanes.keys()].sort(), [
+    'writes/beijing/0',
+    'writes/beijing/1',
+    'writes/guangzhou/0',
+    'writes/guangzhou/1',
+  ]);
+});
