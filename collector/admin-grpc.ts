@@ -14,14 +14,16 @@ import type {
   KeyEntry,
   LaneStatus,
   LinkStatus,
+  ParkedResult,
   ParkedSelection,
   ScanKeysRequest,
+  SkippedLane,
   ParkedOutcome as WireOutcome,
   ParkedWrite as WireParked,
 } from '../proto/gen/wmb/v1/admin.ts';
 import { Outcome } from '../proto/gen/wmb/v1/writes.ts';
 import type { CacheStore } from '../store/cache.ts';
-import type { ParkedOutcome, Parking } from './receipts/parked.ts';
+import type { ParkedOutcome, Parking, Selection, Step } from './receipts/parked.ts';
 import type { ParkedWrite } from './receipts/receipts.ts';
 
 const LIST_DEFAULT = 100;
@@ -35,6 +37,8 @@ export interface LinkAdmin {
   links(): readonly LinkStatus[];
   /** Pauses or resumes the link from `origin`. ROOM_UNKNOWN where there is none. */
   setPaused(origin: RoomId, paused: boolean): readonly LaneStatus[] | Promise<readonly LaneStatus[]>;
+  /** What the stopped lanes from `origin` would lose; `confirmed`: they go on without it. ROOM_UNKNOWN, NOT_FOUND. */
+  skipGaps(origin: RoomId, confirmed: boolean): Promise<readonly SkippedLane[]>;
 }
 
 export interface CollectorAdminOptions {
@@ -66,14 +70,13 @@ export function collectorAdmin(options: CollectorAdminOptions): CollectorServer 
       const writes = await parking.list(after, Math.min(limit === 0 ? LIST_DEFAULT : limit, LIST_MAX));
       return { writes: writes.map(parkedWire), total: parking.total() };
     }),
-    retryParked: unary(async (selection: ParkedSelection) => ({
-      outcomes: (await parking.retry(selectionOf(selection))).map(outcomeWire),
-    })),
-    discardParked: unary(async (selection: ParkedSelection) => ({
-      outcomes: (await parking.discard(selectionOf(selection))).map(outcomeWire),
-    })),
+    retryParked: unary(async (selection: ParkedSelection) => stepWire(await parking.retry(selectionOf(selection)))),
+    discardParked: unary(async (selection: ParkedSelection) => stepWire(await parking.discard(selectionOf(selection)))),
     setLink: unary(async ({ origin, paused }: { origin: string; paused: boolean }) => ({
       lanes: [...(await links.setPaused(origin, paused))],
+    })),
+    skipGap: unary(async ({ origin, confirmed }: { origin: string; confirmed: boolean }) => ({
+      lanes: [...(await links.skipGaps(origin, confirmed))],
     })),
   };
 }
@@ -148,9 +151,9 @@ function keyEntry(key: string, entry: CacheEntry | undefined): KeyEntry {
   }
 }
 
-function selectionOf({ writes, all }: ParkedSelection): ParkedSelection {
+function selectionOf({ writes, all, after }: ParkedSelection): Selection {
   if (writes.length === 0 && !all) throw new WmbError('USAGE', 'name positions or request ids, or say all');
-  return { writes, all: writes.length === 0 };
+  return { writes, all: writes.length === 0, after: after ?? '' };
 }
 
 function parkedWire(it: ParkedWrite): WireParked {
@@ -167,6 +170,10 @@ function parkedWire(it: ParkedWrite): WireParked {
     attempts: it.attempts,
     payload: Buffer.from(write.payload),
   };
+}
+
+function stepWire({ outcomes, next }: Step): ParkedResult {
+  return { outcomes: outcomes.map(outcomeWire), next };
 }
 
 function outcomeWire(it: ParkedOutcome): WireOutcome {

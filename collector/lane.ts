@@ -8,6 +8,7 @@
 import type { Stamp } from '../core/stamp.ts';
 import type { LogEpoch, LogName, RoomId, Seq } from '../core/words.ts';
 import type { LaneEnd, LinkFrame, ReceiptException } from '../link/link.ts';
+import type { SkipDraft } from './receipts/receipts.ts';
 
 export interface LaneConsumer {
   /**
@@ -22,8 +23,21 @@ export interface LaneConsumer {
   take(frames: readonly LinkFrame[]): Promise<void>;
   /** The origin's newest pulse for this lane. */
   pulse(end: LaneEnd): void;
+  /**
+   * Of a lane that stopped on a gap: what would be lost, and, where it is `confirmed`, the end of waiting for it: the marks move to where the lane can go on.
+   * Rejects with the reason where that must not be done. A consumer without it never skips.
+   */
+  skipGap?(gap: LaneGap, confirmed: boolean): Promise<SkipDraft>;
   /** What the room has applied of this lane, for status. */
   progress(): LaneProgress;
+}
+
+/** Why a lane stopped. */
+export interface LaneGap {
+  /** Of the log that the origin offers now. */
+  readonly epoch: LogEpoch;
+  /** Inclusive; undefined where the mark is of another epoch. */
+  readonly missing: { readonly from: Seq; readonly to: Seq } | undefined;
 }
 
 export interface LaneProgress {

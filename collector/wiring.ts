@@ -18,7 +18,7 @@ import { EmbeddedLog } from '../log/embedded/embedded.ts';
 import { CollectorService } from '../proto/gen/wmb/v1/admin.ts';
 import { EmbeddedCache } from '../store/embedded/cache.ts';
 import { EmbeddedDatabase } from '../store/embedded/database.ts';
-import { collectorAdmin } from './admin-grpc.ts';
+import { collectorAdmin, type LinkAdmin } from './admin-grpc.ts';
 import { Applier } from './admit/admit.ts';
 import { addKeysRoute } from './keys-http.ts';
 import { Processors } from './process/processors.ts';
@@ -43,7 +43,16 @@ export async function wireCollector(parts: DaemonParts): Promise<readonly Servic
   const database = databaseOf(parts, () => tellChanges());
   const processors = new Processors({ config, runtime });
   const applier: Applier = new Applier({
-    config, cache, database, book, processors, effectLog, floors: { floor: () => receiver.floor() }, runtime, logger, metrics,
+    config,
+    cache,
+    database,
+    book,
+    processors,
+    effectLog,
+    floors: { floor: () => receiver.floor() },
+    runtime,
+    logger,
+    metrics,
   });
   tellChanges = () => applier.hints.appended('changes', 0);
   const receiver = new Receiver({
@@ -59,7 +68,11 @@ export async function wireCollector(parts: DaemonParts): Promise<readonly Servic
     metrics,
   });
   const grpc = new GrpcServer({ address: room.listen.collector.grpc, tls: room.tls, readiness, runtime, logger });
-  const links = { links: () => receiver.status(), setPaused: (origin: string, paused: boolean) => receiver.setPaused(origin, paused) };
+  const links: LinkAdmin = {
+    links: () => receiver.status(),
+    setPaused: (origin, paused) => receiver.setPaused(origin, paused),
+    skipGaps: (origin, confirmed) => receiver.skipGaps(origin, confirmed),
+  };
   const admin = collectorAdmin({ config, cache, parking: applier.parking, links, floor: () => applier.floor(), instance, runtime });
   grpc.server.addService(CollectorService, admin);
   const http = new OpsHttp({ address: room.listen.collector.http, bodyBytesMax: HTTP_BODY_BYTES_MAX, readiness, metrics, logger });
@@ -80,7 +93,14 @@ function effectLogOf({ config, runtime }: DaemonParts): EmbeddedLog | undefined 
   const { topology, room } = config;
   if (!logsKept(topology, room.id).includes('effects')) return undefined;
   const directory = join(room.directory, 'effects');
-  return new EmbeddedLog({ directory, log: 'effects', origin: room.id, partitions: topology.partitions, runtime, tailBytesMax: EFFECTS_TAIL_BYTES_MAX });
+  return new EmbeddedLog({
+    directory,
+    log: 'effects',
+    origin: room.id,
+    partitions: topology.partitions,
+    runtime,
+    tailBytesMax: EFFECTS_TAIL_BYTES_MAX,
+  });
 }
 
 function databaseOf({ config, runtime }: DaemonParts, onChanges: () => void): EmbeddedDatabase | undefined {

@@ -33,6 +33,11 @@ export interface DatabaseWrite {
   readonly seq: Seq;
   readonly index: number;
   readonly statements: readonly Statement[];
+  /**
+   * It does not run now, for this reason, and is recorded as refused: a collector that has lost its own record of it must not take it for
+   * committed, because the mark has passed it.
+   */
+  readonly withheld?: string | undefined;
 }
 
 export interface DatabaseBatch {

@@ -1,18 +1,22 @@
-/** `wmb link pause|resume`: the link from an origin, held by the peer’s collector. */
+/** `wmb link pause|resume|skip`: the link from an origin, held by the peer’s collector. */
 import type { Command } from 'commander';
+import type { Config } from '../../core/config/types.ts';
 import { WmbError } from '../../core/errors.ts';
-import type { SetLinkResponse } from '../../proto/gen/wmb/v1/admin.ts';
+import type { RoomId } from '../../core/words.ts';
+import type { SetLinkResponse, SkipGapResponse, SkippedLane } from '../../proto/gen/wmb/v1/admin.ts';
 import { Clients } from '../clients.ts';
 import { type ConfigOptions, type Context, configOf, configOption, type JsonOptions, jsonOption, roomOf } from '../context.ts';
+import { printable } from '../table.ts';
 
 export function addLinkCommands(program: Command, context: Context): void {
-  const link = program.command('link').helpCommand(false).description('pause or resume links between rooms');
+  const link = program.command('link').helpCommand(false).description('pause or resume links between rooms, or take one over a gap');
   addSwitch(link, context, {
     verb: 'pause',
     paused: true,
     description: 'stop taking frames of ORIGIN in PEER; nothing is lost, the lag grows',
   });
   addSwitch(link, context, { verb: 'resume', paused: false, description: 'take frames of ORIGIN in PEER again, from the mark on' });
+  addSkip(link, context);
 }
 
 interface Switch {
@@ -32,8 +36,7 @@ function addSwitch(link: Command, context: Context, { verb, paused, description 
     .addHelpText('after', `\nExample:\n  wmb link ${verb} beijing guangzhou`)
     .action(async (originName: string, peerName: string, options: ConfigOptions & JsonOptions) => {
       const config = configOf(options);
-      const [origin, peer] = [roomOf(config, originName), roomOf(config, peerName)];
-      if (origin === peer) throw new WmbError('USAGE', `a link joins two rooms; ${origin} was named twice`);
+      const { origin, peer } = endsOf(config, originName, peerName);
       const { lanes } = await Clients.with(config, context.runtime, (clients) =>
         clients.collector<SetLinkResponse>(peer, (client, ...rest) => client.setLink({ origin, paused }, ...rest)),
       );
@@ -43,4 +46,56 @@ function addSwitch(link: Command, context: Context, { verb, paused, description 
           : `link ${origin} → ${peer} ${paused ? 'paused' : 'resumed'} (${lanes.length} lanes)`,
       );
     });
+}
+
+function endsOf(config: Config, originName: string, peerName: string): { readonly origin: RoomId; readonly peer: RoomId } {
+  const [origin, peer] = [roomOf(config, originName), roomOf(config, peerName)];
+  if (origin === peer) throw new WmbError('USAGE', `a link joins two rooms; ${origin} was named twice`);
+  return { origin, peer };
+}
+
+/** The stores of all lanes move their marks: it may take its time. */
+const SKIP_MS_MAX = 60_000;
+const SKIP_HELP = `
+Without --yes nothing is changed: it prints what would be lost. See docs/links.md, “When a lane has stopped on a gap”.
+
+Examples:
+  wmb link skip beijing guangzhou
+  wmb link skip beijing guangzhou --yes`;
+
+type SkipOptions = ConfigOptions & JsonOptions & { readonly yes?: boolean };
+
+function addSkip(link: Command, context: Context): void {
+  link
+    .command('skip')
+    .description('accept the loss of frames of ORIGIN that PEER needs and nobody has any more; its lanes that stopped on the gap go on')
+    .argument('<origin>', 'the room where the writes entered')
+    .argument('<peer>', 'the room that takes them')
+    .option('--yes', 'do it')
+    .addOption(configOption())
+    .addOption(jsonOption())
+    .addHelpText('after', SKIP_HELP)
+    .action((originName: string, peerName: string, options: SkipOptions) => skip(context, originName, peerName, options));
+}
+
+async function skip(context: Context, originName: string, peerName: string, options: SkipOptions): Promise<void> {
+  const config = configOf(options);
+  const { origin, peer } = endsOf(config, originName, peerName);
+  const confirmed = options.yes === true;
+  const { lanes } = await Clients.with(config, context.runtime, (clients) =>
+    clients.collector<SkipGapResponse>(peer, (client, ...rest) => client.skipGap({ origin, confirmed }, ...rest), SKIP_MS_MAX),
+  );
+  if (options.json) context.print(JSON.stringify({ origin, peer, skipped: confirmed, lanes }));
+  else context.print(lanes.map((lane) => printable(skippedLine(lane, origin, confirmed))).join('\n'));
+  const refused = lanes.filter((lane) => lane.refused !== '');
+  if (refused[0] !== undefined) throw new WmbError('LOG_GAP', `${refused.length} of ${lanes.length} stopped lanes cannot be skipped`);
+  if (!confirmed && !options.json) context.note('nothing was changed; say --yes to accept the loss');
+}
+
+function skippedLine(lane: SkippedLane, origin: RoomId, confirmed: boolean): string {
+  const name = `${lane.log}/${origin}/${lane.partition}`;
+  if (lane.refused !== '') return `${name}  refused: ${lane.refused}`;
+  const range = `seq ${lane.missingFrom} to ${lane.missingTo ?? 'the end'} of log epoch ${lane.epoch}`;
+  const writes = lane.writes === undefined ? 'an unknown number of write requests' : `${lane.writes} write requests`;
+  return `${name}  ${confirmed ? 'given up' : 'would be lost'}: ${range} (${writes}); goes on after seq ${lane.nextSeq} of log epoch ${lane.nextEpoch}`;
 }

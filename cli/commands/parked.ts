@@ -135,12 +135,18 @@ async function select(context: Context, { verb, ids, options }: Selection): Prom
   const all = options.all === true;
   if (all === ids.length > 0) throw new WmbError('USAGE', `wmb parked ${verb} takes request ids or positions, or --all`);
   await atRoom(context, options, async (clients, room) => {
-    const selection = { writes: [...ids], all };
-    const { outcomes } = await clients.collector<ParkedResult>(
-      room,
-      (client, ...rest) => (verb === 'retry' ? client.retryParked(selection, ...rest) : client.discardParked(selection, ...rest)),
-      RETRY_MS_MAX,
-    );
+    const outcomes: ParkedOutcome[] = [];
+    // Of all, the collector answers for some at a time, and says where to go on.
+    for (let after: string | undefined = ''; after !== undefined; ) {
+      const selection = { writes: [...ids], all, after };
+      const step: ParkedResult = await clients.collector<ParkedResult>(
+        room,
+        (client, ...rest) => (verb === 'retry' ? client.retryParked(selection, ...rest) : client.discardParked(selection, ...rest)),
+        RETRY_MS_MAX,
+      );
+      outcomes.push(...step.outcomes);
+      after = step.next || undefined;
+    }
     if (options.json)
       context.print(JSON.stringify({ room, outcomes: outcomes.map((result) => ({ ...result, outcome: outcomeName(result.outcome) })) }));
     else context.print(outcomes.length === 0 ? `nothing is parked in ${room}` : outcomes.map(outcomeLine).join('\n'));

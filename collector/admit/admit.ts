@@ -83,6 +83,9 @@ export class Applier {
     metrics.gauge({ name: 'wmb_collector_parked_writes', help: 'Write requests in the parking lot.' }, (report) =>
       report(book.parkedTotal()),
     );
+    metrics.gauge({ name: 'wmb_collector_parked_bytes', help: 'Bytes of the payloads in the parking lot.' }, (report) =>
+      report(book.parkedBytes()),
+    );
   }
 
   /** Call it when the stores are open: publishes what this room has of each lane, and begins to retry and to sweep. */

@@ -81,6 +81,14 @@ export class ChangesLane implements LaneConsumer {
     );
   }
 
+  async skipGap(): Promise<never> {
+    throw new WmbError(
+      'LOG_GAP',
+      `${laneKey(this.#lane)} cannot be skipped: this room's database would miss row changes for good; restore it from the master's ` +
+        '(docs/databases.md, “When a slave has to be restored”)',
+    );
+  }
+
   pulse(end: LaneEnd): void {
     if (end.epoch === this.#progress.epoch && end.seq === this.#progress.mark) this.#progress.writes = end.writes;
     this.#progress.pulse(end);

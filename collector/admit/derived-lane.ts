@@ -8,8 +8,9 @@ import { formatPosition, type Lane, type LogEpoch, laneKey } from '../../core/wo
 import type { LaneEnd } from '../../link/link.ts';
 import type { LaneConsumer, LaneProgress } from '../lane.ts';
 import type { Retried, Retryable } from '../receipts/parked.ts';
-import type { EpochLane, ExceptionReceipt, ParkedWrite } from '../receipts/receipts.ts';
+import type { EpochLane, ExceptionReceipt, ParkedWrite, RetriedEffects } from '../receipts/receipts.ts';
 import { Serial } from '../receipts/serial.ts';
+import { applyDerivedAgain, effectsToKeep } from './again.ts';
 import type { Context } from './context.ts';
 import { parseEntry } from './effect-entries.ts';
 import { Progress } from './progress.ts';
@@ -31,8 +32,14 @@ export class DerivedLane implements LaneConsumer, Retryable {
     return this.#progress;
   }
 
-  announce(epoch: LogEpoch): Promise<void> {
-    return this.advance({ ...this.#lane, epoch }, []);
+  async announce(epoch: LogEpoch): Promise<void> {
+    await this.applyAgain();
+    await this.advance({ ...this.#lane, epoch }, []);
+  }
+
+  /** What was retried here and the cache may have lost. */
+  applyAgain(): Promise<void> {
+    return this.#serial.run(() => applyDerivedAgain(this.#context, this.#lane));
   }
 
   /** The book has moved on: so does what the origin is told. */
@@ -66,22 +73,30 @@ export class DerivedLane implements LaneConsumer, Retryable {
     return this.#serial.run(async () => {
       const { position, write } = parked;
       const work = newWork(write, position.seq, position.index);
-      work.effects = compileCommands(parseEntry(write, formatPosition(position)).commands, write.stamp);
+      work.commands = parseEntry(write, formatPosition(position)).commands;
+      work.effects = compileCommands(work.commands, write.stamp);
       const [outcome] = await applyWorks(this.#context, [], [work]);
       settleInCache(work, outcome);
-      if (work.outcome !== 'parked') return this.#settle(parked, work.outcome === 'superseded' ? 'superseded' : 'applied');
+      if (work.outcome !== 'parked') {
+        const effects = await effectsToKeep(this.#context, position, work.commands);
+        return this.#settle(parked, work.outcome === 'superseded' ? 'superseded' : 'applied', effects);
+      }
       await this.#context.book.failAgain({ ...parked, attempts: parked.attempts + 1 });
       return { outcome: 'parked', code: parked.code, message: parked.message };
     });
   }
 
   discard(parked: ParkedWrite): Promise<Retried> {
-    return this.#serial.run(() => this.#settle(parked, 'rejected'));
+    return this.#serial.run(() => this.#settle(parked, 'rejected', undefined));
   }
 
-  async #settle(parked: ParkedWrite, outcome: 'applied' | 'superseded' | 'rejected'): Promise<Retried> {
+  async #settle(
+    parked: ParkedWrite,
+    outcome: 'applied' | 'superseded' | 'rejected',
+    effects: RetriedEffects | undefined,
+  ): Promise<Retried> {
     const code = outcome === 'rejected' ? parked.code : '';
-    await this.#context.book.settle({ position: parked.position, requestId: parked.write.requestId, outcome, code });
+    await this.#context.book.settle({ position: parked.position, requestId: parked.write.requestId, outcome, code, effects });
     const { log, origin, partition, epoch } = parked.position;
     await this.advance({ log, origin, partition, epoch }, []);
     return { outcome, code, message: '' };

@@ -101,6 +101,7 @@ export class EffectsLane implements LaneConsumer {
       );
       const source = { log: mark.log, origin: mark.origin, partition: mark.partition, epoch: mark.epoch };
       sources.set(mark.origin, { lane: source, cache: mark.seq, book: known?.seq ?? NOTHING_SEEN });
+      await this.#derived(mark.origin).applyAgain();
     }
     const summary = await book.summary(lane);
     const mark = Math.min(inCache, inBook);
@@ -217,6 +218,14 @@ export class EffectsLane implements LaneConsumer {
     this.#progress.mark = last.seq;
     this.#progress.stampLast = last.header.stampLast;
     this.#context.acks.publish(at.lane, { seq: last.seq, parkedSeq: NOTHING_SEEN }, []);
+  }
+
+  async skipGap(): Promise<never> {
+    throw new WmbError(
+      'LOG_GAP',
+      `${laneKey(this.#lane)} cannot be skipped: it carries the effects of every room's write requests, and which of them are missing only ` +
+        'the lost frames say; rebuild this room, or bring the effect log of the master back from a copy',
+    );
   }
 
   pulse(end: LaneEnd): void {

@@ -147,7 +147,7 @@ export class MemoryDatabase implements DatabaseStore {
       const name = `${laneKey(batch.lane)} ${write.seq} ${write.index}`;
       if (batch.moves.length === 0 && this.#records.has(name) && this.#records.get(name) === undefined) return { status: 'committed' };
       const texts = write.statements.map((statement) => (statement.op === 'sql' ? statement.text : statement.table));
-      const bad = texts.find((text) => [...this.refuses].some((word) => text.includes(word)));
+      const bad = write.withheld ?? texts.find((text) => [...this.refuses].some((word) => text.includes(word)));
       this.#records.set(name, bad);
       if (bad !== undefined) return { status: 'refused', reason: `no ${bad}` };
       this.executed.push(...texts);

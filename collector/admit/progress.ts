@@ -30,6 +30,8 @@ export class Progress {
   }
 
   pulse(end: LaneEnd): void {
+    // Behind a range that was given up the number is not known until the lane has caught up.
+    if (end.epoch === this.epoch && end.seq === this.mark) this.writes = end.writes;
     this.#end = end;
   }
 

@@ -2,6 +2,8 @@
  * A parked write request's second chance: processed again with its original stamp and position, and applied without moving a mark.
  * Processing runs beside the lane (its key is held anyway, and a slow processor holds up nobody else); what it changes in the stores
  * and in the book happens in the lane's own turn.
+ *
+ * The stores come first and the book last: after a crash in between it is still parked, and retrying it again changes nothing in them.
  */
 import { asWmbError, type ErrorCode } from '../../core/errors.ts';
 import { stampMs } from '../../core/stamp.ts';
@@ -9,6 +11,7 @@ import type { Outcome } from '../../core/words.ts';
 import type { Retried } from '../receipts/parked.ts';
 import type { ParkedWrite } from '../receipts/receipts.ts';
 import type { Serial } from '../receipts/serial.ts';
+import { effectsToKeep } from './again.ts';
 import type { Context } from './context.ts';
 import { isForRoom } from './round.ts';
 import { appendEffects, applyWorks, entryOf, executeWorks, retryAt, settleInCache } from './steps.ts';
@@ -89,11 +92,13 @@ export class Retry {
       const again = { ...parked, code: code as ErrorCode, message, attempts: parked.attempts + 1, inDatabase: work.inDatabase };
       await book.failAgain({ ...again, retryMs: retryAt(again, config.topology.limits.clockAheadMsMax, runtime) });
     } else {
+      const touched = outcome !== 'rejected' && work.effects.length > 0;
       await book.settle({
         position: parked.position,
         requestId: parked.write.requestId,
         outcome: outcome as Exclude<Outcome, 'parked'>,
         code,
+        effects: touched ? await effectsToKeep(this.#context, parked.position, work.commands) : undefined,
       });
       await this.#host.settled(parked);
     }

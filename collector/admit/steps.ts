@@ -37,6 +37,7 @@ export async function executeWorks(
     seq: work.seq,
     index: work.index,
     statements: work.statements,
+    withheld: work.outcome === '' ? undefined : `its statements have not run, because it was ${work.outcome} before (${work.code})`,
   }));
   const result = await database.execute({ moves, lane, writes });
   if (!result.moved) throw markMoved(lane, 'database', moves[0]?.expected ?? -1, result.stored);

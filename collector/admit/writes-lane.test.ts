@@ -267,7 +267,7 @@ test('a late write request is parked, not applied', async () => {
   assert.deepEqual(await receipts(room), ['0.0 parked WRITE_LATE']);
   room.cache.late.clear();
   assert.deepEqual(
-    (await room.applier.parking.retry({ writes: [], all: true })).map((it) => it.outcome),
+    (await room.applier.parking.retry({ writes: [], all: true })).outcomes.map((it) => it.outcome),
     ['applied'],
   );
   assert.equal(room.cache.value('a'), '1');
@@ -327,20 +327,20 @@ test('retry goes oldest first and stops at the first that fails again; discard l
   const { parking } = room.applier;
   const behind = await parking.retry({ writes: ['guangzhou-2'], all: false });
   assert.deepEqual(
-    behind.map((it) => it.code),
+    behind.outcomes.map((it) => it.code),
     ['BEHIND_PARKED'],
   );
   healed.add('one');
   const retried = await parking.retry({ writes: [], all: true });
   assert.deepEqual(
-    retried.map((it) => `${it.requestId} ${it.outcome}`),
+    retried.outcomes.map((it) => `${it.requestId} ${it.outcome}`),
     ['guangzhou-1 applied', 'guangzhou-2 parked', 'guangzhou-3 parked', 'guangzhou-4 applied'],
   );
   assert.deepEqual([room.cache.value('a'), room.cache.value('b')], ['1', 'b']);
   assert.equal((await parking.list('', 10))[0]?.attempts, 2);
   const discarded = await parking.discard({ writes: ['guangzhou-2', 'nobody'], all: false });
   assert.deepEqual(
-    discarded.map((it) => `${it.requestId} ${it.outcome} ${it.code}`),
+    discarded.outcomes.map((it) => `${it.requestId} ${it.outcome} ${it.code}`),
     ['guangzhou-2 rejected PROCESSOR_FAILED', 'guangzhou-3 applied ', 'nobody applied NOT_FOUND'],
   );
   assert.equal(room.cache.value('a'), '3');

@@ -4,10 +4,11 @@ import type { Timer } from '../../core/runtime.ts';
 import { NO_STAMP, versionAt } from '../../core/stamp.ts';
 import { formatPosition, type Lane, type LogEpoch, laneKey, NOTHING_SEEN, type Outcome, type Seq } from '../../core/words.ts';
 import type { LaneEnd, LinkFrame } from '../../link/link.ts';
-import type { LaneConsumer, LaneProgress } from '../lane.ts';
+import type { LaneConsumer, LaneGap, LaneProgress } from '../lane.ts';
 import type { Retried, Retryable } from '../receipts/parked.ts';
-import type { EpochLane, ExceptionReceipt, ParkedWrite } from '../receipts/receipts.ts';
+import type { EpochLane, ExceptionReceipt, ParkedWrite, SkipDraft } from '../receipts/receipts.ts';
 import { Serial } from '../receipts/serial.ts';
+import { applyAgain } from './again.ts';
 import { type Context, markOf } from './context.ts';
 import { cutBatch, openFrame, type SeqFrame } from './frames.ts';
 import { History } from './history.ts';
@@ -15,6 +16,7 @@ import { ParkedKeys } from './parked-keys.ts';
 import { Progress } from './progress.ts';
 import { Retry } from './retry.ts';
 import { Round } from './round.ts';
+import { finishSkip, planSkip } from './skip.ts';
 import { appendEffects, applyWorks, entryOf, executeWorks, moveOf, retryAt, settleInCache } from './steps.ts';
 import { aheadOfClock, decide, exceptionOf, newWork, parkedOf, type Work } from './work.ts';
 
@@ -58,6 +60,18 @@ export class WritesLane implements LaneConsumer, Retryable {
     });
   }
 
+  /** A decision is carried out also by the next load, so it may fail halfway. */
+  skipGap(gap: LaneGap, confirmed: boolean): Promise<SkipDraft> {
+    return this.#serial.run(async () => {
+      const draft = await planSkip(this.#context, this.#lane, gap);
+      if (!confirmed) return draft;
+      this.#at = undefined;
+      this.#history.reset();
+      await finishSkip(this.#context, await this.#context.book.beginSkip(draft));
+      return draft;
+    });
+  }
+
   /** Publishes what is known of the lane before any origin is reached. */
   announce(epoch: LogEpoch): Promise<void> {
     return this.#serial.run(async () => void (await this.#load(epoch)));
@@ -66,11 +80,14 @@ export class WritesLane implements LaneConsumer, Retryable {
   async #load(epoch: LogEpoch): Promise<LaneMarks> {
     const { cache, database, executes, book, acks } = this.#context;
     const lane = { ...this.#lane, epoch };
+    const skip = await book.pendingSkip(lane);
+    if (skip !== undefined) await finishSkip(this.#context, skip);
     const cacheMark = markOf(lane, epoch, { name: 'cache', marks: await cache.marks() });
     const bookMark = markOf(lane, epoch, { name: 'receipt book', marks: await book.marks() });
     const databaseMark =
       executes && database !== undefined ? markOf(lane, epoch, { name: 'database', marks: await database.marks() }) : undefined;
     const mark = Math.min(cacheMark, bookMark, databaseMark ?? bookMark);
+    await applyAgain(this.#context, lane);
     const summary = await book.summary(lane);
     this.#keys.load(await book.parkedKeys(lane));
     this.#progress.set({
@@ -180,8 +197,9 @@ export class WritesLane implements LaneConsumer, Retryable {
     if (at.database === undefined) return;
     const last = batch.frames.at(-1)?.seq ?? at.database;
     const works = batch.works.filter((work) => work.outcome === '' && work.statements.length > 0);
-    if (works.length === 0 && last > at.database && this.#movesLater()) return;
-    const refused = last <= at.database ? await this.#recorded(at, works) : await this.#execute(at, works, last);
+    const withheld = batch.works.filter((work) => work.outcome === 'parked' || work.outcome === 'rejected');
+    if (works.length + withheld.length === 0 && last > at.database && this.#movesLater()) return;
+    const refused = last <= at.database ? await this.#recorded(at, works) : await this.#execute(at, works.concat(withheld), last);
     at.database = Math.max(at.database, last);
     for (const work of works) {
       const reason = refused.get(work);
@@ -251,8 +269,8 @@ export class WritesLane implements LaneConsumer, Retryable {
   async #toEffectLog(at: LaneMarks, frames: readonly SeqFrame[], works: readonly Work[]): Promise<void> {
     const { effectLog } = this.#context;
     const first = frames[0]?.seq ?? 0;
-    // What lies below a mark behind the effect log is in it already.
-    if (effectLog === undefined || first <= Math.max(at.cache, at.book)) return;
+    // Below the book's mark nothing is said anew. The cache's does not tell: a book that lost receipts may say something else now.
+    if (effectLog === undefined || first <= at.book) return;
     const groups: Parameters<typeof appendEffects>[3][number][] = [];
     let place = 0;
     for (const frame of frames) {

@@ -6,7 +6,7 @@ import { type TestContext, test } from 'node:test';
 import { formatPosition } from '../../core/words.ts';
 import { EmbeddedBook } from './embedded.ts';
 import { EmbeddedLinkStates } from './link-states.ts';
-import type { BookEntry, ParkedWrite } from './receipts.ts';
+import type { BookEntry, ParkedPlace, ParkedWrite } from './receipts.ts';
 
 const lane = { log: 'writes', origin: 'beijing', partition: 3, epoch: '0123456789abcdef' } as const;
 
@@ -119,14 +119,15 @@ test('parked write requests are listed, selected and found by key, by request id
   await book.open();
   t.after(() => book.close());
   await book.record([park(parked(1, 'a'), parked(2, 'b'), parked(3, 'a', { retryMs: 50 }))]);
-  const seqs = (rows: readonly ParkedWrite[]) => rows.map((row) => row.position.seq);
+  const seqs = (rows: readonly ParkedPlace[] | readonly ParkedWrite[]) => rows.map((row) => row.position.seq);
   assert.deepEqual(seqs(await book.list('', 2)), [1, 2]);
   assert.deepEqual(seqs(await book.list(formatPosition({ ...lane, seq: 2, index: 1 }), 2)), [3]);
-  assert.deepEqual(seqs(await book.select({ all: false, writes: ['r3', formatPosition({ ...lane, seq: 1, index: 1 }), 'none'] })), [1, 3]);
-  assert.deepEqual(seqs(await book.select({ all: true, writes: [] })), [1, 2, 3]);
+  assert.deepEqual(seqs(await book.select(['r3', formatPosition({ ...lane, seq: 1, index: 1 }), 'none'])), [1, 3]);
+  assert.deepEqual(seqs(await book.page('', 2)), [1, 2]);
+  assert.deepEqual(seqs(await book.page(formatPosition({ ...lane, seq: 2, index: 1 }), 2)), [3]);
   assert.deepEqual([seqs(await book.due(49, 9)), seqs(await book.due(50, 9))], [[], [3]]);
   assert.equal((await book.firstOfKey(lane, 'a'))?.position.seq, 1);
-  await book.settle({ position: { ...lane, seq: 1, index: 1 }, requestId: 'r1', outcome: 'applied', code: '' });
+  await book.settle({ position: { ...lane, seq: 1, index: 1 }, requestId: 'r1', outcome: 'applied', code: '', effects: undefined });
   assert.equal((await book.firstOfKey(lane, 'a'))?.position.seq, 3);
   assert.deepEqual([(await book.summary(lane)).parkedSeq, book.parkedTotal()], [2, 2]);
 });

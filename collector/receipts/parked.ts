@@ -7,12 +7,33 @@ import { asWmbError, type ErrorCode } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Runtime, Timer } from '../../core/runtime.ts';
 import { formatPosition, type Lane, laneKey, type Outcome } from '../../core/words.ts';
-import type { ParkedWrite, ReceiptBook, Selection } from './receipts.ts';
+import type { ParkedPlace, ParkedWrite, ReceiptBook } from './receipts.ts';
 import { Serial } from './serial.ts';
 
 const TICK_MS = 1_000;
 /** Retried by themselves per tick. */
 const DUE_MAX = 100;
+/** Of `all`, taken by one call; the caller goes on behind them. */
+const STEP_WRITES = 200;
+/** Of one key, retried in a row; the next is retried by itself a moment later. */
+const FOLLOW_WRITES = 1_000;
+/** Longer than all steps of a `discard --all`: then what it left behind is retried. */
+const LEFT_BEHIND_MS = 60_000;
+
+export interface Selection {
+  /** Positions or request ids. */
+  readonly writes: readonly string[];
+  readonly all: boolean;
+  /** Of `all`: those behind this position, in the order of their lanes; empty: from the first. */
+  readonly after?: string;
+}
+
+export interface Step {
+  /** Of those selected, and of those that followed. */
+  readonly outcomes: readonly ParkedOutcome[];
+  /** Of `all`: where the next step begins; empty: nothing is left. */
+  readonly next: string;
+}
 
 export interface Retried {
   readonly outcome: Outcome;
@@ -80,11 +101,13 @@ export class Parking {
   retryDue(): Promise<void> {
     return this.#serial.run(async () => {
       const { book, runtime } = this.#options;
-      for (const row of await book.due(runtime.nowMs(), DUE_MAX)) {
-        const oldest = await book.firstOfKey(row.position, row.write.key);
-        if (oldest !== undefined && isSame(oldest, row)) await this.#follow(row, new Map());
+      for (const place of await book.due(runtime.nowMs(), DUE_MAX)) {
+        const row = await book.find(place.position);
+        const oldest = await book.firstOfKey(place.position, place.key);
+        if (row === undefined || oldest === undefined) continue;
+        if (isSame(oldest, row)) await this.#follow(row, new Map());
         // It follows the one in front of it, and need not be looked at until then.
-        else if (oldest !== undefined) await book.failAgain({ ...row, retryMs: undefined });
+        else await book.failAgain({ ...row, retryMs: undefined });
       }
     });
   }
@@ -97,46 +120,63 @@ export class Parking {
     return this.#options.book.parkedTotal();
   }
 
+  bytes(): number {
+    return this.#options.book.parkedBytes();
+  }
+
   /** Says for each selected write request, and for those that followed, what became of it. Rejects where a store is away. */
-  retry(selection: Selection): Promise<readonly ParkedOutcome[]> {
+  retry(selection: Selection): Promise<Step> {
     return this.#serial.run(async () => {
-      const selected = await this.#options.book.select(selection);
+      const selected = await this.#select(selection);
       const outcomes = new Map<string, ParkedOutcome>();
-      for (const row of selected) {
-        if (outcomes.has(formatPosition(row.position))) continue;
-        const oldest = await this.#options.book.firstOfKey(row.position, row.write.key);
-        if (oldest === undefined || !isSame(oldest, row))
-          note(outcomes, row, { outcome: 'parked', code: 'BEHIND_PARKED', message: behind(oldest) });
-        else await this.#follow(row, outcomes);
+      for (const place of selected) {
+        if (outcomes.has(formatPosition(place.position))) continue;
+        const oldest = await this.#options.book.firstOfKey(place.position, place.key);
+        if (oldest === undefined || !isSame(oldest, place))
+          note(outcomes, place, { outcome: 'parked', code: 'BEHIND_PARKED', message: behind(oldest) });
+        else await this.#follow(oldest, outcomes);
       }
-      return [...outcomes.values(), ...notFound(selection, selected)];
+      return stepOf(selection, selected, outcomes);
     });
   }
 
   /** Gives the selected write requests up; what stood behind them is retried. */
-  discard(selection: Selection): Promise<readonly ParkedOutcome[]> {
+  discard(selection: Selection): Promise<Step> {
     return this.#serial.run(async () => {
-      const selected = await this.#options.book.select(selection);
+      const { book, lanes, logger } = this.#options;
+      const selected = await this.#select(selection);
       const outcomes = new Map<string, ParkedOutcome>();
-      for (const row of selected) {
-        note(outcomes, row, await this.#options.lanes(row.position).discard(row));
-        this.#options.logger.info({ position: formatPosition(row.position), code: row.code }, 'a parked write request was discarded');
+      for (const place of selected) {
+        const row = await book.find(place.position);
+        if (row === undefined) continue;
+        note(outcomes, place, await lanes(place.position).discard(row));
+        logger.info({ position: formatPosition(place.position), code: row.code }, 'a parked write request was discarded');
       }
-      for (const row of firstPerKey(selected)) {
-        const next = await this.#options.book.firstOfKey(row.position, row.write.key);
-        if (next !== undefined && isBefore(row, next)) await this.#follow(next, outcomes);
+      for (const place of firstPerKey(selected)) {
+        const next = await book.firstOfKey(place.position, place.key);
+        if (next === undefined || !isBefore(place, next)) continue;
+        // Of `all` it is up for a later step; what comes in between is not left behind for ever.
+        if (selection.all) await book.failAgain({ ...next, retryMs: this.#options.runtime.nowMs() + LEFT_BEHIND_MS });
+        else await this.#follow(next, outcomes);
       }
-      return [...outcomes.values(), ...notFound(selection, selected)];
+      return stepOf(selection, selected, outcomes);
     });
+  }
+
+  #select({ writes, all, after = '' }: Selection): Promise<readonly ParkedPlace[]> {
+    return all ? this.#options.book.page(after, STEP_WRITES) : this.#options.book.select(writes);
   }
 
   /** Retries the oldest of a key, and then those behind it until one fails. */
   async #follow(first: ParkedWrite, outcomes: Map<string, ParkedOutcome>): Promise<void> {
-    const { book, lanes, logger } = this.#options;
+    const { book, lanes, logger, runtime } = this.#options;
     const lane = lanes(first.position);
+    let count = 0;
     for (let row: ParkedWrite | undefined = first; row !== undefined; row = await book.firstOfKey(first.position, first.write.key)) {
+      if (count === FOLLOW_WRITES) return book.failAgain({ ...row, retryMs: runtime.nowMs() });
+      count += 1;
       const retried = await lane.retry(row);
-      note(outcomes, row, retried);
+      note(outcomes, { position: row.position, requestId: row.write.requestId }, retried);
       logger.info(
         { position: formatPosition(row.position), outcome: retried.outcome, code: retried.code },
         'a parked write request was retried',
@@ -146,14 +186,22 @@ export class Parking {
   }
 }
 
-function note(outcomes: Map<string, ParkedOutcome>, row: ParkedWrite, retried: Retried): void {
-  const position = formatPosition(row.position);
-  outcomes.set(position, { position, requestId: row.write.requestId, ...retried });
+type Placed = Pick<ParkedPlace, 'position'>;
+
+function stepOf(selection: Selection, selected: readonly ParkedPlace[], outcomes: ReadonlyMap<string, ParkedOutcome>): Step {
+  const last = selected.at(-1);
+  const next = selection.all && last !== undefined && selected.length === STEP_WRITES ? formatPosition(last.position) : '';
+  return { outcomes: [...outcomes.values(), ...notFound(selection, selected)], next };
 }
 
-function notFound(selection: Selection, selected: readonly ParkedWrite[]): ParkedOutcome[] {
+function note(outcomes: Map<string, ParkedOutcome>, place: Omit<ParkedPlace, 'key'>, retried: Retried): void {
+  const position = formatPosition(place.position);
+  outcomes.set(position, { position, requestId: place.requestId, ...retried });
+}
+
+function notFound(selection: Selection, selected: readonly ParkedPlace[]): ParkedOutcome[] {
   if (selection.all) return [];
-  const found = new Set(selected.flatMap((row) => [row.write.requestId, formatPosition(row.position)]));
+  const found = new Set(selected.flatMap((row) => [row.requestId, formatPosition(row.position)]));
   const missing = selection.writes.filter((name) => !found.has(name));
   return missing.map((name) => ({
     position: '',
@@ -164,20 +212,20 @@ function notFound(selection: Selection, selected: readonly ParkedWrite[]): Parke
   }));
 }
 
-function firstPerKey(rows: readonly ParkedWrite[]): ParkedWrite[] {
-  const first = new Map<string, ParkedWrite>();
-  for (const row of rows) {
-    const name = `${laneKey(row.position)}@${row.position.epoch} ${row.write.key}`;
-    if (!first.has(name)) first.set(name, row);
+function firstPerKey(places: readonly ParkedPlace[]): ParkedPlace[] {
+  const first = new Map<string, ParkedPlace>();
+  for (const place of places) {
+    const name = `${laneKey(place.position)}@${place.position.epoch} ${place.key}`;
+    if (!first.has(name)) first.set(name, place);
   }
   return [...first.values()];
 }
 
-function isSame(a: ParkedWrite, b: ParkedWrite): boolean {
+function isSame(a: Placed, b: Placed): boolean {
   return a.position.seq === b.position.seq && a.position.index === b.position.index;
 }
 
-function isBefore(a: ParkedWrite, b: ParkedWrite): boolean {
+function isBefore(a: Placed, b: Placed): boolean {
   return a.position.seq < b.position.seq || (a.position.seq === b.position.seq && a.position.index < b.position.index);
 }
 

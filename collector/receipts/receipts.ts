@@ -49,6 +49,51 @@ export interface ParkedWrite {
   readonly inDatabase: boolean;
 }
 
+/** Where a parked write request stands, without what it carries. */
+export interface ParkedPlace {
+  readonly position: Position;
+  readonly requestId: string;
+  readonly key: string;
+}
+
+/** What the retry of a parked write request did to the cache. */
+export interface RetriedEffects {
+  readonly commands: readonly (readonly string[])[];
+  /** Of its lane, read when the effects were in the cache. */
+  readonly cacheMark: Mark;
+  readonly nowMs: number;
+}
+
+/** A write request that was retried and may have to be applied again. */
+export interface RetriedWrite {
+  /** Ascending in the order of the retries. */
+  readonly id: number;
+  readonly position: Position;
+  readonly requestId: string;
+  readonly stamp: Stamp;
+  readonly commands: readonly (readonly string[])[];
+  /** Where the cache's mark stood when the effects were there. */
+  readonly cacheSeq: Seq;
+}
+
+/** Frames of a lane that a person gives up: `rejected` with the reason LOG_GAP. */
+export interface SkipDraft extends EpochLane {
+  readonly from: Seq;
+  /** Inclusive; undefined: to the unknown end of an epoch that is over. */
+  readonly to: Seq | undefined;
+  /** Number of write requests; undefined: not known. */
+  readonly writes: number | undefined;
+  /** Where the marks are afterwards. */
+  readonly next: { readonly epoch: LogEpoch; readonly seq: Seq };
+  readonly skippedMs: number;
+}
+
+export interface Skip extends SkipDraft {
+  readonly id: number;
+  /** The marks are there. */
+  readonly done: boolean;
+}
+
 /** Receipts of one lane. `frames` may be empty: then the exceptions lie ahead of the mark, or change older receipts. */
 export interface BookEntry {
   readonly lane: EpochLane;
@@ -82,12 +127,8 @@ export interface Settlement {
   readonly requestId: string;
   readonly outcome: Exclude<Outcome, 'parked'>;
   readonly code: ErrorCode | '';
-}
-
-export interface Selection {
-  /** Positions or request ids. */
-  readonly writes: readonly string[];
-  readonly all: boolean;
+  /** Kept for a while, see {@link ReceiptBook.retried}. Undefined: it touched the cache in nothing. */
+  readonly effects: RetriedEffects | undefined;
 }
 
 export interface ReceiptBook {
@@ -95,25 +136,47 @@ export interface ReceiptBook {
   /** The newest mark of every lane. */
   marks(): Promise<readonly Mark[]>;
   summary(lane: EpochLane): Promise<LaneSummary>;
-  /** All of it in one transaction. */
+  /** All of it in one transaction. PARKING_FULL where the parking lot has no room for what is new in it: then nothing was recorded. */
   record(entries: readonly BookEntry[]): Promise<void>;
   /** The exceptions of the frames `from` to `to`, inclusive. */
   exceptions(lane: EpochLane, from: Seq, to: Seq): Promise<readonly ExceptionReceipt[]>;
-  /** Key and place of every parked write request of the lane, oldest first. */
+  /** Every key of the lane with something parked, with the place of its oldest. */
   parkedKeys(lane: EpochLane): Promise<readonly { readonly key: string; readonly seq: Seq; readonly index: number }[]>;
-  /** In the order of parking, after the position `after` (empty: from the first), at most `limit`. */
+  /** In the order of parking, after the position `after` (empty: from the first), at most `limit`, and fewer where payloads are large. */
   list(after: string, limit: number): Promise<readonly ParkedWrite[]>;
-  /** The parked write requests that a selection names, in the order of their lanes; of `all` at most 10,000 at a time. */
-  select(selection: Selection): Promise<readonly ParkedWrite[]>;
+  /** In the order of their lanes, after the position `after` (empty: from the first), at most `limit`. */
+  page(after: string, limit: number): Promise<readonly ParkedPlace[]>;
+  /** Those with these positions or request ids, in the order of their lanes. */
+  select(names: readonly string[]): Promise<readonly ParkedPlace[]>;
+  find(position: Position): Promise<ParkedWrite | undefined>;
   /** The oldest parked write request of a key in a lane. */
   firstOfKey(lane: EpochLane, key: string): Promise<ParkedWrite | undefined>;
   /** Those whose `retryMs` is due, oldest first, at most `limit`. */
-  due(nowMs: number, limit: number): Promise<readonly ParkedWrite[]>;
+  due(nowMs: number, limit: number): Promise<readonly ParkedPlace[]>;
   /** Takes a write request out of the parking lot and writes its final receipt, in one transaction. */
   settle(settlement: Settlement): Promise<void>;
   /** It failed again: new reason, one attempt more. */
   failAgain(parked: ParkedWrite): Promise<void>;
+  /**
+   * Retried write requests of the lane that a cache whose mark is `cacheSeq` in the lane's epoch may lack, in the order of their retries
+   * after the id `after`, at most `limit`. They are kept within limits of age, number and bytes.
+   */
+  retried(lane: EpochLane, cacheSeq: Seq, after: number, limit: number): Promise<readonly RetriedWrite[]>;
+  /** Puts a retried write request back into the parking lot. PARKING_FULL. */
+  parkAgain(retried: RetriedWrite, why: { readonly code: ErrorCode; readonly message: string; readonly nowMs: number }): Promise<void>;
+  /** Writes a decision down, before any mark moves. */
+  beginSkip(draft: SkipDraft): Promise<Skip>;
+  /** The other sinks have moved: moves the book's own mark, and forgets what it said of seqs behind it. */
+  finishSkip(skip: Skip): Promise<void>;
+  /** The decision of the lane that is not carried out yet. */
+  pendingSkip(lane: Lane): Promise<Skip | undefined>;
+  /** What was given up of the lane, oldest first. */
+  skips(lane: Lane): Promise<readonly Skip[]>;
+  /** Of the frames `from` to `to`, inclusive: write requests (undefined: not all frames are known) and how many are parked. */
+  inRange(lane: EpochLane, from: Seq, to: Seq): Promise<{ readonly writes: number | undefined; readonly parked: number }>;
   /** Write requests in the parking lot. */
   parkedTotal(): number;
+  /** Bytes of their payloads. */
+  parkedBytes(): number;
   close(): Promise<void>;
 }

@@ -41,6 +41,17 @@ CREATE TABLE IF NOT EXISTS parked (
 CREATE INDEX IF NOT EXISTS parked_key ON parked (lane, key, seq, place);
 CREATE INDEX IF NOT EXISTS parked_request ON parked (request_id);
 CREATE INDEX IF NOT EXISTS parked_retry ON parked (retry_ms) WHERE retry_ms IS NOT NULL;
+CREATE TABLE IF NOT EXISTS retried (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, lane INTEGER NOT NULL, seq INTEGER NOT NULL, place INTEGER NOT NULL,
+  request_id TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL, stamp TEXT NOT NULL, trace TEXT NOT NULL, payload BLOB NOT NULL,
+  commands TEXT NOT NULL, cache_epoch TEXT NOT NULL, cache_seq INTEGER NOT NULL, retried_ms INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS retried_cache ON retried (cache_epoch, cache_seq);
+CREATE INDEX IF NOT EXISTS retried_age ON retried (retried_ms);
+CREATE TABLE IF NOT EXISTS skips (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, lane INTEGER NOT NULL, seq_from INTEGER NOT NULL, seq_to INTEGER, writes INTEGER,
+  outcome TEXT NOT NULL, code TEXT NOT NULL, next_epoch TEXT NOT NULL, next_seq INTEGER NOT NULL, skipped_ms INTEGER NOT NULL, done INTEGER NOT NULL
+);
 CREATE TABLE IF NOT EXISTS link_states (
   lane TEXT PRIMARY KEY, log TEXT NOT NULL, origin TEXT NOT NULL, partition INTEGER NOT NULL,
   state TEXT NOT NULL, reason TEXT NOT NULL, since_ms INTEGER NOT NULL

@@ -16,7 +16,7 @@ import { type Lane, type LogEpoch, laneKey, type Seq } from '../../core/words.ts
 import type { Downward, LinkFrame, LinkSession } from '../../link/link.ts';
 import { type LinkEvent, type LinkState, nextLinkState } from '../../link/machine.ts';
 import type { LaneStatus } from '../../proto/gen/wmb/v1/admin.ts';
-import type { LaneConsumer } from '../lane.ts';
+import type { LaneConsumer, LaneGap } from '../lane.ts';
 import type { LinkStateRow } from './state-store.ts';
 
 export interface LaneLinkOptions {
@@ -68,6 +68,8 @@ export class LaneLink {
   #failingSinceMs: number | undefined;
   /** First missing seq of the last hole, until a take succeeds. */
   #hole: Seq | undefined;
+  /** What it stopped on, where a person may give that up. */
+  #gap: LaneGap | undefined;
 
   constructor(options: LaneLinkOptions) {
     this.#options = options;
@@ -83,6 +85,11 @@ export class LaneLink {
 
   get state(): LinkState {
     return this.#state;
+  }
+
+  /** Undefined: it has not stopped on missing frames. */
+  get stoppedOn(): LaneGap | undefined {
+    return this.#state === 'stopped-on-gap' ? this.#gap : undefined;
   }
 
   get queuedBytes(): number {
@@ -128,8 +135,9 @@ export class LaneLink {
   }
 
   gap(message: Extract<Downward, { type: 'gap' }>): void {
+    const { code, missingFrom: from, missingTo: to } = message;
     const attempt = this.#attempt;
-    if (attempt !== undefined) this.#fail(attempt, new WmbError(message.code, message.message));
+    if (attempt !== undefined) this.#fail(attempt, new WmbError(code, message.message), { from, to });
   }
 
   /** Frames of this lane, as they came. */
@@ -252,7 +260,7 @@ export class LaneLink {
     const what = `frames ${expected} to ${seen - 1} of ${laneKey(this.lane)} are missing: ${seen} came after ${expected - 1}`;
     const again = this.#hole === expected;
     this.#hole = expected;
-    this.#fail(attempt, new WmbError(again ? 'LOG_GAP' : 'FRAME_CORRUPT', what));
+    this.#fail(attempt, new WmbError(again ? 'LOG_GAP' : 'FRAME_CORRUPT', what), { from: expected, to: seen - 1 });
   }
 
   #overrun(attempt: Attempt): void {
@@ -295,11 +303,12 @@ export class LaneLink {
     if (this.#attempt === attempt) attempt.session.send({ type: 'credit', log, partition, bytes });
   }
 
-  #fail(attempt: Attempt, error: WmbError): void {
+  #fail(attempt: Attempt, error: WmbError, missing?: LaneGap['missing']): void {
     if (this.#attempt !== attempt) return;
     this.#abandon();
     const reason = `${error.code}: ${error.message}`;
     if (error.retry === 'never') {
+      this.#gap = error.code === 'LOG_GAP' ? { epoch: this.#epoch, missing } : undefined;
       this.#move('gap', reason);
       return;
     }

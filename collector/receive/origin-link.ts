@@ -12,11 +12,12 @@ import { logsTaken, roomEntry } from '../../core/topology.ts';
 import { type LogName, laneKey, type RoomId } from '../../core/words.ts';
 import { signHello } from '../../link/identity.ts';
 import { type Downward, LINK_PROTOCOL, type LinkDialer, type LinkFrame, type LinkSession, type Welcome } from '../../link/link.ts';
-import type { LinkStatus } from '../../proto/gen/wmb/v1/admin.ts';
+import type { LinkStatus, SkippedLane } from '../../proto/gen/wmb/v1/admin.ts';
 import type { LaneConsumers } from '../lane.ts';
 import type { AckSender } from './ack-sender.ts';
 import type { HintSender } from './hint-sender.ts';
 import { LaneLink } from './lane-link.ts';
+import { skipGap } from './skip-gap.ts';
 import type { LinkStateRow } from './state-store.ts';
 
 export interface OriginLinkOptions {
@@ -95,6 +96,16 @@ export class OriginLink {
     }
     const session = this.#session;
     if (!paused && session !== undefined && !this.#draining) this.#connectLanes(session);
+  }
+
+  /** The lanes that have stopped, each with what would be lost; where it is `confirmed` they go on. */
+  async skipGaps(confirmed: boolean): Promise<SkippedLane[]> {
+    const stopped = [...this.#lanes.values()].filter((lane) => lane.state === 'stopped-on-gap');
+    const skipped: SkippedLane[] = [];
+    for (const lane of stopped) skipped.push(await skipGap(lane, this.#options.consumers(lane.lane), { confirmed, logger: this.#log }));
+    const session = this.#session;
+    if (confirmed && session !== undefined && !this.#draining) this.#connectLanes(session);
+    return skipped;
   }
 
   status(): LinkStatus {

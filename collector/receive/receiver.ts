@@ -11,7 +11,7 @@ import type { Stamp } from '../../core/stamp.ts';
 import { laneKey, type RoomId } from '../../core/words.ts';
 import type { Service } from '../../daemon/service.ts';
 import type { LinkDialer, LinkFrame } from '../../link/link.ts';
-import type { LaneStatus, LinkStatus } from '../../proto/gen/wmb/v1/admin.ts';
+import type { LaneStatus, LinkStatus, SkippedLane } from '../../proto/gen/wmb/v1/admin.ts';
 import type { AckBoard, FloorSource, LaneConsumers, LocalHints } from '../lane.ts';
 import { AckSender } from './ack-sender.ts';
 import { FloorBook } from './floor-book.ts';
@@ -79,12 +79,22 @@ export class Receiver implements Service, FloorSource {
 
   /** Pauses or resumes the link from `origin`, over restarts. Resuming also retries lanes that stopped on a gap. ROOM_UNKNOWN. */
   setPaused(origin: RoomId, paused: boolean): LaneStatus[] {
-    const link = this.#links.find((candidate) => candidate.origin === origin);
-    if (link === undefined) {
-      throw new WmbError('ROOM_UNKNOWN', `there is no link from ${JSON.stringify(origin)}; the rooms are ${this.#origins().join(', ')}`);
-    }
+    const link = this.#linkFrom(origin);
     link.setPaused(paused);
     return link.status().lanes;
+  }
+
+  /** Of the lanes from `origin` that have stopped: what would be lost; `confirmed`: they go on without it. ROOM_UNKNOWN, or NOT_FOUND where none has stopped. */
+  async skipGaps(origin: RoomId, confirmed: boolean): Promise<SkippedLane[]> {
+    const lanes = await this.#linkFrom(origin).skipGaps(confirmed);
+    if (lanes.length > 0) return lanes;
+    throw new WmbError('NOT_FOUND', `no lane of the link from ${origin} has stopped on a gap; \`wmb status --lanes\` shows their states`);
+  }
+
+  #linkFrom(origin: RoomId): OriginLink {
+    const link = this.#links.find((candidate) => candidate.origin === origin);
+    if (link !== undefined) return link;
+    throw new WmbError('ROOM_UNKNOWN', `there is no link from ${JSON.stringify(origin)}; the rooms are ${this.#origins().join(', ')}`);
   }
 
   #origins(): RoomId[] {

@@ -116,6 +116,7 @@ export class BatchRunner {
   }
 
   #write(attempt: Attempt, batch: DatabaseBatch, write: DatabaseWrite): DatabaseOutcome {
+    if (write.withheld !== undefined) return { status: 'refused', reason: write.withheld };
     if (write.statements.length === 0) return COMMITTED;
     const { lessons } = attempt;
     const isRetry = batch.moves.length === 0;
@@ -162,7 +163,7 @@ export class BatchRunner {
     const frames = new Map<Seq, RequestRecord[]>();
     batch.writes.forEach((write, at) => {
       const outcome = outcomes[at];
-      if (write.statements.length === 0 || outcome === undefined) return;
+      if (outcome === undefined || (write.statements.length === 0 && outcome.status === 'committed')) return;
       const frame = frames.get(write.seq) ?? [];
       frame.push({ index: write.index, requestId: write.requestId, refusal: outcome.status === 'refused' ? outcome.reason : undefined });
       frames.set(write.seq, frame);

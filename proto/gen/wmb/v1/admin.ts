@@ -176,10 +176,14 @@ export interface ParkedSelection {
   /** Positions or request ids; empty with all set means all. */
   writes: string[];
   all: boolean;
+  /** Of all: those behind this position; empty: from the first. */
+  after?: string | undefined;
 }
 
 export interface ParkedResult {
   outcomes: ParkedOutcome[];
+  /** Of all: call again with it as `after`; empty: nothing is left. */
+  next?: string | undefined;
 }
 
 export interface ParkedOutcome {
@@ -197,6 +201,37 @@ export interface SetLinkRequest {
 
 export interface SetLinkResponse {
   lanes: LaneStatus[];
+}
+
+export interface SkipGapRequest {
+  origin: string;
+  /** False: nothing is changed. */
+  confirmed: boolean;
+}
+
+export interface SkipGapResponse {
+  /** Those that have stopped. */
+  lanes: SkippedLane[];
+}
+
+export interface SkippedLane {
+  log: string;
+  partition: number;
+  /** Why the lane stopped. */
+  reason: string;
+  /** Why nothing can be given up here; empty: it can. */
+  refused: string;
+  epoch: string;
+  missingFrom: number;
+  /** Inclusive; absent: to the unknown end of the epoch. */
+  missingTo?:
+    | number
+    | undefined;
+  /** Number of write requests; absent: not known. */
+  writes?: number | undefined;
+  nextEpoch: string;
+  /** The mark afterwards. */
+  nextSeq: number;
 }
 
 function createBaseGetStatusRequest(): GetStatusRequest {
@@ -1732,7 +1767,7 @@ export const ParkedWrite: MessageFns<ParkedWrite> = {
 };
 
 function createBaseParkedSelection(): ParkedSelection {
-  return { writes: [], all: false };
+  return { writes: [], all: false, after: undefined };
 }
 
 export const ParkedSelection: MessageFns<ParkedSelection> = {
@@ -1742,6 +1777,9 @@ export const ParkedSelection: MessageFns<ParkedSelection> = {
     }
     if (message.all !== false) {
       writer.uint32(16).bool(message.all);
+    }
+    if (message.after !== undefined) {
+      writer.uint32(26).string(message.after);
     }
     return writer;
   },
@@ -1775,6 +1813,14 @@ export const ParkedSelection: MessageFns<ParkedSelection> = {
             message.all = reader.bool();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.after = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1789,13 +1835,16 @@ export const ParkedSelection: MessageFns<ParkedSelection> = {
 };
 
 function createBaseParkedResult(): ParkedResult {
-  return { outcomes: [] };
+  return { outcomes: [], next: undefined };
 }
 
 export const ParkedResult: MessageFns<ParkedResult> = {
   encode(message: ParkedResult, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.outcomes) {
       ParkedOutcome.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.next !== undefined) {
+      writer.uint32(18).string(message.next);
     }
     return writer;
   },
@@ -1819,6 +1868,14 @@ export const ParkedResult: MessageFns<ParkedResult> = {
             }
 
             message.outcomes.push(ParkedOutcome.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.next = reader.string();
             continue;
           }
         }
@@ -2027,6 +2084,265 @@ export const SetLinkResponse: MessageFns<SetLinkResponse> = {
   },
 };
 
+function createBaseSkipGapRequest(): SkipGapRequest {
+  return { origin: "", confirmed: false };
+}
+
+export const SkipGapRequest: MessageFns<SkipGapRequest> = {
+  encode(message: SkipGapRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.origin !== "") {
+      writer.uint32(10).string(message.origin);
+    }
+    if (message.confirmed !== false) {
+      writer.uint32(16).bool(message.confirmed);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SkipGapRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSkipGapRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.origin = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.confirmed = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseSkipGapResponse(): SkipGapResponse {
+  return { lanes: [] };
+}
+
+export const SkipGapResponse: MessageFns<SkipGapResponse> = {
+  encode(message: SkipGapResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.lanes) {
+      SkippedLane.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SkipGapResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSkipGapResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.lanes.push(SkippedLane.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseSkippedLane(): SkippedLane {
+  return {
+    log: "",
+    partition: 0,
+    reason: "",
+    refused: "",
+    epoch: "",
+    missingFrom: 0,
+    missingTo: undefined,
+    writes: undefined,
+    nextEpoch: "",
+    nextSeq: 0,
+  };
+}
+
+export const SkippedLane: MessageFns<SkippedLane> = {
+  encode(message: SkippedLane, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.log !== "") {
+      writer.uint32(10).string(message.log);
+    }
+    if (message.partition !== 0) {
+      writer.uint32(16).uint32(message.partition);
+    }
+    if (message.reason !== "") {
+      writer.uint32(26).string(message.reason);
+    }
+    if (message.refused !== "") {
+      writer.uint32(34).string(message.refused);
+    }
+    if (message.epoch !== "") {
+      writer.uint32(42).string(message.epoch);
+    }
+    if (message.missingFrom !== 0) {
+      writer.uint32(48).int64(message.missingFrom);
+    }
+    if (message.missingTo !== undefined) {
+      writer.uint32(56).int64(message.missingTo);
+    }
+    if (message.writes !== undefined) {
+      writer.uint32(64).uint64(message.writes);
+    }
+    if (message.nextEpoch !== "") {
+      writer.uint32(74).string(message.nextEpoch);
+    }
+    if (message.nextSeq !== 0) {
+      writer.uint32(80).int64(message.nextSeq);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SkippedLane {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSkippedLane();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.log = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.partition = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.refused = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.epoch = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.missingFrom = longToNumber(reader.int64());
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.missingTo = longToNumber(reader.int64());
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.writes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.nextEpoch = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.nextSeq = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 /** What people and the checker ask of a reship. */
 export type ReshipService = typeof ReshipService;
 export const ReshipService = {
@@ -2140,6 +2456,16 @@ export const CollectorService = {
     responseSerialize: (value: SetLinkResponse): Buffer => Buffer.from(SetLinkResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): SetLinkResponse => SetLinkResponse.decode(value),
   },
+  /** Gives up what is missing in the lanes of a link that stopped on a gap, or says what would be given up. */
+  skipGap: {
+    path: "/wmb.v1.Collector/SkipGap" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: SkipGapRequest): Buffer => Buffer.from(SkipGapRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): SkipGapRequest => SkipGapRequest.decode(value),
+    responseSerialize: (value: SkipGapResponse): Buffer => Buffer.from(SkipGapResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): SkipGapResponse => SkipGapResponse.decode(value),
+  },
 } as const;
 
 export interface CollectorServer extends UntypedServiceImplementation {
@@ -2155,6 +2481,8 @@ export interface CollectorServer extends UntypedServiceImplementation {
   discardParked: handleUnaryCall<ParkedSelection, ParkedResult>;
   /** Pauses or resumes the link from an origin to this room. */
   setLink: handleUnaryCall<SetLinkRequest, SetLinkResponse>;
+  /** Gives up what is missing in the lanes of a link that stopped on a gap, or says what would be given up. */
+  skipGap: handleUnaryCall<SkipGapRequest, SkipGapResponse>;
 }
 
 export interface CollectorClient extends Client {
@@ -2258,6 +2586,22 @@ export interface CollectorClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: SetLinkResponse) => void,
+  ): ClientUnaryCall;
+  /** Gives up what is missing in the lanes of a link that stopped on a gap, or says what would be given up. */
+  skipGap(
+    request: SkipGapRequest,
+    callback: (error: ServiceError | null, response: SkipGapResponse) => void,
+  ): ClientUnaryCall;
+  skipGap(
+    request: SkipGapRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: SkipGapResponse) => void,
+  ): ClientUnaryCall;
+  skipGap(
+    request: SkipGapRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: SkipGapResponse) => void,
   ): ClientUnaryCall;
 }
 

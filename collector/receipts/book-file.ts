@@ -1,0 +1,108 @@
+/** The file of the embedded receipt book: prepared statements, transactions, and the numbers of its lanes. */
+import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite';
+import { WmbError } from '../../core/errors.ts';
+import { NO_STAMP } from '../../core/stamp.ts';
+import { type LogName, NOTHING_SEEN, type RoomId } from '../../core/words.ts';
+import type { EpochLane } from './receipts.ts';
+import { bookError, openBookFile } from './schema.ts';
+
+export type Row = Record<string, SQLOutputValue>;
+
+export class BookFile {
+  readonly #file: string;
+  readonly #room: RoomId;
+  readonly #statements = new Map<string, StatementSync>();
+  readonly #laneIds = new Map<string, number>();
+  #db: DatabaseSync | undefined;
+
+  constructor(options: { readonly file: string; readonly room: RoomId }) {
+    this.#file = options.file;
+    this.#room = options.room;
+  }
+
+  open(): void {
+    this.#db = openBookFile(this.#file, this.#room);
+  }
+
+  close(): void {
+    this.#db?.close();
+    this.#db = undefined;
+    this.#statements.clear();
+    this.#laneIds.clear();
+  }
+
+  /** Runs `task` on the file. Failures come as the book's own. */
+  guarded<T>(task: (db: DatabaseSync) => T): T {
+    try {
+      return task(this.#open());
+    } catch (cause) {
+      throw bookError(cause, this.#file);
+    }
+  }
+
+  transaction<T>(task: () => T): T {
+    const db = this.#open();
+    try {
+      db.exec('BEGIN IMMEDIATE');
+      const result = task();
+      db.exec('COMMIT');
+      return result;
+    } catch (cause) {
+      if (db.isTransaction) db.exec('ROLLBACK');
+      throw bookError(cause, this.#file);
+    }
+  }
+
+  sql(sql: string): StatementSync {
+    const known = this.#statements.get(sql);
+    if (known !== undefined) return known;
+    const statement = this.#open().prepare(sql);
+    this.#statements.set(sql, statement);
+    return statement;
+  }
+
+  read(sql: string, ...params: (string | number)[]): Row[] {
+    return this.guarded(() => this.sql(sql).all(...params));
+  }
+
+  /** The number that `sql` names n; -1 where it is NULL. */
+  number(sql: string, ...params: (string | number)[]): number {
+    return Number(this.read(sql, ...params)[0]?.['n'] ?? NOTHING_SEEN);
+  }
+
+  /** Made where it is new. */
+  laneId(lane: EpochLane): number {
+    const found = this.findLane(lane);
+    if (found !== undefined) return found;
+    this.sql('INSERT INTO lanes (log, origin, partition, epoch, seq, writes, stamp_last) VALUES (?, ?, ?, ?, -1, 0, ?)').run(
+      lane.log,
+      lane.origin,
+      lane.partition,
+      lane.epoch,
+      NO_STAMP,
+    );
+    return this.findLane(lane) ?? 0;
+  }
+
+  findLane(lane: EpochLane): number | undefined {
+    const name = `${lane.log}/${lane.origin}/${lane.partition}@${lane.epoch}`;
+    const known = this.#laneIds.get(name);
+    if (known !== undefined) return known;
+    const sql = 'SELECT id FROM lanes WHERE log = ? AND origin = ? AND partition = ? AND epoch = ?';
+    const row = this.read(sql, lane.log, lane.origin, lane.partition, lane.epoch)[0];
+    if (row === undefined) return undefined;
+    // Not within a transaction: a lane that is rolled back would be remembered.
+    if (!this.#open().isTransaction) this.#laneIds.set(name, Number(row['id']));
+    return Number(row['id']);
+  }
+
+  #open(): DatabaseSync {
+    if (this.#db === undefined) throw new WmbError('STORE_UNAVAILABLE', `the receipt book ${this.#file} is not open`);
+    return this.#db;
+  }
+}
+
+/** The lane of a row that carries the columns of `lanes`. */
+export function laneOf(row: Row): EpochLane {
+  return { log: row['log'] as LogName, origin: String(row['origin']), partition: Number(row['partition']), epoch: String(row['epoch']) };
+}
