@@ -4,7 +4,7 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { Server, ServerCredentials, type ServerOptions } from '@grpc/grpc-js';
+import { logVerbosity, Server, ServerCredentials, type ServerOptions, setLogVerbosity } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { ReflectionService } from '@grpc/reflection';
 import type { TlsFiles } from '../core/config/types.ts';
@@ -25,6 +25,9 @@ export interface GrpcServerOptions {
   readonly runtime: Runtime;
   readonly logger: Logger;
 }
+
+/** What fails is told by us, once and with a code; the library's own lines on stderr would stand between the log's. */
+setLogVerbosity(logVerbosity.NONE);
 
 /** A batch of the largest frames fits; what is larger is an error of the sender. */
 export const GRPC_MESSAGE_BYTES_MAX = 32 * 1024 * 1024;

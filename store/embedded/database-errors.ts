@@ -28,6 +28,13 @@ function resultCode(cause: unknown): number | undefined {
   return cause.errcode === IOERR_SHMSIZE ? FULL : cause.errcode & 0xff;
 }
 
+/** SQLite's code for what the file system said to us ourselves, beside the database. */
+function fileSystemCode(cause: unknown): number | undefined {
+  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
+  if (code === 'ENOSPC' || code === 'EDQUOT') return FULL;
+  return code === 'EROFS' || code === 'EACCES' || code === 'EPERM' ? READONLY : undefined;
+}
+
 export function isBusy(cause: unknown): boolean {
   return resultCode(cause) === BUSY;
 }
@@ -39,9 +46,9 @@ export function refusalReason(cause: unknown): string | undefined {
   return code !== undefined && STATEMENT_AT_FAULT.has(code) ? (cause as Error).message : undefined;
 }
 
-/** Turns a failure of SQLite on `file` into a WmbError; other errors come back as they are. */
+/** Turns a failure of SQLite, or of the file system, on `file` into a WmbError; other errors come back as they are. */
 export function storeError(cause: unknown, file: string): unknown {
-  const code = resultCode(cause);
+  const code = resultCode(cause) ?? fileSystemCode(cause);
   if (code === undefined) return cause;
   const said = (cause as Error).message;
   if (code === FULL)
