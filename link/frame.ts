@@ -84,7 +84,8 @@ export function encodeFrame(lane: FrameLane, writes: readonly StampedWrite[]): B
   const body = packed.length < raw.length ? packed : raw;
   const origin = Buffer.from(lane.origin, 'latin1');
   const bodyOffset = FIXED_BYTES + origin.length + CRC_BYTES;
-  const frame = Buffer.allocUnsafe(bodyOffset + body.length);
+  // Not from Buffer's pool: a frame lives long in the log's tail, and would keep all of its slab alive.
+  const frame = Buffer.allocUnsafeSlow(bodyOffset + body.length);
   frame.writeUInt32BE(MAGIC, 0);
   frame[4] = FRAME_VERSION;
   frame[5] = body === raw ? 0 : 1;

@@ -14,6 +14,8 @@ parentPort?.on('message', ({ id, command }: Request) => {
       return execute(db, file, command);
     }),
   );
+  // This thread makes little garbage of its own, so its collector would let the handed-over buffers pile up: they go at once.
+  if (command.type === 'append') command.packed.bytes.buffer.transfer(0);
   if (command.type === 'close') parentPort?.close();
 });
 
