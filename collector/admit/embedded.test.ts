@@ -1,6 +1,6 @@
 /** The lanes on the stores that people run: SQLite files in a directory. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -14,7 +14,8 @@ import { EmbeddedBook } from '../receipts/embedded.ts';
 import { Applier } from './admit.ts';
 import { incr, set, TestLog, TestRoom } from './testing.ts';
 
-async function openRoom(t: TestContext, directory: string) {
+/** `correct`: what the processor puts in the place of a body. */
+async function openRoom(t: TestContext, directory: string, correct = (body: string) => body) {
   const { config, processors } = new TestRoom({ mode: 'master-slave' });
   const schemaFile = join(directory, 'schema.sql');
   writeFileSync(schemaFile, 'CREATE TABLE IF NOT EXISTS notes (id TEXT PRIMARY KEY NOT NULL, body TEXT NOT NULL, wmb_stamp TEXT NOT NULL)');
@@ -40,7 +41,9 @@ async function openRoom(t: TestContext, directory: string) {
   const book = new EmbeddedBook({ file: join(directory, 'book.db'), room: 'beijing' });
   processors.kinds['message'] = (write) => ({
     cache: [['HSET', 'notes', write.key, write.requestId]],
-    database: [{ op: 'upsert', table: 'notes', key: { id: write.key }, values: write.json() as { body: string } }],
+    database: [
+      { op: 'upsert', table: 'notes', key: { id: write.key }, values: { body: correct((write.json() as { body: string }).body) } },
+    ],
   });
   for (const store of [cache, database, effectLog, book]) await store.open();
   const applier = new Applier({
@@ -108,4 +111,35 @@ test('a master room on SQLite applies, parks what its database refuses, resumes 
     ],
   });
   assert.equal(again.book.parkedTotal(), 0);
+});
+
+test('a cache file put back from a copy gets what was retried since, and what the log brings', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'wmb-applier-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const log = new TestLog().add(incr('n'), { kind: 'message', key: 'y', payload: { body: null } });
+  const file = join(directory, 'cache', 'cache.db');
+  const first = await openRoom(t, directory);
+  await first.applier.consumers(log.lane).resume({ epoch: log.epoch });
+  await first.applier.consumers(log.lane).take(log.after(-1));
+  await first.close();
+  copyFileSync(file, join(directory, 'copy.db'));
+
+  const second = await openRoom(t, directory, () => 'corrected');
+  const { outcomes } = await second.applier.parking.retry({ writes: [], all: true });
+  assert.deepEqual(
+    outcomes.map((it) => it.outcome),
+    ['applied'],
+  );
+  await second.applier.consumers(log.lane).resume({ epoch: log.epoch });
+  await second.applier.consumers(log.lane).take(log.add(incr('n')).after(-1));
+  await second.close();
+  copyFileSync(join(directory, 'copy.db'), file);
+  for (const part of ['-wal', '-shm']) rmSync(`${file}${part}`, { force: true });
+
+  const third = await openRoom(t, directory);
+  assert.deepEqual((await third.cache.get('notes', systemRuntime.nowMs()))?.value, { type: 'hash', fields: [['y', 'guangzhou-2']] });
+  const { after, historyWrites } = await third.applier.consumers(log.lane).resume({ epoch: log.epoch });
+  await third.applier.consumers(log.lane).take(log.after(after, historyWrites));
+  assert.deepEqual((await third.cache.get('n', systemRuntime.nowMs()))?.value, { type: 'string', value: '2' });
+  assert.deepEqual(await rows(third.database), ['y=corrected'], 'once');
 });

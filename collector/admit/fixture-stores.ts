@@ -141,8 +141,10 @@ export class MemoryDatabase implements DatabaseStore {
 
   async execute(batch: DatabaseBatch): Promise<DatabaseResult> {
     this.#crash.check('before database');
+    const before = this.marksTable.all();
     const refused = this.marksTable.move(batch.moves);
     if (refused !== undefined) return { moved: false, stored: refused.stored };
+    if (before.some((mark) => batch.moves.some((it) => laneKey(it) === laneKey(mark) && it.next < mark.seq))) this.#records.clear();
     const outcomes = batch.writes.map((write): DatabaseOutcome => {
       const name = `${laneKey(batch.lane)} ${write.seq} ${write.index}`;
       if (batch.moves.length === 0 && this.#records.has(name) && this.#records.get(name) === undefined) return { status: 'committed' };

@@ -20,19 +20,20 @@ export async function planSkip(context: Context, lane: Lane, gap: LaneGap): Prom
         `${lane.origin}, with nothing that says what belongs there; bring back the log of ${lane.origin} from a copy`,
     );
   }
-  const marks = (await sinkMarks(context, lane)).filter((mark) => mark !== undefined && mark.seq > NOTHING_SEEN) as Mark[];
-  const seqs = marks.map((mark) => mark.seq);
-  const old = marks.find((mark) => mark.epoch !== gap.epoch);
+  const marks = await sinkMarks(context, lane);
+  const seqs = marks.map((mark) => mark?.seq ?? NOTHING_SEEN);
+  const known = marks.filter((mark) => mark !== undefined && mark.seq > NOTHING_SEEN) as Mark[];
+  const old = known.find((mark) => mark.epoch !== gap.epoch);
   const base = { ...lane, skippedMs: context.runtime.nowMs() };
   if (old !== undefined) {
-    const from = Math.min(...marks.filter((mark) => mark.epoch === old.epoch).map((mark) => mark.seq)) + 1;
+    const from = Math.min(...known.filter((mark) => mark.epoch === old.epoch).map((mark) => mark.seq)) + 1;
     return { ...base, epoch: old.epoch, from, to: undefined, writes: undefined, next: { epoch: gap.epoch, seq: NOTHING_SEEN } };
   }
   if (gap.missing === undefined)
     throw new WmbError('LOG_GAP', `${laneKey(lane)}: it is not known which frames are missing; nothing is skipped`);
   const { from, to } = gap.missing;
-  if (from > Math.max(NOTHING_SEEN, ...seqs))
-    return { ...base, epoch: gap.epoch, from, to, writes: undefined, next: { epoch: gap.epoch, seq: to } };
+  // Otherwise the origin's log ends before the smallest mark, which is where the lane wanted to go on.
+  if (from > Math.min(...seqs)) return { ...base, epoch: gap.epoch, from, to, writes: undefined, next: { epoch: gap.epoch, seq: to } };
   return lostTail(context, { ...base, epoch: gap.epoch, from, to: Math.max(to, ...seqs) });
 }
 
@@ -53,9 +54,10 @@ async function lostTail(context: Context, range: Omit<SkipDraft, 'writes' | 'nex
 export async function finishSkip(context: Context, skip: Skip): Promise<void> {
   const { cache, database, executes, book, runtime } = context;
   const { log, origin, partition, next } = skip;
+  const goesBack = next.epoch === skip.epoch && next.seq < skip.from;
   const moveTo = (marks: readonly Mark[]): MarkMove | undefined => {
     const mark = marks.find((it) => isOf(it, skip));
-    if (mark?.epoch === next.epoch && mark.seq === next.seq) return undefined;
+    if (mark?.epoch === next.epoch && (mark.seq === next.seq || (mark.seq > next.seq && !goesBack))) return undefined;
     return { log, origin, partition, epoch: next.epoch, expected: mark?.epoch === next.epoch ? mark.seq : NOTHING_SEEN, next: next.seq };
   };
   if (executes && database !== undefined) {
@@ -70,7 +72,8 @@ export async function finishSkip(context: Context, skip: Skip): Promise<void> {
 }
 
 async function sinkMarks({ cache, database, executes, book }: Context, lane: Lane): Promise<(Mark | undefined)[]> {
-  const sinks = [await cache.marks(), await book.marks(), executes && database !== undefined ? await database.marks() : []];
+  const sinks = [await cache.marks(), await book.marks()];
+  if (executes && database !== undefined) sinks.push(await database.marks());
   return sinks.map((marks) => marks.find((mark) => isOf(mark, lane)));
 }
 

@@ -89,8 +89,8 @@ export class TestRoom {
   readonly cache = new MemoryCache(this.crash);
   readonly database = new MemoryDatabase(this.crash);
   readonly effectLog = new MemoryLog(this.crash);
-  readonly bookFile = new EmbeddedBook({ file: ':memory:', room: 'beijing' });
-  readonly book = crashingBook(this.bookFile, this.crash);
+  bookFile = new EmbeddedBook({ file: ':memory:', room: 'beijing' });
+  book = crashingBook(this.bookFile, this.crash);
   readonly processors: TestProcessors;
   applier: Applier;
   #floor = '';
@@ -122,6 +122,13 @@ export class TestRoom {
       logger: silentLogger,
       metrics: noMetrics,
     });
+  }
+
+  /** Another book, opened, with a new collector. */
+  useBook(book: EmbeddedBook): void {
+    this.bookFile = book;
+    this.book = crashingBook(book, this.crash);
+    this.restart();
   }
 
   setFloor(floor: string): void {

@@ -29,17 +29,20 @@ export class Skips {
     // The newest lane is the one whose mark counts.
     if (skip.next.epoch !== skip.epoch) this.#file.laneId({ ...skip, epoch: skip.next.epoch });
     this.#file.transaction(() => {
-      if (skip.next.epoch === skip.epoch) this.#move(lane, skip.next.seq);
+      if (skip.next.epoch === skip.epoch) {
+        if (skip.next.seq < skip.from) this.#moveBack(lane, skip.next.seq);
+        else this.#file.sql('UPDATE lanes SET seq = ?1, stamp_last = ?2 WHERE id = ?3 AND seq < ?1').run(skip.next.seq, NO_STAMP, lane);
+      }
       this.#file.sql('UPDATE skips SET done = 1 WHERE id = ?').run(skip.id);
     });
   }
 
-  #move(lane: number, seq: Seq): void {
+  /** The tail was lost: these seqs will belong to other frames. */
+  #moveBack(lane: number, seq: Seq): void {
     const gone = this.#file.sql('SELECT coalesce(sum(count), 0) AS writes FROM frames WHERE lane = ? AND seq > ?').get(lane, seq);
     this.#file
       .sql('UPDATE lanes SET seq = ?, writes = max(0, writes - ?), stamp_last = ? WHERE id = ?')
       .run(seq, Number(gone?.['writes']), NO_STAMP, lane);
-    // Of a lost tail: these seqs will belong to other frames.
     for (const table of ['frames', 'exceptions']) this.#file.sql(`DELETE FROM ${table} WHERE lane = ? AND seq > ?`).run(lane, seq);
   }
 

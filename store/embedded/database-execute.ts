@@ -110,7 +110,8 @@ export class BatchRunner {
     const { marks, requests } = this.#options;
     for (const move of batch.moves) {
       const stored = marks.get(move);
-      if (stored !== undefined && stored.epoch !== move.epoch) requests.forget(move);
+      // Other write requests will have these seqs.
+      if (stored !== undefined && (stored.epoch !== move.epoch || stored.seq > move.next)) requests.forget(move);
       marks.move(move);
     }
   }
