@@ -1,4 +1,7 @@
 /** Plain HTTP as an application without any library of ours speaks it. */
+import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
+
 export interface Answer {
   readonly status: number;
   readonly headers: Headers;
@@ -19,6 +22,16 @@ export async function post(url: string, body: string, contentType = 'application
   const response = await fetch(url, { method: 'POST', body, headers: { 'content-type': contentType } });
   const text = await response.text();
   return { status: response.status, headers: response.headers, text, lines: ndjson(text) };
+}
+
+/** Announces a body of so many bytes, sends only its beginning, and resolves with the status that comes of it. */
+export async function statusOfAnnounced(url: string, bytes: number): Promise<number | undefined> {
+  const call = request(url, { method: 'POST', headers: { 'content-length': bytes } });
+  call.on('error', () => {});
+  call.write('{');
+  const [response] = (await once(call, 'response')) as [IncomingMessage];
+  call.destroy();
+  return response.statusCode;
 }
 
 export function ndjson(text: string): AnswerLine[] {

@@ -128,3 +128,21 @@ test('when the third room is right at last, all rooms hold the same', async () =
   const held = await scene.equalRooms();
   assert.ok(held.has('own'));
 });
+
+test('the logs are one JSON object a line, with the reasons of refusals, without secrets', async () => {
+  const files = scene.rooms.rooms.flatMap((room) => ['reship.log', 'collector.log'].map((name) => join(room.directory, name)));
+  for (const file of files) {
+    const text = readFileSync(file, 'utf8');
+    for (const secret of [RIGHT.WMB_E2E_SECRET, WRONG.WMB_E2E_SECRET]) assert.ok(!text.includes(secret), file);
+    for (const line of text.trimEnd().split('\n')) {
+      const { level, time, name, room, msg } = JSON.parse(line) as Record<string, string>;
+      assert.ok(
+        [level, time, name, room, msg].every((field) => typeof field === 'string'),
+        line,
+      );
+    }
+  }
+  const refusals = readFileSync(join(scene.room(0).directory, 'reship.log'), 'utf8');
+  for (const code of ['IDENTITY_REFUSED', 'TOPOLOGY_STALE', 'PROTOCOL_VERSION', 'ROOM_UNKNOWN'])
+    assert.ok(refusals.includes(`"code":"${code}"`), code);
+});

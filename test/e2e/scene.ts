@@ -13,7 +13,7 @@ import { COMPILED_ONCE, type Daemon, Rooms, type RoomsOptions, type RunningRoom 
 /** Links that notice and recover quickly: tests wait for them. */
 export const QUICK_LINK = { pulseMs: 100, silenceMsMax: 2_000, reconnectMsMin: 20, reconnectMsMax: 300 };
 
-const UNTIL_MS_MAX = 20_000;
+const UNTIL_MS_MAX = 30_000;
 
 /** Waits until `probe` returns something else than undefined or false, and returns that. */
 export async function until<T>(what: string, probe: () => Promise<T | undefined | false> | T | undefined | false): Promise<T> {
