@@ -1,5 +1,5 @@
 /** What people and the checker ask of a reship: proto service wmb.v1.Reship. */
-import type { sendUnaryData, Server, ServerUnaryCall } from '@grpc/grpc-js';
+import type { Server, ServerUnaryCall, sendUnaryData } from '@grpc/grpc-js';
 import type { Config } from '../core/config/types.ts';
 import type { Runtime } from '../core/runtime.ts';
 import { toGrpcError } from '../daemon/grpc-errors.ts';

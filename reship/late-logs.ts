@@ -55,7 +55,8 @@ export class LateLogs implements Service {
       await log.open();
     } catch (cause) {
       const error = asWmbError(cause);
-      if (error.code !== 'LOG_UNAVAILABLE') logger.warn({ log: log.log, code: error.code, reason: error.message }, 'a log cannot be opened; it is tried again');
+      if (error.code !== 'LOG_UNAVAILABLE')
+        logger.warn({ log: log.log, code: error.code, reason: error.message }, 'a log cannot be opened; it is tried again');
       return false;
     }
     this.#open.push(log);

@@ -35,7 +35,11 @@ export class Retention implements Service {
 
   constructor(options: RetentionOptions) {
     this.#options = options;
-    this.#trimmedBytes = options.metrics.counter({ name: 'wmb_log_trimmed_bytes_total', help: 'Bytes of frames that retention removed.', labels: ['log'] });
+    this.#trimmedBytes = options.metrics.counter({
+      name: 'wmb_log_trimmed_bytes_total',
+      help: 'Bytes of frames that retention removed.',
+      labels: ['log'],
+    });
   }
 
   async start(): Promise<void> {
@@ -49,11 +53,15 @@ export class Retention implements Service {
   }
 
   #schedule(): void {
-    this.#timer = this.#options.runtime.after(EVERY_MS, () => {
-      this.#round = this.#trimAll().then(() => {
-        if (!this.#stopped) this.#schedule();
-      });
-    }, true);
+    this.#timer = this.#options.runtime.after(
+      EVERY_MS,
+      () => {
+        this.#round = this.#trimAll().then(() => {
+          if (!this.#stopped) this.#schedule();
+        });
+      },
+      true,
+    );
   }
 
   async #trimAll(): Promise<void> {

@@ -35,7 +35,12 @@ export async function wireReship(parts: DaemonParts): Promise<readonly Service[]
   const { topology, room } = config;
   const instance = instanceName(room.id, runtime);
   const log = new EmbeddedLog({
-    directory: join(room.directory, 'writes'), log: 'writes', origin: room.id, partitions: topology.partitions, runtime, tailBytesMax: TAIL_BYTES_MAX,
+    directory: join(room.directory, 'writes'),
+    log: 'writes',
+    origin: room.id,
+    partitions: topology.partitions,
+    runtime,
+    tailBytesMax: TAIL_BYTES_MAX,
   });
   await log.open();
   const { lease, stampLast } = await log.leaseWriter(instance);
@@ -46,7 +51,9 @@ export async function wireReship(parts: DaemonParts): Promise<readonly Service[]
   const shipper = new Shipper({ config, readers: [log], runtime, logger, metrics, instance, settledStamp: () => intake.settledStamp() });
   shipper.onAck((ack) => intake.acknowledge(ack));
   shipper.onObserved((stamp) => clock.observe(stamp));
-  const late = logsKept(topology, room.id).filter((name) => name !== 'writes').map((name) => otherLog(name, parts));
+  const late = logsKept(topology, room.id)
+    .filter((name) => name !== 'writes')
+    .map((name) => otherLog(name, parts));
   const grpc = new GrpcServer({ address: room.listen.reship.grpc, tls: room.tls, readiness, runtime, logger });
   addWritesService(grpc.server, intake);
   addLinkService(grpc.server, shipper, { logger, runtime, certificates: room.tls !== undefined });
@@ -57,10 +64,15 @@ export async function wireReship(parts: DaemonParts): Promise<readonly Service[]
     { name: 'write log', start: async () => {}, stop: () => log.close() },
     { name: 'intake', start: async () => {}, drain: () => intake.drain(), stop: async () => intake.stop() },
     shipper,
-    new LateLogs({ logs: late, offer: (reader) => {
-      readers.push(reader);
-      shipper.offer(reader);
-    }, runtime, logger }),
+    new LateLogs({
+      logs: late,
+      offer: (reader) => {
+        readers.push(reader);
+        shipper.offer(reader);
+      },
+      runtime,
+      logger,
+    }),
     new Retention({ config, logs: () => readers, floors: (name) => shipper.retentionFloors(name), runtime, logger, metrics }),
     grpc,
     http,

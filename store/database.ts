@@ -48,9 +48,7 @@ export interface DatabaseBatch {
 }
 
 /** `refused`: the database said no to this write request; the others of the batch are committed. */
-export type DatabaseOutcome =
-  | { readonly status: 'committed' }
-  | { readonly status: 'refused'; readonly reason: string };
+export type DatabaseOutcome = { readonly status: 'committed' } | { readonly status: 'refused'; readonly reason: string };
 
 export type DatabaseResult =
   | { readonly moved: true; readonly outcomes: readonly DatabaseOutcome[] }
