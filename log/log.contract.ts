@@ -348,6 +348,14 @@ function retentionLimits(check: Check): void {
     assert.deepEqual(await again.append([draftOf(again, {})]), [10]);
   });
 
+  check('what a peer needs to rebuild its duplicate window where it will resume stays', async ({ log }) => {
+    await tenFrames(log);
+    const policy: RetentionPolicy = { ageMsMin: 0, bytesMax: 0, overflow: 'keep', writesMin: 5 };
+    await log.trim(policy, [{ partition: 0, appliedSeq: 5 }], NOW_MS + 1_000_000);
+    assert.equal(log.extent(0).first, 3);
+    assert.equal(await log.seqBack(0, 6, 5), 3);
+  });
+
   check('a partition that was emptied goes on with its seq', async ({ log, reopen }) => {
     await tenFrames(log);
     await log.trim({ ...KEEP_ALL, ageMsMin: 0 }, [{ partition: 0, appliedSeq: 9 }], NOW_MS + 1_000_000);

@@ -80,7 +80,10 @@ export interface RetentionPolicy {
    * (that peer then stops on the gap, loudly).
    */
   readonly overflow: 'keep' | 'drop';
-  /** The newest write requests of each partition always stay: the duplicate window is rebuilt from them. */
+  /**
+   * So many write requests of each partition stay before the first that a peer still needs: its duplicate window is rebuilt from them.
+   * Where `drop` removes what a peer needs, only the newest ones of the log stay.
+   */
   readonly writesMin: number;
 }
 

@@ -68,7 +68,7 @@ interface Candidate {
   readonly end: Seq;
 }
 
-/** Where the newest write requests and, unless `floors` is undefined, what a peer still needs set the end of what may go. */
+/** Where what a peer still needs (unless `floors` is undefined) and the history before that set the end of what may go. */
 function removable(
   view: TrimView,
   partitions: readonly StoredPartition[],
@@ -79,7 +79,8 @@ function removable(
   for (const { partition, first, next } of partitions) {
     const floorEnd = applied === undefined ? next : Math.min(next, (applied.get(partition) ?? -1) + 1);
     if (floorEnd <= first) continue;
-    const end = Math.min(floorEnd, view.seqBack(partition, next, request.policy.writesMin));
+    // Whoever resumes at the floor rebuilds its duplicate window from what lies before it, not before the log's end.
+    const end = Math.min(floorEnd, view.seqBack(partition, floorEnd, request.policy.writesMin));
     if (end > first) candidates.push({ partition, end });
   }
   return candidates;

@@ -6,7 +6,7 @@ import { asWmbError, WmbError } from '../../core/errors.ts';
 import type { TokenBucket } from '../../core/flow/token-bucket.ts';
 import { Wakeup } from '../../core/flow/wakeup.ts';
 import type { Logger } from '../../core/logger.ts';
-import type { LogName } from '../../core/words.ts';
+import type { LogName, Seq } from '../../core/words.ts';
 import type { LinkFrame, ServedSession, Upward } from '../../link/link.ts';
 import type { LogReader, StoredFrame } from '../../log/log.ts';
 import { type LaneCursor, readGap, resumeGap } from './lane-cursor.ts';
@@ -92,12 +92,22 @@ export class PeerSession {
       return session.send(gap);
     }
     const liveFrom = after + 1;
-    const historyFrom =
-      message.historyWrites > 0 && after >= 0 ? await reader.seqBack(partition, liveFrom, message.historyWrites) : liveFrom;
+    const historyFrom = await this.#historyFrom(reader, message);
     const cursor = { reader, partition, next: historyFrom, liveFrom, creditBytes: message.creditBytes, ready: false, halted: false };
     this.#cursors.set(`${log}/${partition}`, cursor);
     session.send({ type: 'resumed', log, partition, historyFrom, liveFrom });
     this.#look(cursor);
+  }
+
+  /** Where the history begins. Too little of it is told: a request id that was repeated across the hole has its effect twice. */
+  async #historyFrom(reader: LogReader, message: Extract<Upward, { type: 'resume' }>): Promise<Seq> {
+    const { log, partition, after, historyWrites } = message;
+    if (historyWrites <= 0 || after < 0) return after + 1;
+    const from = await reader.seqBack(partition, after + 1, historyWrites);
+    const held = (await reader.writesUpTo(partition, after)) - (await reader.writesUpTo(partition, from - 1));
+    if (from > 0 && held < historyWrites)
+      this.#options.logger.warn({ log, partition, from, held, historyWrites }, 'a duplicate window is rebuilt from less than it holds');
+    return from;
   }
 
   #credit(message: Extract<Upward, { type: 'credit' }>): void {

@@ -4,7 +4,7 @@ import type { Config } from '../../core/config/types.ts';
 import type { WmbError } from '../../core/errors.ts';
 import { BoundedQueue } from '../../core/flow/bounded-queue.ts';
 import { VirtualTime } from '../../core/flow/virtual-time.testing.ts';
-import { silentLogger } from '../../core/logger.ts';
+import { type Logger, silentLogger } from '../../core/logger.ts';
 import { noMetrics } from '../../core/metrics.ts';
 import { formatStamp } from '../../core/stamp.ts';
 import { signHello } from '../../link/identity.ts';
@@ -24,7 +24,7 @@ const CONFIG = {
 } as unknown as Config;
 const CLAIM = { from: 'guangzhou', to: 'beijing', topologyEpoch: 5, instance: 'g-1' };
 
-async function rig() {
+async function rig(logger = silentLogger) {
   const time = new VirtualTime();
   const log = new MemoryLog({ disk: new MemoryLogDisk(), log: 'writes', origin: 'beijing', partitions: 2, runtime: time });
   await log.open();
@@ -37,7 +37,7 @@ async function rig() {
     config: CONFIG,
     readers: [log],
     runtime: time,
-    logger: silentLogger,
+    logger,
     metrics: noMetrics,
     instance: 'b-1',
     settledStamp,
@@ -88,8 +88,8 @@ class FakeSession implements ServedSession {
   }
 }
 
-async function session(from = 'guangzhou') {
-  const parts = await rig();
+async function session(from = 'guangzhou', logger = silentLogger) {
+  const parts = await rig(logger);
   const fake = new FakeSession(signHello({ ...CLAIM, from }, 'secret', parts.time));
   parts.shipper.serve(fake);
   const resume = (lane: { after: number; partition?: number; epoch?: string; historyWrites?: number; creditBytes?: number }) =>
@@ -177,6 +177,25 @@ test('a mark below the first stored frame is a gap, also where history is asked 
     assert.deepEqual(fake.frames, []);
     const gap = fake.sent.find((message) => message.type === 'gap');
     assert.deepEqual([gap?.missingFrom, gap?.missingTo], [2, 4]);
+  }
+});
+
+test('a history that is shorter than asked for, because frames before it are gone, is told', async () => {
+  for (const [historyWrites, warnings] of [
+    [2, 0],
+    [3, 1],
+  ] as const) {
+    const warned: string[] = [];
+    const logger: Logger = { ...silentLogger, warn: (_fields, message) => warned.push(message), child: () => logger };
+    const { time, fake, log, resume } = await session('guangzhou', logger);
+    resume({ after: 6, historyWrites: 100 });
+    await time.advance(0);
+    assert.deepEqual(warned, [], 'nothing ever was before seq 0');
+    await log.trim({ ageMsMin: 0, bytesMax: 1, overflow: 'keep', writesMin: 0 }, [{ partition: 0, appliedSeq: 4 }], time.nowMs());
+    resume({ after: 6, historyWrites });
+    await time.advance(0);
+    assert.equal(fake.sent.findLast((message) => message.type === 'resumed')?.historyFrom, 5);
+    assert.equal(warned.length, warnings, `${historyWrites}`);
   }
 });
 
