@@ -199,6 +199,25 @@ test('a history that is shorter than asked for, because frames before it are gon
   }
 });
 
+test('retention keeps what a room that takes the log has not acked, and nothing for a log that no room takes', async () => {
+  const { shipper, log, time } = await session();
+  assert.deepEqual(
+    shipper.retentionFloors('writes').map(({ appliedSeq }) => appliedSeq),
+    [-1, -1],
+  );
+  const changes = new MemoryLog({ disk: new MemoryLogDisk(), log: 'changes', origin: 'beijing', partitions: 2, runtime: time });
+  await changes.open();
+  for (const seq of [0, 1]) {
+    const frames = await log.read(0, seq, 0);
+    await changes.append(frames.map(({ bytes }) => ({ partition: 1, bytes, count: 1, stampFirst: '', stampLast: '' })));
+  }
+  shipper.offer(changes);
+  assert.deepEqual(
+    shipper.retentionFloors('changes').map(({ appliedSeq }) => appliedSeq),
+    [-1, 1],
+  );
+});
+
 test('frames go out under the lane’s credit, and again when there is more', async () => {
   const { time, fake, resume } = await session();
   resume({ after: -1, creditBytes: 250 });

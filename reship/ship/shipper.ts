@@ -178,13 +178,14 @@ export class Shipper implements LinkHost, Service {
     return this.#acks.get({ room, log, partition })?.seq;
   }
 
-  /** What retention may remove: applied by every room that takes the log. A room that has not spoken keeps everything. */
+  /** What retention may remove: applied by every room that takes the log. A room that has not spoken keeps everything, no taker nothing. */
   retentionFloors(log: LogName): RetentionFloor[] {
     const takers = this.#rooms.filter((room) => logsTaken(this.#options.config.topology, this.#room, room).includes(log));
-    const partitions = this.#reader(log)?.partitions ?? 0;
-    return Array.from({ length: partitions }, (_, partition) => {
+    const reader = this.#reader(log);
+    if (reader === undefined) return [];
+    return Array.from({ length: reader.partitions }, (_, partition) => {
       const applied = this.#acks.appliedBy(takers, { log, partition }, 'pass') ?? -1;
-      return { partition, appliedSeq: Number.isFinite(applied) ? applied : -1 };
+      return { partition, appliedSeq: Math.min(applied, reader.extent(partition).next - 1) };
     });
   }
 
