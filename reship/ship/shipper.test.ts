@@ -218,6 +218,28 @@ test('retention keeps what a room that takes the log has not acked, and nothing 
   );
 });
 
+test('a room’s newest session ends its older one, and what the older one still says is ignored', async () => {
+  const { shipper, fake: older, resume, log, time } = await session();
+  const ack = (seq: number): Upward => ({ type: 'ack', log: 'writes', partition: 0, epoch: log.epoch, seq, parkedSeq: -1, exceptions: [] });
+  const newer = new FakeSession(signHello(CLAIM, 'secret', time));
+  const own = new FakeSession(signHello({ ...CLAIM, from: 'beijing' }, 'secret', time));
+  older.say(ack(8));
+  await time.advance(0);
+  assert.equal(shipper.ackedSeq('guangzhou', 'writes', 0), 8);
+  shipper.serve(own);
+  assert.equal(older.reason(), undefined, 'another room’s session is none of its business');
+  // What stands before it makes the older session's ack come after the newer one's.
+  for (let i = 0; i < 5; i += 1) resume({ after: 3, historyWrites: 2 });
+  older.say(ack(9));
+  shipper.serve(newer);
+  assert.match(older.reason()?.message ?? '', /room guangzhou has a newer session/);
+  // Its cache was put back from an older copy in between.
+  newer.say(ack(3));
+  await time.advance(0);
+  assert.equal(shipper.ackedSeq('guangzhou', 'writes', 0), 3);
+  assert.equal(newer.reason(), undefined);
+});
+
 test('frames go out under the lane’s credit, and again when there is more', async () => {
   const { time, fake, resume } = await session();
   resume({ after: -1, creditBytes: 250 });

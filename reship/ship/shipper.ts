@@ -70,6 +70,8 @@ export class Shipper implements LinkHost, Service {
   readonly #readers: LogReader[];
   readonly #acks = new AckLedger();
   readonly #live = new Set<Live>();
+  /** By room: a session that is not here speaks of marks that may no longer be true. Kept when it ends, until the next begins. */
+  readonly #newest = new Map<RoomId, Live>();
   readonly #buckets = new Map<RoomId, TokenBucket>();
   readonly #verifier: HelloVerifier;
   readonly #ackListeners = new Set<(news: AckNews) => void>();
@@ -144,12 +146,23 @@ export class Shipper implements LinkHost, Service {
     });
     const live: Live = { peer, session, lanes, logs: readers.map((reader) => reader.log), heardMs: runtime.monotonicMs() };
     this.#live.add(live);
+    this.#replaceNewest(live);
     log.info({ logs: live.logs }, 'a peer’s session begins');
     void lanes.run().then((reason) => {
       this.#live.delete(live);
       log.info({ code: reason?.code, reason: reason?.message ?? 'closed' }, 'a peer’s session ends');
     });
     void this.#pulse([live]);
+  }
+
+  /**
+   * A room's older session is one that broke without this side noticing yet: a room has one collector, whose stores are locked by it. If
+   * rooms come to have several collectors, each with lanes of its own, it is the newest session per lane that counts.
+   */
+  #replaceNewest(live: Live): void {
+    const { peer } = live;
+    this.#newest.get(peer)?.session.close(new WmbError('PEER_UNREACHABLE', `room ${peer} has a newer session`));
+    this.#newest.set(peer, live);
   }
 
   /** Offers one log more: who takes it dials again and is told of it. */
@@ -198,6 +211,7 @@ export class Shipper implements LinkHost, Service {
   }
 
   #message(live: Live, message: Upward): void {
+    if (this.#newest.get(live.peer) !== live) return;
     if (message.type === 'ack') this.#acked(live.peer, message);
     else if (live.peer !== this.#room)
       live.session.close(new WmbError('PEER_GARBAGE', `room ${live.peer} sent ${message.type}, which only the room’s own collector may`));
