@@ -38,6 +38,8 @@ export const FRAME_BYTES_MAX = 16 * 1024 * 1024;
 const MAGIC = 0x574d4246;
 const FIXED_BYTES = 54;
 const CRC_BYTES = 4;
+/** Every frame is larger: bytes divided by it bound a number of frames. */
+export const FRAME_BYTES_MIN = FIXED_BYTES + CRC_BYTES;
 /** Smaller bodies are stored as they are: setting a compressor up costs tens of microseconds in every room, and saves some hundred bytes. */
 const COMPRESS_FROM_BYTES = 4_096;
 const ZSTD_LEVEL = 1;

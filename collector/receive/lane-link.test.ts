@@ -4,6 +4,7 @@ import { WmbError } from '../../core/errors.ts';
 import { VirtualTime } from '../../core/flow/virtual-time.testing.ts';
 import { silentLogger } from '../../core/logger.ts';
 import type { Seq } from '../../core/words.ts';
+import { FRAME_BYTES_MIN } from '../../link/frame.ts';
 import type { LinkFrame, LinkSession, Upward } from '../../link/link.ts';
 import { LaneLink } from './lane-link.ts';
 import type { LinkStateRow } from './state-store.ts';
@@ -17,7 +18,7 @@ function frame(seq: Seq, bytes = 100): LinkFrame {
 }
 
 /** A lane on a session that only remembers what it is told. */
-function rig(options: { remembered?: LinkStateRow; after?: Seq } = {}) {
+function rig(options: { remembered?: LinkStateRow; after?: Seq; laneBytesMax?: number } = {}) {
   const time = new VirtualTime();
   const sent: Upward[] = [];
   const saved: LinkStateRow[] = [];
@@ -47,7 +48,7 @@ function rig(options: { remembered?: LinkStateRow; after?: Seq } = {}) {
   const lane = new LaneLink({
     lane: LANE,
     consumer,
-    limits: LIMITS,
+    limits: { ...LIMITS, laneBytesMax: options.laneBytesMax ?? LIMITS.laneBytesMax },
     runtime: time,
     logger: silentLogger,
     remembered: options.remembered,
@@ -190,6 +191,32 @@ test('an origin that sends more than it may is refused rather than queued', asyn
   assert.equal(lane.state, 'backing-off');
   assert.match(lane.status().reason, /PEER_GARBAGE: beijing sends more than the 1000 bytes/);
   assert.equal(lane.queuedBytes, 0);
+});
+
+test('a backlog of the smallest frames is queued as far as the credit reaches, and empty frames are not queued without end', async () => {
+  const laneBytesMax = 16 * 1024 * 1024;
+  const { lane, connect, resumed, state, time } = rig({ laneBytesMax });
+  await connect();
+  resumed(0);
+  state.hold = new Promise(() => {});
+  lane.frames([frame(0)]);
+  await time.advance(0);
+  const small = frame(0, FRAME_BYTES_MIN);
+  const count = Math.floor(laneBytesMax / FRAME_BYTES_MIN);
+  lane.frames(Array.from({ length: count }, (_, i) => ({ ...small, seq: 1 + i })));
+  assert.equal(lane.state, 'streaming', lane.status().reason);
+  lane.frames([frame(count + 1, 0), frame(count + 2, 0)]);
+  assert.match(lane.status().reason, /PEER_GARBAGE/);
+});
+
+test('empty frames before the answer are not kept without end', async () => {
+  const { lane, connect } = rig();
+  await connect();
+  const count = 2 * Math.ceil(LIMITS.laneBytesMax / FRAME_BYTES_MIN);
+  for (let seq = 0; seq < count; seq += 1) lane.frames([frame(seq, 0)]);
+  assert.equal(lane.state, 'resuming');
+  lane.frames([frame(count, 0)]);
+  assert.match(lane.status().reason, /PEER_GARBAGE/);
 });
 
 test('an origin that sends without end before it answers is refused as well', async () => {

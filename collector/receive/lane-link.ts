@@ -13,6 +13,7 @@ import { BoundedQueue } from '../../core/flow/bounded-queue.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Runtime, Timer } from '../../core/runtime.ts';
 import { type Lane, type LogEpoch, laneKey, type Seq } from '../../core/words.ts';
+import { FRAME_BYTES_MIN } from '../../link/frame.ts';
 import type { Downward, LinkFrame, LinkSession } from '../../link/link.ts';
 import { type LinkEvent, type LinkState, nextLinkState } from '../../link/machine.ts';
 import type { LaneStatus } from '../../proto/gen/wmb/v1/admin.ts';
@@ -49,8 +50,6 @@ interface Attempt {
   /** The first frame that came instead of it. */
   ahead: Seq | undefined;
 }
-
-const FRAMES_MAX = 65_536;
 
 export class LaneLink {
   readonly lane: Lane;
@@ -108,7 +107,7 @@ export class LaneLink {
     const { limits, runtime } = this.#options;
     const attempt: Attempt = {
       session,
-      queue: new BoundedQueue({ bytesMax: limits.laneBytesMax, countMax: FRAMES_MAX }),
+      queue: new BoundedQueue({ bytesMax: limits.laneBytesMax, countMax: framesMax(limits) }),
       repeated: this.#lastSession === session,
       sinceMs: runtime.monotonicMs(),
       early: [],
@@ -233,8 +232,10 @@ export class LaneLink {
   #keepEarly(attempt: Attempt, frame: LinkFrame): void {
     attempt.early.push(frame);
     attempt.earlyBytes += frame.bytes.length;
+    const { limits } = this.#options;
     // Twice the credit: what was on its way for the attempt before may come on top.
-    if (attempt.earlyBytes - frame.bytes.length > 2 * this.#options.limits.laneBytesMax) this.#overrun(attempt);
+    if (attempt.earlyBytes - frame.bytes.length > 2 * limits.laneBytesMax || attempt.early.length > 2 * framesMax(limits))
+      this.#overrun(attempt);
   }
 
   #admit(attempt: Attempt, expected: Seq, frame: LinkFrame): void {
@@ -358,4 +359,9 @@ export class LaneLink {
             : 'info';
     this.#log[level]({ from, to, reason }, 'link state');
   }
+}
+
+/** Credit is in bytes: the number of frames that it allows follows from the smallest there can be. */
+function framesMax({ laneBytesMax }: LinkLimits): number {
+  return Math.ceil(laneBytesMax / FRAME_BYTES_MIN);
 }
