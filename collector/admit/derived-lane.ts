@@ -4,14 +4,15 @@
  */
 import { compileCommands } from '../../core/converge/commands.ts';
 import { WmbError } from '../../core/errors.ts';
-import { formatPosition, type Lane, type LogEpoch, laneKey } from '../../core/words.ts';
+import { NO_STAMP } from '../../core/stamp.ts';
+import { formatPosition, type Lane, type LogEpoch, laneKey, type Seq } from '../../core/words.ts';
 import type { LaneEnd } from '../../link/link.ts';
 import type { LaneConsumer, LaneProgress } from '../lane.ts';
 import type { Retried, Retryable } from '../receipts/parked.ts';
 import type { EpochLane, ExceptionReceipt, ParkedWrite, RetriedEffects } from '../receipts/receipts.ts';
 import { Serial } from '../receipts/serial.ts';
 import { applyDerivedAgain, effectsToKeep } from './again.ts';
-import type { Context } from './context.ts';
+import { type Context, markOf } from './context.ts';
 import { parseEntry } from './effect-entries.ts';
 import { Progress } from './progress.ts';
 import { applyWorks, settleInCache } from './steps.ts';
@@ -34,7 +35,7 @@ export class DerivedLane implements LaneConsumer, Retryable {
 
   async announce(epoch: LogEpoch): Promise<void> {
     await this.applyAgain();
-    await this.advance({ ...this.#lane, epoch }, []);
+    await this.#readMarks({ ...this.#lane, epoch });
   }
 
   /** What was retried here and the cache may have lost. */
@@ -42,18 +43,27 @@ export class DerivedLane implements LaneConsumer, Retryable {
     return this.#serial.run(() => applyDerivedAgain(this.#context, this.#lane));
   }
 
-  /** The book has moved on: so does what the origin is told. */
-  async advance(lane: EpochLane, exceptions: readonly ExceptionReceipt[]): Promise<void> {
+  /**
+   * The book or the cache has moved on: so does what the origin is told. A cache that came back from an older copy counts, though the book is
+   * ahead of it: were the floor to pass what the cache still has to get, it would be late there.
+   */
+  async advance(lane: EpochLane, cacheSeq: Seq, exceptions: readonly ExceptionReceipt[]): Promise<void> {
     const summary = await this.#context.book.summary(lane);
+    const mark = Math.min(summary.seq, cacheSeq);
     this.#progress.set({
       epoch: lane.epoch,
-      mark: summary.seq,
+      mark,
       writes: summary.writes,
-      stampLast: summary.stampLast,
+      stampLast: mark === summary.seq ? summary.stampLast : NO_STAMP,
       parked: summary.parked,
     });
     const told = exceptions.map(({ seq, index, outcome, code }) => ({ seq, index, outcome, reason: code }));
-    this.#context.acks.publish(lane, { seq: summary.seq, parkedSeq: summary.parkedSeq }, told);
+    this.#context.acks.publish(lane, { seq: mark, parkedSeq: summary.parkedSeq }, told);
+  }
+
+  /** Tells what the stores hold of `lane`. LOG_GAP where the cache is in another epoch. */
+  async #readMarks(lane: EpochLane): Promise<void> {
+    await this.advance(lane, markOf(lane, lane.epoch, { name: 'cache', marks: await this.#context.cache.marks() }), []);
   }
 
   async resume(): Promise<never> {
@@ -98,7 +108,7 @@ export class DerivedLane implements LaneConsumer, Retryable {
     const code = outcome === 'rejected' ? parked.code : '';
     await this.#context.book.settle({ position: parked.position, requestId: parked.write.requestId, outcome, code, effects });
     const { log, origin, partition, epoch } = parked.position;
-    await this.advance({ log, origin, partition, epoch }, []);
+    if (epoch === this.#progress.epoch) await this.#readMarks({ log, origin, partition, epoch });
     return { outcome, code, message: '' };
   }
 

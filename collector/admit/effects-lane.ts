@@ -205,7 +205,7 @@ export class EffectsLane implements LaneConsumer {
       source.marks.book = source.book;
       at.sources.set(source.marks.lane.origin, source.marks);
       const exceptions = source.works.filter((work) => work.outcome !== 'applied').map(exceptionOf);
-      await this.#derived(source.marks.lane.origin).advance(source.marks.lane, exceptions);
+      await this.#derived(source.marks.lane.origin).advance(source.marks.lane, source.cache, exceptions);
       for (const work of source.works)
         if (work.outcome === 'applied' && source.marks.lane.origin !== this.#context.config.room.id)
           this.#context.hints.observed(work.write.stamp);

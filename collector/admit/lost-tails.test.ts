@@ -1,0 +1,82 @@
+/** Stores that lost their last commits, on caches that have really forgotten what the floor allowed. */
+import assert from 'node:assert/strict';
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { systemRuntime } from '../../core/runtime.ts';
+import { formatStamp } from '../../core/stamp.ts';
+import { EmbeddedCache } from '../../store/embedded/cache.ts';
+import { EPOCH, type RoomOptions, START_MS, set, TestLog, TestRoom } from './testing.ts';
+
+const source = { log: 'writes', origin: 'guangzhou', partition: 0, epoch: EPOCH } as const;
+const effects = { log: 'effects', origin: 'beijing', partition: 0 } as const;
+/** Greater than every stamp of the tests' logs. */
+const SEEN_BY_ALL = formatStamp({ ms: START_MS - 10, counter: 0, writer: 9 });
+
+/** A room whose cache is a file, with the way to take it back to how it was. */
+async function roomOnFile(t: TestContext, options: RoomOptions) {
+  const directory = mkdtempSync(join(tmpdir(), 'wmb-tails-'));
+  const copy = `${directory}-copy`;
+  const room = await new TestRoom(options).open();
+  const cache = new EmbeddedCache({ directory, room: options.id ?? 'beijing', runtime: systemRuntime });
+  await cache.open();
+  Object.assign(room, { cache });
+  room.restart();
+  t.after(async () => {
+    await cache.close();
+    for (const path of [directory, copy]) rmSync(path, { recursive: true, force: true });
+  });
+  const save = async () => {
+    await cache.close();
+    cpSync(directory, copy, { recursive: true });
+    await cache.open();
+  };
+  const restore = async () => {
+    await cache.close();
+    rmSync(directory, { recursive: true });
+    cpSync(copy, directory, { recursive: true });
+    await cache.open();
+    room.restart();
+  };
+  return { room, cache, save, restore };
+}
+
+/** Both origins say that all is quiet behind `seq`, and that every room has applied everything. */
+function quiet(room: TestRoom, seq: number): void {
+  for (const [origin, end] of [
+    ['guangzhou', seq],
+    ['beijing', -1],
+  ] as const)
+    room.applier
+      .consumers({ log: 'writes', origin, partition: 0 })
+      .pulse({ log: 'writes', partition: 0, epoch: EPOCH, seq: end, writes: end + 1, stamp: SEEN_BY_ALL });
+  room.setFloor(SEEN_BY_ALL);
+}
+
+async function receipts(room: TestRoom, lane: TestLog['lane'] = source): Promise<string[]> {
+  return (await room.book.exceptions({ ...lane, epoch: EPOCH }, 0, 9)).map((it) => `${it.seq}.${it.index} ${it.outcome} ${it.code}`.trim());
+}
+
+test('a slave room whose cache is older than its book acks what the cache has, keeps the floor back, and is brought the rest', async (t) => {
+  const { room: slave, cache, save, restore } = await roomOnFile(t, { mode: 'master-slave', id: 'guangzhou' });
+  const master = await new TestRoom({ mode: 'master-slave' }).open();
+  await master.run(new TestLog().add(set('a', '1')).add(set('b', '1')).add(set('c', '1')));
+  const [first, ...others] = master.effectLog.frames;
+  const shipped = new TestLog(effects, master.effectLog.epoch).raw(first ?? new Uint8Array());
+  await slave.run(shipped);
+  await save();
+  for (const frame of others) shipped.raw(frame);
+  await slave.run(shipped);
+  await restore();
+  await slave.applier.start();
+  t.after(() => slave.applier.stop());
+  assert.equal(slave.applier.acks.current('guangzhou')[0]?.seq, 0);
+  quiet(slave, 2);
+  assert.equal(slave.applier.floor(), '');
+  await slave.run(shipped);
+  assert.deepEqual(await receipts(slave), []);
+  for (const key of ['a', 'b', 'c']) assert.deepEqual((await cache.get(key, START_MS))?.value, { type: 'string', value: '1' });
+  assert.equal(slave.applier.acks.current('guangzhou')[0]?.seq, 2);
+  assert.equal(slave.applier.floor(), SEEN_BY_ALL);
+});
