@@ -67,8 +67,18 @@ export class Rooms {
   /** Writes the configuration and starts every daemon; resolves when all are ready. */
   static async start(options: RoomsOptions): Promise<Rooms> {
     const running = await Rooms.prepare(options);
-    await Promise.all(running.rooms.flatMap((room) => [running.start(room, 'reship'), running.start(room, 'collector')]));
+    await running.startAll();
     return running;
+  }
+
+  /** Starts every daemon; where one does not come up, none is left running. */
+  async startAll(): Promise<void> {
+    try {
+      await Promise.all(this.rooms.flatMap((room) => [this.start(room, 'reship'), this.start(room, 'collector')]));
+    } catch (cause) {
+      this.killAll();
+      throw cause;
+    }
   }
 
   /** Writes the configuration only. */

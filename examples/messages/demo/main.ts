@@ -7,16 +7,16 @@
  *
  * Exit code 0: everything that the table claims was checked and holds. 7: a check failed.
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
-import { EXIT } from '../../../core/errors.ts';
-import { Wait, type WriteRequest } from '../../../proto/gen/wmb/v1/writes.ts';
+import { asWmbError, ERRORS, EXIT } from '../../../core/errors.ts';
+import type { ParkedResult } from '../../../proto/gen/wmb/v1/admin.ts';
+import { Wait } from '../../../proto/gen/wmb/v1/writes.ts';
 import { allSettled, RoomClients, unary } from '../../../test/harness/clients.ts';
 import { Rooms } from '../../../test/harness/rooms.ts';
 import { expectedState } from '../expected.ts';
-import { read, roomOfUser } from '../reader.ts';
+import { type DemoOptions, readOptions, readWrites, USAGE } from './options.ts';
 import { Submitter } from './submit.ts';
 import { type Check, verifyRooms } from './verify.ts';
 import { LiveView } from './view.ts';
@@ -25,59 +25,20 @@ const CUT_MS = 4000;
 const SETTLE_MS_MAX = 60_000;
 const HERE = new URL('..', import.meta.url).pathname;
 
-interface Options {
-  readonly rooms: number;
-  readonly mode: 'independent' | 'master-slave';
-  readonly file: string;
-  /** Write requests per second into each room. */
-  readonly rate: number;
-  readonly keep: boolean;
-}
-
 interface Scene {
+  readonly mode: DemoOptions['mode'];
   readonly rooms: Rooms;
   readonly clients: readonly RoomClients[];
   readonly submitters: readonly Submitter[];
   readonly view: LiveView;
 }
 
-function readOptions(): Options {
-  const { values } = parseArgs({
-    options: {
-      rooms: { type: 'string', default: '2' },
-      mode: { type: 'string', default: 'independent' },
-      file: { type: 'string', default: join(HERE, 'CollegeMsg.txt') },
-      rate: { type: 'string', default: '1500' },
-      keep: { type: 'boolean', default: false },
-    },
-  });
-  const rooms = Number(values.rooms);
-  const rate = Number(values.rate);
-  if (!Number.isInteger(rooms) || rooms < 2 || rooms > 5) throw new Error(`--rooms is ${values.rooms}; it must be 2 to 5`);
-  if (values.mode !== 'independent' && values.mode !== 'master-slave')
-    throw new Error(`--mode is ${values.mode}; it must be independent or master-slave`);
-  if (!(rate >= 1)) throw new Error(`--rate is ${values.rate}; it must be a number of write requests per second`);
-  return { rooms, mode: values.mode, file: values.file, rate, keep: values.keep };
-}
-
-/** One list of write requests per room, in the order of the file. */
-function writesByRoom(text: string, rooms: number): WriteRequest[][] {
-  const lists: WriteRequest[][] = Array.from({ length: rooms }, () => []);
-  for (const [index, line] of text.split('\n').entries()) {
-    const write = read(line, index + 1);
-    if (write === undefined) continue;
-    lists[roomOfUser(write.payload.from, rooms)]?.push({ ...write, payload: Buffer.from(JSON.stringify(write.payload)), traceparent: '' });
-  }
-  return lists;
-}
-
-async function run(options: Options, directory: string): Promise<readonly Check[]> {
-  const text = readFileSync(options.file, 'utf8');
-  const lists = writesByRoom(text, options.rooms);
+async function run(options: DemoOptions, writes: ReturnType<typeof readWrites>, directory: string): Promise<readonly Check[]> {
+  const { text, lists } = writes;
   process.stdout.write(
     `Starting ${options.rooms} rooms (${options.mode}), each a reship and a collector in processes of their own, below ${directory}\n`,
   );
-  const rooms = await Rooms.start({
+  const rooms = await Rooms.prepare({
     count: options.rooms,
     mode: options.mode,
     directory,
@@ -85,10 +46,11 @@ async function run(options: Options, directory: string): Promise<readonly Check[
     schemaFile: join(HERE, 'schema.sql'),
   });
   process.once('exit', () => rooms.killAll());
+  await rooms.startAll();
   const clients = rooms.rooms.map((room) => new RoomClients(room));
   const submitters = clients.map((client, index) => new Submitter(client, lists[index] ?? []));
   const view = new LiveView({ clients, submitters, output: process.stdout });
-  const scene: Scene = { rooms, clients, submitters, view };
+  const scene: Scene = { mode: options.mode, rooms, clients, submitters, view };
   view.start();
   view.say(`submitting ${lists.flat().length} messages`);
   const [checks] = await Promise.all([trouble(scene), ...submitters.map((submitter) => submitter.run(options.rate))]);
@@ -149,7 +111,7 @@ async function killCollector({ rooms, view }: Scene): Promise<Check> {
 }
 
 /** A message that its processor cannot handle, and one of the same sender behind it: parked in every room that processes, then discarded. */
-async function poison({ clients, view }: Scene): Promise<readonly Check[]> {
+async function poison({ clients, mode, view }: Scene): Promise<readonly Check[]> {
   const origin = clients[0] as RoomClients;
   const writes = ['{"from":1,"to":', '{"from":1000001,"to":1000002,"at":1}'].map((payload, index) => ({
     requestId: `poison-${index}`,
@@ -167,9 +129,9 @@ async function poison({ clients, view }: Scene): Promise<readonly Check[]> {
       const list = await unary<{ writes: { requestId: string; code: string }[] }>((answer) =>
         client.collector.listParked({ limit: 10, after: '' }, answer),
       );
-      return list.writes.length === writes.length || !processes(client, clients) ? list.writes : undefined;
+      return list.writes.length === writes.length || !processes(client, { clients, mode }) ? list.writes : undefined;
     });
-    if (!processes(client, clients)) continue;
+    if (!processes(client, { clients, mode })) continue;
     const codes = parked?.map((write) => `${write.requestId} ${write.code}`).join(', ') ?? 'nothing';
     view.say(`${client.room.id} parked them: ${codes}`);
     const wanted = 'poison-0 PROCESSOR_FAILED, poison-1 BEHIND_PARKED';
@@ -179,14 +141,15 @@ async function poison({ clients, view }: Scene): Promise<readonly Check[]> {
       differences: codes === wanted ? [] : [`parked: ${codes}`],
     });
     // The one behind follows by itself when the poisoned one is gone; it is discarded first because the file knows nothing of it.
-    for (const requestId of ['poison-1', 'poison-0'])
-      await unary((answer) => client.collector.discardParked({ writes: [requestId], all: false }, answer));
+    for (const requestId of ['poison-1', 'poison-0']) {
+      await eventually(() => unary<ParkedResult>((answer) => client.collector.discardParked({ writes: [requestId], all: false }, answer)));
+    }
   }
   return checks;
 }
 
 /** In a master–slave topology only the master's processors handle write requests. */
-function processes(client: RoomClients, clients: readonly RoomClients[]): boolean {
+function processes(client: RoomClients, { clients, mode }: Pick<Scene, 'clients' | 'mode'>): boolean {
   return mode === 'independent' || client === clients[0];
 }
 
@@ -197,7 +160,8 @@ async function reached({ submitters }: Scene, share: number): Promise<void> {
 
 async function eventually<T>(probe: () => Promise<T | undefined>): Promise<T | undefined> {
   for (let attempt = 0; attempt < 200; attempt += 1) {
-    const found = await probe();
+    // A daemon that has just come back may not be reached at once.
+    const found = await probe().catch(() => undefined);
     if (found !== undefined) return found;
     await pause(50);
   }
@@ -226,14 +190,32 @@ function printTable(checks: readonly Check[], seconds: number): void {
   );
 }
 
-const options = readOptions();
-const { mode } = options;
-const directory = mkdtempSync(join(tmpdir(), 'wmb-demo-'));
+async function main(options: DemoOptions): Promise<number> {
+  if (options.help) {
+    process.stdout.write(USAGE);
+    return EXIT.ok;
+  }
+  const writes = readWrites(options);
+  const directory = mkdtempSync(join(tmpdir(), 'wmb-demo-'));
+  process.once('exit', (code) => {
+    // After Ctrl-C nobody wants them; after a failure everybody does.
+    if (options.keep || ![EXIT.ok, 130, 143].includes(code)) process.stdout.write(`Data and logs are kept in ${directory}\n`);
+    else rmSync(directory, { recursive: true, force: true });
+  });
+  const startedMs = performance.now();
+  const checks = await run(options, writes, directory);
+  printTable(checks, (performance.now() - startedMs) / 1000);
+  const failed = checks.some((check) => check.differences.length > 0);
+  return failed ? EXIT.difference : EXIT.ok;
+}
+
 process.once('SIGINT', () => process.exit(130));
-const startedMs = performance.now();
-const checks = await run(options, directory);
-printTable(checks, (performance.now() - startedMs) / 1000);
-const failed = checks.some((check) => check.differences.length > 0);
-if (options.keep || failed) process.stdout.write(`Data and logs are kept in ${directory}\n`);
-else rmSync(directory, { recursive: true, force: true });
-process.exit(failed ? EXIT.difference : EXIT.ok);
+process.once('SIGTERM', () => process.exit(143));
+try {
+  const options = readOptions(process.argv.slice(2), HERE);
+  process.exit(await main(options));
+} catch (cause) {
+  const error = asWmbError(cause);
+  process.stderr.write(`demo: ${error.code === 'INTERNAL' ? (error.stack ?? error.message) : `${error.code}: ${error.message}`}\n`);
+  process.exit(ERRORS[error.code].exit);
+}

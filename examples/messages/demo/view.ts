@@ -110,6 +110,7 @@ function linkLines({ room, reship }: Snapshot, all: readonly Snapshot[]): string
 }
 
 function states(list: readonly string[]): string {
+  if (list.length === 0) return 'connecting';
   const counts = new Map<string, number>();
   for (const state of list) counts.set(state, (counts.get(state) ?? 0) + 1);
   return [...counts].map(([state, count]) => (counts.size === 1 ? state : `${count} ${state}`)).join(', ');
