@@ -25,6 +25,7 @@ test('every command has a description, and every command that does something has
     'get',
     'link pause',
     'link resume',
+    'link skip',
     'parked discard',
     'parked list',
     'parked retry',

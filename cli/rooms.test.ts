@@ -168,6 +168,69 @@ test('a link is paused and resumed at the peer’s collector', async () => {
   });
 });
 
+const LOST = {
+  log: 'writes',
+  partition: 1,
+  reason: 'LOG_GAP: gone',
+  refused: '',
+  epoch: '0a',
+  missingFrom: 3,
+  nextEpoch: '0a',
+  nextSeq: 7,
+};
+
+test('a gap is skipped only with --yes; without it the loss is told', async () => {
+  const skipGap = answering({ lanes: [{ ...LOST, missingTo: 7 }] });
+  await withRooms([{}, { collector: { skipGap: skipGap.handler } }], async (config) => {
+    const dry = await wmb(['link', 'skip', 'beijing', 'guangzhou', ...config]);
+    assert.equal(dry.code, 0);
+    assert.equal(
+      dry.stdout,
+      'writes/beijing/1  would be lost: seq 3 to 7 of log epoch 0a (an unknown number of write requests); goes on after seq 7 of log epoch 0a\n',
+    );
+    assert.match(dry.stderr, /nothing was changed; say --yes/);
+    const done = await wmb(['link', 'skip', 'beijing', 'guangzhou', '--yes', '--json', ...config]);
+    assert.deepEqual([JSON.parse(done.stdout).skipped, JSON.parse(done.stdout).lanes[0].missingTo, done.stderr], [true, 7, '']);
+    assert.deepEqual(skipGap.asked, [
+      { origin: 'beijing', confirmed: false },
+      { origin: 'beijing', confirmed: true },
+    ]);
+  });
+});
+
+test('a lane that cannot be skipped, and a link without a gap, are exit code 5', async () => {
+  const refused = answering({
+    lanes: [
+      { ...LOST, refused: 'restore it' },
+      { ...LOST, writes: 4 },
+    ],
+  });
+  await withRooms([{}, { collector: { skipGap: refused.handler } }], async (config) => {
+    const { code, stdout, stderr } = await wmb(['link', 'skip', 'beijing', 'guangzhou', '--yes', ...config]);
+    assert.equal(code, 5);
+    assert.match(stdout, /refused: restore it\n.*given up: seq 3 to the end .*\(4 write requests\)/);
+    assert.match(stderr, /LOG_GAP: 1 of 2 stopped lanes cannot be skipped/);
+  });
+  const none = answering(new WmbError('NOT_FOUND', 'no lane has stopped'));
+  await withRooms([{}, { collector: { skipGap: none.handler } }], async (config) => {
+    assert.equal((await wmb(['link', 'skip', 'beijing', 'guangzhou', ...config])).code, 5);
+  });
+});
+
+test('retrying all of the parking lot goes on until the collector says that nothing is left', async () => {
+  const asked: string[] = [];
+  const retryParked = (call: { request: { after?: string } }, answer: Answer) => {
+    const after = call.request.after ?? '';
+    asked.push(after);
+    const outcome = { position: 'p', requestId: `r${asked.length}`, outcome: Outcome.OUTCOME_APPLIED, code: '', message: '' };
+    answer(null, { outcomes: [outcome], next: asked.length < 3 ? `p${asked.length}` : '' });
+  };
+  await withRooms([{ collector: { retryParked } }], async (config) => {
+    const { stdout } = await wmb(['parked', 'retry', '--all', ...config]);
+    assert.deepEqual([asked, stdout], [['', 'p1', 'p2'], 'r1  applied\nr2  applied\nr3  applied\n']);
+  });
+});
+
 const PARKED: ParkedWrite = {
   ...{
     position: 'beijing/0@00:1.0',
@@ -201,7 +264,7 @@ test('parked write requests are listed, shown with the remedy, retried and disca
       assert.equal((await wmb(['parked', 'show', 'r2', ...config])).code, 5);
       const retried = await wmb(['parked', 'retry', 'r1', '--json', ...config]);
       assert.equal(JSON.parse(retried.stdout).outcomes[0].outcome, 'applied');
-      assert.deepEqual(retryParked.asked, [{ writes: ['r1'], all: false }]);
+      assert.deepEqual(retryParked.asked, [{ writes: ['r1'], all: false, after: '' }]);
       const discarded = await wmb(['parked', 'discard', 'r9', ...config]);
       assert.equal(discarded.code, 5);
       assert.match(discarded.stderr, /^wmb: NOT_FOUND: nothing is parked as r9 — /);

@@ -245,6 +245,22 @@ export function databaseContract(name: string, make: (schema: string) => Promise
         assert.equal((await store.recorded(LANE, 0)).size, 0);
       });
 
+      it('is one that was withheld, also where it has no statements yet, until it runs', async () => {
+        const withheld = { ...write(2, user('b', { name: 'b' })), withheld: 'parked' };
+        const result = await store.execute({ moves: [move(-1, 0)], lane: LANE, writes: [withheld, { ...write(3), withheld: 'parked' }] });
+        assert.deepEqual(result.moved && result.outcomes.map((it) => it.status), ['refused', 'refused']);
+        assert.equal((await store.recorded(LANE, 0)).size, 2);
+        assert.deepEqual(await collect(store, 'users'), []);
+        await store.execute({ moves: [], lane: LANE, writes: [write(2, user('b', { name: 'b' })), write(3, user('c', { name: 'c' }))] });
+        assert.deepEqual([(await store.recorded(LANE, 0)).size, (await collect(store, 'users')).length], [0, 2]);
+      });
+
+      it('is forgotten when the mark of its lane goes back: its seq will be another’s', async () => {
+        await store.execute({ moves: [move(-1, 0)], lane: LANE, writes: [write(2, user('b', { nickname: 'b' }))] });
+        await store.execute({ moves: [move(0, -1)], lane: LANE, writes: [] });
+        assert.equal((await store.recorded(LANE, 0)).size, 0);
+      });
+
       it('is forgotten when its lane begins a new epoch, whose seqs start again', async () => {
         await store.execute({ moves: [move(-1, 0)], lane: LANE, writes: [write(2, user('b', { nickname: 'b' }))] });
         await store.execute({ moves: [move(-1, 0, OTHER_EPOCH)], lane: LANE, writes: [write(9, user('c', { name: 'c' }))] });

@@ -59,7 +59,7 @@ export interface DatabaseStore {
   marks(): Promise<readonly Mark[]>;
   /** Master room only. */
   execute(batch: DatabaseBatch): Promise<DatabaseResult>;
-  /** What became of the write requests of one frame that lies at or below the database's mark: refused ones by index. */
+  /** What became of the write requests of one frame that lies at or below the database's mark: refused ones by index. A mark that goes back takes them with it. */
   recorded(lane: Lane, seq: Seq): Promise<ReadonlyMap<number, string>>;
   /** Embedded slave only: applies one frame's change sets and moves its mark in one transaction. CHANGES_CONFLICT where a row differs. */
   applyChanges(move: MarkMove, changes: readonly Uint8Array[]): Promise<{ readonly moved: boolean; readonly stored: Mark | undefined }>;
