@@ -73,6 +73,15 @@ test('a daemon whose parent is gone ends by itself', async () => {
   assert.deepEqual(run.steps, WHOLE_LIFE);
 });
 
+test('a daemon whose parent is gone before it has begun ends by itself too', async () => {
+  const run = new Run({ beginMs: 200 }, true);
+  const exited = once(run.child, 'exit');
+  run.child.disconnect();
+  // Long enough for a start; without an end of its own the fixture runs for ten minutes.
+  const ended = await Promise.race([exited, new Promise((resolve) => setTimeout(resolve, 10_000, 'it runs on').unref())]);
+  assert.deepEqual(ended, [0, null]);
+});
+
 test('drains that take longer than the limit are given up, and everything is still stopped', async () => {
   const run = new Run({ drainMs: 60_000, drainMsMax: 50 });
   await run.until('running');

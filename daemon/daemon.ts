@@ -130,6 +130,8 @@ function listenForEnd(logger: Logger): AbortSignal {
     });
   }
   process.once('disconnect', () => end('parent is gone'));
+  // It may have gone before anybody listened: while the modules were loaded or the log was opened.
+  if (process.connected === false) end('parent is gone');
   return ending.signal;
 }
 

@@ -13,6 +13,8 @@ interface Behaviour {
   readonly crash?: boolean;
   /** After the start a promise is rejected and nobody catches it. */
   readonly reject?: boolean;
+  /** Passes before the daemon begins, as loading its modules and opening its log do. */
+  readonly beginMs?: number;
   readonly drainMs?: number;
   readonly drainMsMax?: number;
 }
@@ -51,6 +53,7 @@ function startThird(): void {
   systemRuntime.after(0, () => step('running'));
 }
 
+await sleep(systemRuntime, behaviour.beginMs ?? 0);
 await runDaemon({
   name: 'fixture',
   services: [service('one', () => {}), service('two', startSecond), service('three', startThird)],
