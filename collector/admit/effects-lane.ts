@@ -25,10 +25,11 @@ import type { DerivedLane } from './derived-lane.ts';
 import { type EffectEntry, parseEntry } from './effect-entries.ts';
 import { cutBatch, type SeqFrame } from './frames.ts';
 import { Progress } from './progress.ts';
-import { applyWorks, moveOf, settleInCache } from './steps.ts';
+import { applyWorks, moveOf, replayed, settleInCache } from './steps.ts';
 import { decide, exceptionOf, newWork, parkedOf, type Work } from './work.ts';
 
 const BREATH_MS = 0;
+const NONE: ReadonlySet<Work> = new Set();
 
 interface LaneMarks {
   readonly lane: EpochLane;
@@ -139,12 +140,29 @@ export class EffectsLane implements LaneConsumer {
     const moves =
       ownMove.length === 0 ? [] : [...ownMove, ...[...sources.values()].flatMap((it) => moveOf(it.marks.lane, it.marks.cache, it.cache))];
     const outcomes = await applyWorks(this.#context, moves, touching);
-    for (const [place, work] of touching.entries()) settleInCache(work, outcomes[place]);
+    const again = outcomes.includes('late') ? await this.#hadBefore([...sources.values()]) : NONE;
+    for (const [place, work] of touching.entries()) settleInCache(work, again.has(work) ? replayed(outcomes[place]) : outcomes[place]);
     for (const work of works) if (work.outcome === '') decide(work, 'applied');
     await this.#toBook(at, frames, [...sources.values()]);
     at.cache = Math.max(at.cache, last);
     await this.#publish(at, frames, [...sources.values()]);
     this.#context.meters.batch(this.#lane, frames, works, startedMs);
+  }
+
+  /**
+   * The works whose effects the cache has had: a master that crashed appends them twice, and a lane that lost its tail takes them twice. Not
+   * those that are still parked here: a retry in the master brings their effects for the first time.
+   */
+  async #hadBefore(sources: readonly SourceBatch[]): Promise<ReadonlySet<Work>> {
+    const had = new Set<Work>();
+    for (const { marks, works } of sources) {
+      for (const work of works) {
+        if (work.seq > marks.cache) continue;
+        const known = await this.#context.book.exceptions(marks.lane, work.seq, work.seq);
+        if (!known.some((it) => it.index === work.index && it.outcome === 'parked')) had.add(work);
+      }
+    }
+    return had;
   }
 
   /** Takes one entry in: what is to be applied, and what it says of its source's marks. */

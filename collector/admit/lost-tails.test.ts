@@ -7,12 +7,15 @@ import { type TestContext, test } from 'node:test';
 import { systemRuntime } from '../../core/runtime.ts';
 import { formatStamp } from '../../core/stamp.ts';
 import { EmbeddedCache } from '../../store/embedded/cache.ts';
+import { EmbeddedBook } from '../receipts/embedded.ts';
 import { EPOCH, type RoomOptions, START_MS, set, TestLog, TestRoom } from './testing.ts';
 
 const source = { log: 'writes', origin: 'guangzhou', partition: 0, epoch: EPOCH } as const;
 const effects = { log: 'effects', origin: 'beijing', partition: 0 } as const;
 /** Greater than every stamp of the tests' logs. */
 const SEEN_BY_ALL = formatStamp({ ms: START_MS - 10, counter: 0, writer: 9 });
+
+const del = (key: string) => ({ key, payload: [['DEL', key]] });
 
 /** A room whose cache is a file, with the way to take it back to how it was. */
 async function roomOnFile(t: TestContext, options: RoomOptions) {
@@ -79,4 +82,83 @@ test('a slave room whose cache is older than its book acks what the cache has, k
   for (const key of ['a', 'b', 'c']) assert.deepEqual((await cache.get(key, START_MS))?.value, { type: 'string', value: '1' });
   assert.equal(slave.applier.acks.current('guangzhou')[0]?.seq, 2);
   assert.equal(slave.applier.floor(), SEEN_BY_ALL);
+});
+
+test('a book that lost its last commits takes what the cache has applied and forgotten for applied, not for late', async (t) => {
+  const { room, cache } = await roomOnFile(t, { id: 'guangzhou' });
+  const log = new TestLog({ origin: 'beijing' }).add(set('a', '1')).add(set('d', '1')).add(del('d'));
+  await room.run(log);
+  await cache.sweep(SEEN_BY_ALL, START_MS);
+  const older = new EmbeddedBook({ file: ':memory:', room: 'guangzhou' });
+  await older.open();
+  room.useBook(older);
+  await room.run(log);
+  assert.deepEqual(await receipts(room, log.lane), []);
+  assert.equal(room.book.parkedTotal(), 0);
+});
+
+test('after a kill, what lies above the database’s mark and was swept is not late', async (t) => {
+  const { room, cache } = await roomOnFile(t, {});
+  const log = new TestLog().add(set('a', '1'));
+  await room.run(log);
+  log.add(set('d', '1')).add(del('d'));
+  await room.applier.consumers(source).take(log.after(0));
+  assert.equal((await room.database.marks())[0]?.seq, 0, 'the mark of a database with nothing to execute lags');
+  await cache.sweep(SEEN_BY_ALL, START_MS);
+  room.restart();
+  await room.run(log);
+  assert.deepEqual(await receipts(room), []);
+});
+
+test('after a kill, what was late and is parked stays parked', async () => {
+  const room = await new TestRoom().open();
+  const log = new TestLog().add(set('a', '1'));
+  await room.run(log);
+  log.add(set('d', '1'));
+  room.cache.late.add('d');
+  await room.applier.consumers(source).take(log.after(0));
+  room.restart();
+  await room.run(log);
+  assert.deepEqual(await receipts(room), ['1.0 parked WRITE_LATE']);
+  assert.equal(room.book.parkedTotal(), 1);
+});
+
+test('effects that the master logged twice are not late in a slave that has applied and forgotten them', async (t) => {
+  const { room: slave, cache } = await roomOnFile(t, { mode: 'master-slave', id: 'guangzhou' });
+  const master = await new TestRoom({ mode: 'master-slave' }).open();
+  const log = new TestLog().add(set('d', '1')).add(del('d'));
+  master.crash.next('after effect log');
+  await assert.rejects(master.run(log));
+  master.restart();
+  const shipped = new TestLog(effects, master.effectLog.epoch);
+  for (const frame of master.effectLog.frames) shipped.raw(frame);
+  await slave.run(shipped);
+  await master.run(log);
+  quiet(slave, 1);
+  await cache.sweep(slave.applier.floor(), START_MS);
+  const copies = master.effectLog.frames.slice(shipped.frames.length);
+  assert.equal(copies.length, 2);
+  for (const frame of copies) shipped.raw(frame);
+  await slave.run(shipped);
+  assert.deepEqual(await receipts(slave), []);
+  assert.equal(slave.book.parkedTotal(), 0);
+});
+
+test('what the master parked and retried is late in a slave that has it for the first time', async () => {
+  const slave = await new TestRoom({ mode: 'master-slave', id: 'guangzhou' }).open();
+  const master = await new TestRoom({ mode: 'master-slave' }).open();
+  let healthy = false;
+  master.processors.kinds['message'] = (write) => {
+    if (!healthy) throw new Error('boom');
+    return { cache: [['SET', write.key, '1']] };
+  };
+  await master.run(new TestLog().add({ kind: 'message', key: 'p', payload: {} }));
+  healthy = true;
+  await master.applier.parking.retry({ writes: [], all: true });
+  const shipped = new TestLog(effects, master.effectLog.epoch).raw(master.effectLog.frames[0] ?? new Uint8Array());
+  await slave.run(shipped);
+  slave.cache.late.add('p');
+  await slave.run(shipped.raw(master.effectLog.frames[1] ?? new Uint8Array()));
+  assert.deepEqual(await receipts(slave), ['0.0 parked WRITE_LATE']);
+  assert.equal(slave.book.parkedTotal(), 1);
 });

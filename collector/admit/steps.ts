@@ -68,6 +68,14 @@ export function settleInCache(work: Work, outcome: CacheOutcome | undefined): vo
   } else decide(work, outcome === 'superseded' ? 'superseded' : 'applied');
 }
 
+/**
+ * What the cache says of a work that it has had before: below its own mark `late` means applied and forgotten since, because the floor has passed
+ * nothing that this room had not seen.
+ */
+export function replayed(outcome: CacheOutcome | undefined): CacheOutcome | undefined {
+  return outcome === 'late' ? 'duplicate' : outcome;
+}
+
 /** What the effect log says of a work before the cache has answered. */
 export function entryOf(lane: EpochLane, work: Work, last: boolean): StampedWrite {
   const { origin, partition, epoch } = lane;

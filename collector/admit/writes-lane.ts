@@ -17,7 +17,7 @@ import { Progress } from './progress.ts';
 import { Retry } from './retry.ts';
 import { Round } from './round.ts';
 import { finishSkip, planSkip } from './skip.ts';
-import { appendEffects, applyWorks, entryOf, executeWorks, moveOf, retryAt, settleInCache } from './steps.ts';
+import { appendEffects, applyWorks, entryOf, executeWorks, moveOf, replayed, retryAt, settleInCache } from './steps.ts';
 import { aheadOfClock, decide, exceptionOf, newWork, parkedOf, type Work } from './work.ts';
 
 /** The database's mark moves at most this often while there is nothing to execute. */
@@ -286,8 +286,9 @@ export class WritesLane implements LaneConsumer, Retryable {
     const open = works.filter((work) => work.outcome === '');
     const touching = open.filter((work) => work.effects.length > 0);
     const outcomes = await applyWorks(this.#context, moveOf(at.lane, at.cache, last), touching);
+    const isReplay = last <= at.cache;
     at.cache = Math.max(at.cache, last);
-    for (const [place, work] of touching.entries()) settleInCache(work, outcomes[place]);
+    for (const [place, work] of touching.entries()) settleInCache(work, isReplay ? replayed(outcomes[place]) : outcomes[place]);
     for (const work of open) if (work.outcome === '') decide(work, 'applied');
   }
 
