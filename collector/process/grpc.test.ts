@@ -49,7 +49,14 @@ test('a service gets the whole write request and its answer becomes commands and
         {
           statement: {
             $case: 'upsert',
-            value: { table: 't', key: { id: { value: { $case: 'integer', value: 7 } } }, values: { note: { value: undefined } } },
+            value: {
+              table: 't',
+              key: [{ name: 'id', value: { value: { $case: 'integer', value: 7 } } }],
+              values: [
+                { name: 'note', value: { value: undefined } },
+                { name: 'seen', value: undefined },
+              ],
+            },
           },
         },
         { statement: { $case: 'sql', value: { text: 'DELETE FROM t WHERE id = ?', params: [{ value: { $case: 'text', value: 'x' } }] } } },
@@ -64,10 +71,26 @@ test('a service gets the whole write request and its answer becomes commands and
   assert.deepEqual(await processor.run(write('k'), 2_000), {
     commands: [['SET', 'k', 'v']],
     statements: [
-      { op: 'upsert', table: 't', key: { id: 7 }, values: { note: null } },
+      { op: 'upsert', table: 't', key: { id: 7 }, values: { note: null, seen: null } },
       { op: 'sql', text: 'DELETE FROM t WHERE id = ?', params: ['x'] },
     ],
   });
+});
+
+test('a column named twice is an error, not one value too few', async (t) => {
+  const column = { name: 'id', value: { value: { $case: 'integer' as const, value: 7 } } };
+  const service = await serve((_call, callback) => {
+    callback(null, {
+      commands: [],
+      statements: [{ statement: { $case: 'upsert', value: { table: 't', key: [column, column], values: [] } } }],
+    });
+  });
+  const processor = new GrpcProcessor({ address: service.address, concurrentMax: 4, runtime: systemRuntime });
+  t.after(() => {
+    processor.close();
+    service.stop();
+  });
+  await assert.rejects(processor.run(write('k'), 2_000), { code: 'PROCESSOR_FAILED', message: /column “id” twice/ });
 });
 
 test('an error of the service fails the write request, silence times it out', async (t) => {

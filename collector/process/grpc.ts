@@ -8,6 +8,7 @@ import type { Runtime } from '../../core/runtime.ts';
 import { stampMs } from '../../core/stamp.ts';
 import type { StampedWrite } from '../../core/words.ts';
 import {
+  type Column,
   ProcessorClient,
   type ProcessResponse,
   type Statement as WireStatement,
@@ -113,11 +114,14 @@ function statementOf(wire: WireStatement): unknown {
   return { op: 'upsert', table, key: rowOf(key), values: rowOf(values) };
 }
 
-function rowOf(wire: { readonly [column: string]: WireValue }): Row {
-  return Object.fromEntries(Object.entries(wire).map(([column, value]) => [column, sqlValueOf(value)]));
+function rowOf(columns: readonly Column[]): Row {
+  const row = Object.fromEntries(columns.map(({ name, value }) => [name, sqlValueOf(value)]));
+  if (Object.keys(row).length === columns.length) return row;
+  const twice = columns.find(({ name }, at) => columns.findIndex((column) => column.name === name) < at);
+  throw new WmbError('PROCESSOR_FAILED', `the processor’s result is wrong: it names the column “${twice?.name}” twice`);
 }
 
 /** A value with nothing set is NULL. */
-function sqlValueOf(wire: WireValue): SqlValue {
-  return wire.value === undefined ? null : wire.value.value;
+function sqlValueOf(wire: WireValue | undefined): SqlValue {
+  return wire?.value === undefined ? null : wire.value.value;
 }

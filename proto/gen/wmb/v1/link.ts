@@ -104,6 +104,8 @@ export interface Ack {
   seq: number;
   parkedSeq: number;
   exceptions: ReceiptException[];
+  /** The exceptions are all there are from this seq up to seq; of older ones some may be missing. */
+  exceptionsFrom: number;
 }
 
 export interface ReceiptException {
@@ -890,7 +892,7 @@ export const Credit: MessageFns<Credit> = {
 };
 
 function createBaseAck(): Ack {
-  return { log: "", partition: 0, epoch: "", seq: 0, parkedSeq: 0, exceptions: [] };
+  return { log: "", partition: 0, epoch: "", seq: 0, parkedSeq: 0, exceptions: [], exceptionsFrom: 0 };
 }
 
 export const Ack: MessageFns<Ack> = {
@@ -912,6 +914,9 @@ export const Ack: MessageFns<Ack> = {
     }
     for (const v of message.exceptions) {
       ReceiptException.encode(v!, writer.uint32(50).fork()).join();
+    }
+    if (message.exceptionsFrom !== 0) {
+      writer.uint32(56).int64(message.exceptionsFrom);
     }
     return writer;
   },
@@ -975,6 +980,14 @@ export const Ack: MessageFns<Ack> = {
             }
 
             message.exceptions.push(ReceiptException.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.exceptionsFrom = longToNumber(reader.int64());
             continue;
           }
         }

@@ -53,17 +53,14 @@ export interface Statement {
 /** Inserts the row, or updates it where the stored wmb_stamp is smaller. */
 export interface Upsert {
   table: string;
-  key: { [key: string]: SqlValue };
-  values: { [key: string]: SqlValue };
+  /** The columns of the primary key. */
+  key: Column[];
+  values: Column[];
 }
 
-export interface Upsert_KeyEntry {
-  key: string;
-  value: SqlValue | undefined;
-}
-
-export interface Upsert_ValuesEntry {
-  key: string;
+/** No column twice. */
+export interface Column {
+  name: string;
   value: SqlValue | undefined;
 }
 
@@ -355,7 +352,7 @@ export const Statement: MessageFns<Statement> = {
 };
 
 function createBaseUpsert(): Upsert {
-  return { table: "", key: {}, values: {} };
+  return { table: "", key: [], values: [] };
 }
 
 export const Upsert: MessageFns<Upsert> = {
@@ -363,12 +360,12 @@ export const Upsert: MessageFns<Upsert> = {
     if (message.table !== "") {
       writer.uint32(10).string(message.table);
     }
-    globalThis.Object.entries(message.key).forEach(([key, value]: [string, SqlValue]) => {
-      Upsert_KeyEntry.encode({ key: key as any, value }, writer.uint32(18).fork()).join();
-    });
-    globalThis.Object.entries(message.values).forEach(([key, value]: [string, SqlValue]) => {
-      Upsert_ValuesEntry.encode({ key: key as any, value }, writer.uint32(26).fork()).join();
-    });
+    for (const v of message.key) {
+      Column.encode(v!, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.values) {
+      Column.encode(v!, writer.uint32(26).fork()).join();
+    }
     return writer;
   },
 
@@ -398,10 +395,7 @@ export const Upsert: MessageFns<Upsert> = {
               break;
             }
 
-            const entry2 = Upsert_KeyEntry.decode(reader, reader.uint32());
-            if (entry2.value !== undefined) {
-              message.key[entry2.key] = entry2.value;
-            }
+            message.key.push(Column.decode(reader, reader.uint32()));
             continue;
           }
           case 3: {
@@ -409,10 +403,7 @@ export const Upsert: MessageFns<Upsert> = {
               break;
             }
 
-            const entry3 = Upsert_ValuesEntry.decode(reader, reader.uint32());
-            if (entry3.value !== undefined) {
-              message.values[entry3.key] = entry3.value;
-            }
+            message.values.push(Column.decode(reader, reader.uint32()));
             continue;
           }
         }
@@ -428,14 +419,14 @@ export const Upsert: MessageFns<Upsert> = {
   },
 };
 
-function createBaseUpsert_KeyEntry(): Upsert_KeyEntry {
-  return { key: "", value: undefined };
+function createBaseColumn(): Column {
+  return { name: "", value: undefined };
 }
 
-export const Upsert_KeyEntry: MessageFns<Upsert_KeyEntry> = {
-  encode(message: Upsert_KeyEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.key !== "") {
-      writer.uint32(10).string(message.key);
+export const Column: MessageFns<Column> = {
+  encode(message: Column, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
     }
     if (message.value !== undefined) {
       SqlValue.encode(message.value, writer.uint32(18).fork()).join();
@@ -443,7 +434,7 @@ export const Upsert_KeyEntry: MessageFns<Upsert_KeyEntry> = {
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): Upsert_KeyEntry {
+  decode(input: BinaryReader | Uint8Array, length?: number): Column {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -452,7 +443,7 @@ export const Upsert_KeyEntry: MessageFns<Upsert_KeyEntry> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseUpsert_KeyEntry();
+      const message = createBaseColumn();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -461,64 +452,7 @@ export const Upsert_KeyEntry: MessageFns<Upsert_KeyEntry> = {
               break;
             }
 
-            message.key = reader.string();
-            continue;
-          }
-          case 2: {
-            if (tag !== 18) {
-              break;
-            }
-
-            message.value = SqlValue.decode(reader, reader.uint32());
-            continue;
-          }
-        }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
-      }
-      return message;
-    } finally {
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-    }
-  },
-};
-
-function createBaseUpsert_ValuesEntry(): Upsert_ValuesEntry {
-  return { key: "", value: undefined };
-}
-
-export const Upsert_ValuesEntry: MessageFns<Upsert_ValuesEntry> = {
-  encode(message: Upsert_ValuesEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.key !== "") {
-      writer.uint32(10).string(message.key);
-    }
-    if (message.value !== undefined) {
-      SqlValue.encode(message.value, writer.uint32(18).fork()).join();
-    }
-    return writer;
-  },
-
-  decode(input: BinaryReader | Uint8Array, length?: number): Upsert_ValuesEntry {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-    if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error("protobuf decode recursion limit exceeded");
-    }
-    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-    try {
-      const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseUpsert_ValuesEntry();
-      while (reader.pos < end) {
-        const tag = reader.uint32();
-        switch (tag >>> 3) {
-          case 1: {
-            if (tag !== 10) {
-              break;
-            }
-
-            message.key = reader.string();
+            message.name = reader.string();
             continue;
           }
           case 2: {
