@@ -46,7 +46,7 @@ export interface LaneProgress {
   /** Write requests of this lane in the parking lot. */
   readonly parked: number;
   readonly lagWrites: number;
-  /** Now minus the time of the newest write request applied, while there is a lag; otherwise 0. */
+  /** While there is a lag, how long at most something has been missing: since the newest write request applied or since nothing was missing; otherwise 0. */
   readonly lagMs: number;
 }
 
@@ -61,12 +61,20 @@ export interface AckState {
   readonly parkedSeq: Seq;
 }
 
+export interface Ack extends AckState {
+  /** The exceptions are all there are from this seq up to `seq`. */
+  readonly exceptionsFrom: Seq;
+  readonly exceptions: readonly ReceiptException[];
+}
+
 /** What this room has to tell each origin about that origin's own lanes. */
 export interface AckBoard {
-  /** The newest state of every lane of `origin` that has one: sent at every connect. */
+  /** The newest state of every lane of `origin` that has one. */
   current(origin: RoomId): readonly AckState[];
-  /** What changed since the last call, with the receipts that are not `applied`; empty lists where nothing did. At most 4,096 exceptions are kept for an origin that is away; the oldest go first. */
-  take(origin: RoomId): readonly (AckState & { readonly exceptions: readonly ReceiptException[] })[];
+  /** What changed since the last call, with the receipts that are not `applied`. At most 4,096 exceptions are kept for an origin that is away; the oldest go first. */
+  take(origin: RoomId): readonly Ack[];
+  /** As `take`, with the lanes that did not change too: what to say at a connect. */
+  takeAll(origin: RoomId): readonly Ack[];
   /** Calls back when there is something to take for `origin`. Returns how to stop. */
   onChange(origin: RoomId, listener: () => void): () => void;
 }

@@ -13,6 +13,8 @@ export class Progress {
   stampLast: Stamp = NO_STAMP;
   parked = 0;
   #end: LaneEnd | undefined;
+  /** The last moment, by the origin's stamps, at which nothing was missing here. */
+  #completeAt: Stamp = NO_STAMP;
 
   /** What the stores say at a resume. */
   set(state: {
@@ -33,6 +35,7 @@ export class Progress {
     // Behind a range that was given up the number is not known until the lane has caught up.
     if (end.epoch === this.epoch && end.seq === this.mark) this.writes = end.writes;
     this.#end = end;
+    if (end.epoch === this.epoch && this.mark >= end.seq) this.#completeAt = end.stamp;
   }
 
   /** Everything of the lane stamped up to here has been seen; empty where that is not known. */
@@ -45,7 +48,9 @@ export class Progress {
   report(nowMs: number): LaneProgress {
     const end = this.#end;
     const lagWrites = end === undefined || end.epoch !== this.epoch ? 0 : Math.max(0, end.writes - this.writes);
-    const lagMs = lagWrites > 0 && this.stampLast !== NO_STAMP ? Math.max(0, nowMs - stampMs(this.stampLast)) : 0;
+    // After a quiet night the newest write request applied is old, but nothing has been missing for as long.
+    const since = this.#completeAt > this.stampLast ? this.#completeAt : this.stampLast;
+    const lagMs = lagWrites > 0 && since !== NO_STAMP ? Math.max(0, nowMs - stampMs(since)) : 0;
     return { epoch: this.epoch, mark: this.mark, parked: this.parked, lagWrites, lagMs };
   }
 }

@@ -24,8 +24,7 @@ export class AckSender {
 
   attach(session: LinkSession): void {
     this.#session = session;
-    for (const state of this.#board.current(this.#origin)) session.send({ type: 'ack', ...state, exceptions: [] });
-    this.flush();
+    for (const ack of this.#board.takeAll(this.#origin)) session.send({ type: 'ack', ...ack });
   }
 
   /** What changes while there is no session stays on the board. */
@@ -35,7 +34,7 @@ export class AckSender {
 
   flush(): void {
     if (this.#session === undefined) return;
-    for (const state of this.#board.take(this.#origin)) this.#session.send({ type: 'ack', ...state });
+    for (const ack of this.#board.take(this.#origin)) this.#session.send({ type: 'ack', ...ack });
   }
 
   stop(): void {

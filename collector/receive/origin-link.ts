@@ -2,6 +2,8 @@
  * The link from one origin to this room: one session at a time, dialled again with backoff for as long as the collector runs, and the
  * lanes that it feeds. A link without lanes is still dialled: over it go the acks.
  */
+
+import { isWildcard, parseAddress } from '../../core/config/address.ts';
 import type { Config } from '../../core/config/types.ts';
 import { asWmbError, WmbError } from '../../core/errors.ts';
 import { backoffMs } from '../../core/flow/backoff.ts';
@@ -176,12 +178,20 @@ export class OriginLink {
     }
   }
 
+  /** The address book's; of its own room's reship the one that it listens on, past whatever stands before the published one. */
+  #address(): string {
+    const { topology, room } = this.#options.config;
+    const published = roomEntry(topology, this.origin)?.reship.grpc ?? '';
+    if (this.origin !== room.id) return published;
+    const listens = parseAddress(room.listen.reship.grpc);
+    return listens === undefined || isWildcard(listens.host) ? published : room.listen.reship.grpc;
+  }
+
   async #dial(): Promise<LinkSession> {
     const { config, dialer, instance, runtime } = this.#options;
     const { topology, room } = config;
     const claim = { from: room.id, to: this.origin, topologyEpoch: topology.epoch, instance };
-    const address = this.origin === room.id ? room.listen.reship.grpc : (roomEntry(topology, this.origin)?.reship.grpc ?? '');
-    const session = await dialer.dial(address, signHello(claim, room.secret, runtime), this.#stopped.signal);
+    const session = await dialer.dial(this.#address(), signHello(claim, room.secret, runtime), this.#stopped.signal);
     const wrong = wrongWelcome(session.welcome, this.origin, topology.epoch);
     if (wrong !== undefined) {
       session.close();

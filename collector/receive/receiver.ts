@@ -155,7 +155,7 @@ export class Receiver implements Service, FloorSource {
       eachLane((lane) => [lane.lagWrites]),
     );
     metrics.gauge(
-      { name: 'wmb_link_lag_ms', help: 'Age of the newest write request applied, while there is a lag.', labels },
+      { name: 'wmb_link_lag_ms', help: 'How long at most something of the lane has been missing here; 0 without a lag.', labels },
       eachLane((lane) => [lane.lagMs]),
     );
     metrics.gauge(

@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { formatStamp } from '../../core/stamp.ts';
+import { Progress } from './progress.ts';
+
+const EPOCH = '00000000000000aa';
+const at = (ms: number) => formatStamp({ ms, counter: 0, writer: 1 });
+const end = (seq: number, writes: number, ms: number) => ({
+  log: 'writes' as const,
+  partition: 0,
+  epoch: EPOCH,
+  seq,
+  writes,
+  stamp: at(ms),
+});
+
+function applied(seq: number, writes: number, ms: number): Progress {
+  const progress = new Progress();
+  progress.set({ epoch: EPOCH, mark: seq, writes, stampLast: at(ms), parked: 0 });
+  return progress;
+}
+
+test('a lag is as old as what is missing, however long the lane was quiet before', () => {
+  const progress = applied(4, 10, 1_000);
+  progress.pulse(end(4, 10, 900_000));
+  progress.pulse(end(5, 11, 901_000));
+  assert.deepEqual(progress.report(901_500), { epoch: EPOCH, mark: 4, parked: 0, lagWrites: 1, lagMs: 1_500 });
+});
+
+test('a lane that was never complete lags since the newest write request applied', () => {
+  const progress = applied(4, 10, 1_000);
+  progress.pulse(end(9, 30, 5_000));
+  assert.equal(progress.report(6_000).lagMs, 5_000);
+});
+
+test('a lane that has everything has no lag', () => {
+  const progress = applied(4, 10, 1_000);
+  progress.pulse(end(4, 10, 5_000));
+  assert.equal(progress.report(9_000).lagMs, 0);
+});
