@@ -33,9 +33,8 @@ export class DerivedLane implements LaneConsumer, Retryable {
     return this.#progress;
   }
 
-  async announce(epoch: LogEpoch): Promise<void> {
-    await this.applyAgain();
-    await this.#readMarks({ ...this.#lane, epoch });
+  announce(epoch: LogEpoch): Promise<void> {
+    return this.#readMarks({ ...this.#lane, epoch });
   }
 
   /** What was retried here and the cache may have lost. */

@@ -66,7 +66,6 @@ export class WritesLane implements LaneConsumer, Retryable {
       const draft = await planSkip(this.#context, this.#lane, gap);
       if (!confirmed) return draft;
       this.#at = undefined;
-      this.#history.reset();
       await finishSkip(this.#context, await this.#context.book.beginSkip(draft));
       return draft;
     });
