@@ -5,12 +5,16 @@ import type {
   ExceptionReceipt,
   FrameReceipt,
   LaneSummary,
+  ParkedPlace,
   ParkedWrite,
   ReceiptBook,
-  Selection,
+  RetriedEffects,
+  RetriedWrite,
   Settlement,
+  Skip,
 } from '../collector/receipts/receipts.ts';
-import { formatPosition, type Lane, laneKey, type Mark, NOTHING_SEEN, type Seq } from '../core/words.ts';
+import type { ErrorCode } from '../core/errors.ts';
+import { formatPosition, type Lane, laneKey, type Mark, NOTHING_SEEN, type Position, type Seq } from '../core/words.ts';
 
 interface BookLane {
   readonly lane: EpochLane;
@@ -26,6 +30,8 @@ export class MemoryBook implements ReceiptBook {
   readonly #lanes = new Map<string, BookLane>();
   /** In the order of parking. */
   #parked: ParkedWrite[] = [];
+  #retriedLast = 0;
+  #retried: { readonly id: number; readonly parked: ParkedWrite; readonly effects: RetriedEffects }[] = [];
 
   async open(): Promise<void> {}
   async close(): Promise<void> {}
@@ -78,7 +84,9 @@ export class MemoryBook implements ReceiptBook {
   }
 
   async parkedKeys(lane: EpochLane): Promise<readonly { key: string; seq: Seq; index: number }[]> {
-    return this.#ofLane(lane).map(({ write, position }) => ({ key: write.key, seq: position.seq, index: position.index }));
+    const oldest = new Map<string, ParkedWrite>();
+    for (const it of this.#ofLane(lane)) if (!oldest.has(it.write.key)) oldest.set(it.write.key, it);
+    return [...oldest].map(([key, { position }]) => ({ key, seq: position.seq, index: position.index }));
   }
 
   async list(after: string, limit: number): Promise<readonly ParkedWrite[]> {
@@ -86,30 +94,83 @@ export class MemoryBook implements ReceiptBook {
     return this.#parked.slice(from, from + limit);
   }
 
-  async select(selection: Selection): Promise<readonly ParkedWrite[]> {
-    const names = new Set(selection.writes);
-    const chosen = this.#parked.filter(
-      ({ position, write }) => selection.all || names.has(formatPosition(position)) || names.has(write.requestId),
-    );
-    const lanes = [...this.#lanes.keys()];
-    const place = (it: ParkedWrite) => lanes.indexOf(nameOf(it.position));
-    return chosen.sort((a, b) => place(a) - place(b) || byPosition(a, b));
+  async page(after: string, limit: number): Promise<readonly ParkedPlace[]> {
+    const places = this.#places(this.#parked);
+    const from = places.findIndex(({ position }) => formatPosition(position) === after) + 1;
+    return places.slice(from, from + limit);
+  }
+
+  async select(names: readonly string[]): Promise<readonly ParkedPlace[]> {
+    return this.#places(this.#parked.filter((it) => names.includes(formatPosition(it.position)) || names.includes(it.write.requestId)));
+  }
+
+  async find(position: Position): Promise<ParkedWrite | undefined> {
+    return this.#parked.find((it) => isSame(it, { position }));
   }
 
   async firstOfKey(lane: EpochLane, key: string): Promise<ParkedWrite | undefined> {
     return this.#ofLane(lane).find(({ write }) => write.key === key);
   }
 
-  async due(nowMs: number, limit: number): Promise<readonly ParkedWrite[]> {
+  async due(nowMs: number, limit: number): Promise<readonly ParkedPlace[]> {
     return this.#parked
       .filter(({ retryMs }) => retryMs !== undefined && retryMs <= nowMs)
       .sort((a, b) => (a.retryMs ?? 0) - (b.retryMs ?? 0))
-      .slice(0, limit);
+      .slice(0, limit)
+      .map(placeOf);
   }
 
-  async settle({ position, requestId, outcome, code }: Settlement): Promise<void> {
+  async settle({ position, requestId, outcome, code, effects }: Settlement): Promise<void> {
     putException(this.#lane(position), { seq: position.seq, index: position.index, requestId, outcome, code });
-    this.#parked = this.#parked.filter((it) => !isSame(it, { position }));
+    const gone = this.#parked.find((it) => isSame(it, { position }));
+    this.#parked = this.#parked.filter((it) => it !== gone);
+    if (gone === undefined || effects === undefined) return;
+    this.#retriedLast += 1;
+    this.#retried.push({ id: this.#retriedLast, parked: gone, effects });
+  }
+
+  async retried(lane: EpochLane, cacheSeq: Seq, after: number, limit: number): Promise<readonly RetriedWrite[]> {
+    return this.#retried
+      .filter(({ id, effects }) => id > after && nameOf(effects.cacheMark) === nameOf(lane) && effects.cacheMark.seq >= cacheSeq)
+      .slice(0, limit)
+      .map(({ id, parked, effects }) => {
+        const { requestId, stamp } = parked.write;
+        return { id, position: parked.position, requestId, stamp, commands: effects.commands, cacheSeq: effects.cacheMark.seq };
+      });
+  }
+
+  async parkAgain({ id }: RetriedWrite, why: { code: ErrorCode; message: string; nowMs: number }): Promise<void> {
+    const found = this.#retried.find((it) => it.id === id);
+    if (found === undefined) return;
+    const { position, write } = found.parked;
+    this.#retried = this.#retried.filter((it) => it !== found);
+    this.#parked.push({ ...found.parked, code: why.code, message: why.message, parkedMs: why.nowMs, attempts: 1, retryMs: undefined });
+    const { seq, index } = position;
+    putException(this.#lane(position), { seq, index, requestId: write.requestId, outcome: 'parked', code: why.code });
+  }
+
+  // Nobody gives frames up here: the logs keep everything.
+
+  beginSkip(): Promise<never> {
+    throw new Error('there is nothing to skip');
+  }
+
+  finishSkip(): Promise<never> {
+    throw new Error('there is nothing to skip');
+  }
+
+  async pendingSkip(): Promise<undefined> {}
+
+  async skips(): Promise<readonly Skip[]> {
+    return [];
+  }
+
+  async inRange(): Promise<{ writes: undefined; parked: number }> {
+    return { writes: undefined, parked: 0 };
+  }
+
+  parkedBytes(): number {
+    return this.#parked.reduce((sum, { write }) => sum + write.payload.length, 0);
   }
 
   async failAgain(it: ParkedWrite): Promise<void> {
@@ -150,6 +211,13 @@ export class MemoryBook implements ReceiptBook {
     return this.#parked.filter(({ position }) => nameOf(position) === name).sort(byPosition);
   }
 
+  /** In the order of their lanes. */
+  #places(parked: readonly ParkedWrite[]): ParkedPlace[] {
+    const lanes = [...this.#lanes.keys()];
+    const place = (it: ParkedWrite) => lanes.indexOf(nameOf(it.position));
+    return [...parked].sort((a, b) => place(a) - place(b) || byPosition(a, b)).map(placeOf);
+  }
+
   #lane(lane: EpochLane): BookLane {
     const name = nameOf(lane);
     const known = this.#lanes.get(name);
@@ -175,6 +243,10 @@ function nameOf(lane: Lane & { readonly epoch: string }): string {
 function putException(lane: BookLane, it: ExceptionReceipt): void {
   if (it.outcome === 'applied') lane.exceptions.delete(`${it.seq}.${it.index}`);
   else lane.exceptions.set(`${it.seq}.${it.index}`, it);
+}
+
+function placeOf({ position, write }: ParkedWrite): ParkedPlace {
+  return { position, requestId: write.requestId, key: write.key };
 }
 
 function byPosition(a: ParkedWrite, b: ParkedWrite): number {

@@ -6,14 +6,14 @@ import type { Effect } from '../core/converge/effects.ts';
 import { oracle } from '../core/converge/oracle-kit.ts';
 import type { Stamp, Version } from '../core/stamp.ts';
 import { NOTHING_SEEN, type Seq } from '../core/words.ts';
-import type { CacheBatch, CacheResult } from '../store/cache.ts';
+import type { CacheBatch, CacheResult, CacheStore } from '../store/cache.ts';
 import { MemoryCache } from '../store/memory/cache.ts';
 import { type EpochLane, type Failure, failure } from './checks/failure.ts';
 
 type Step = { readonly batch: CacheBatch } | { readonly floor: Stamp; readonly nowMs: number };
 
 export class CacheDisk {
-  cache = new MemoryCache();
+  cache: CacheStore;
   /** How often it was put back. */
   restores = 0;
   #journal: Step[] = [];
@@ -23,6 +23,18 @@ export class CacheDisk {
   #killed = new Map<string, Version>();
   /** Nobody looks at an earlier moment than somebody has looked at already. */
   #lookedMs = 0;
+
+  readonly #around: (store: CacheStore) => CacheStore;
+
+  /** `around`: what stands between the store and everybody, also the checks. */
+  constructor(around: (store: CacheStore) => CacheStore = (store) => store) {
+    this.#around = around;
+    this.cache = this.#made();
+  }
+
+  #made(): CacheStore {
+    return this.#around(new MemoryCache());
+  }
 
   get steps(): number {
     return this.#journal.length;
@@ -45,7 +57,7 @@ export class CacheDisk {
   async restore(steps: number): Promise<void> {
     const journal = this.#journal.slice(0, steps);
     this.restores += 1;
-    this.cache = new MemoryCache();
+    this.cache = this.#made();
     this.#journal = [];
     this.#effects = new Map();
     this.#killed = new Map();
@@ -72,9 +84,16 @@ export class CacheDisk {
     const killed = this.#killed.get(key) ?? '';
     if (shown !== undefined && shown.version <= killed)
       return failure('I6', `nothing of ${key} up to its DEL ${killed} is seen in ${room} again`, JSON.stringify(shown));
-    const due = oracle(key, this.#effects.get(key) ?? [], this.#lookedMs);
+    const effects = this.#effects.get(key) ?? [];
+    const due = oracle(key, effects, this.#lookedMs);
     if (JSON.stringify(shown) === JSON.stringify(due)) return undefined;
-    return failure('I5', `in ${room}, after what was applied there, ${key} is ${JSON.stringify(due)}`, JSON.stringify(shown));
+    const undeleted = oracle(
+      key,
+      effects.filter(({ op }) => op !== 'del'),
+      this.#lookedMs,
+    );
+    const invariant = JSON.stringify(shown) === JSON.stringify(undeleted) ? 'I6' : 'I5';
+    return failure(invariant, `in ${room}, after what was applied there, ${key} is ${JSON.stringify(due)}`, JSON.stringify(shown));
   }
 
   #learn(batch: CacheBatch, result: Extract<CacheResult, { moved: true }>): void {

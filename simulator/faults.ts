@@ -26,7 +26,6 @@ export function heal(world: World): void {
   for (const room of world.rooms) {
     room.clock.offsetMs = 0;
     for (const daemon of DAEMONS) world.start(room, daemon);
-    for (const { id } of world.rooms) setPaused(room, id, false);
   }
 }
 
@@ -85,6 +84,13 @@ function pause(world: World): void {
 
 function setPaused(room: Room, origin: string, paused: boolean): void {
   room.collector?.receiver.setPaused(origin, paused);
+}
+
+/** Also what a collector that was down remembers. */
+export function resumeLinks(world: World): void {
+  for (const room of world.rooms)
+    for (const { origin, lanes } of room.collector?.receiver.status() ?? [])
+      if (lanes.some(({ state }) => state === 'paused')) setPaused(room, origin, false);
 }
 
 /** An operator discards what will never work and retries the rest. In a master–slave topology only the master's parking lot matters. */

@@ -51,7 +51,7 @@ export class Life implements Runtime {
   }
 
   nowMs(): number {
-    return this.#world.clock.ms + this.#clock.offsetMs;
+    return Math.floor(this.#world.clock.ms + this.#clock.offsetMs);
   }
 
   monotonicMs(): number {

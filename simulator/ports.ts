@@ -1,5 +1,5 @@
 /** The ports of a daemon's life: what stands behind them outlives it, and every call passes through the life's gate. */
-import type { BookEntry, EpochLane, ParkedWrite, ReceiptBook, Selection, Settlement } from '../collector/receipts/receipts.ts';
+import type { BookEntry, ReceiptBook, Settlement } from '../collector/receipts/receipts.ts';
 import type { LinkStateRow, LinkStateStore } from '../collector/receive/state-store.ts';
 import type { CacheEntry } from '../core/converge/effects.ts';
 import type { Stamp } from '../core/stamp.ts';
@@ -113,62 +113,33 @@ export interface BookWatch {
   settled(settlement: Settlement): void;
 }
 
-export class GatedBook implements ReceiptBook {
-  readonly #book: MemoryBook;
-  readonly #life: Life;
-  readonly #watch: BookWatch;
+const BOOK_WRITES: readonly string[] = ['failAgain', 'parkAgain', 'beginSkip', 'finishSkip'] satisfies (keyof ReceiptBook)[];
+const BOOK_COUNTS: readonly string[] = ['parkedTotal', 'parkedBytes'] satisfies (keyof ReceiptBook)[];
 
-  constructor(book: MemoryBook, life: Life, watch: BookWatch) {
-    this.#book = book;
-    this.#life = life;
-    this.#watch = watch;
-  }
-
-  async open(): Promise<void> {}
-  async close(): Promise<void> {}
-
-  marks(): ReturnType<ReceiptBook['marks']> {
-    return this.#life.read(() => this.#book.marks());
-  }
-  summary(lane: EpochLane): ReturnType<ReceiptBook['summary']> {
-    return this.#life.read(() => this.#book.summary(lane));
-  }
-  record(entries: readonly BookEntry[]): Promise<void> {
-    return this.#life.io('recording receipts', async () => {
-      await this.#book.record(entries);
-      this.#watch.recorded(entries);
-    });
-  }
-  exceptions(lane: EpochLane, from: Seq, to: Seq): ReturnType<ReceiptBook['exceptions']> {
-    return this.#life.read(() => this.#book.exceptions(lane, from, to));
-  }
-  parkedKeys(lane: EpochLane): ReturnType<ReceiptBook['parkedKeys']> {
-    return this.#life.read(() => this.#book.parkedKeys(lane));
-  }
-  list(after: string, limit: number): ReturnType<ReceiptBook['list']> {
-    return this.#life.read(() => this.#book.list(after, limit));
-  }
-  select(selection: Selection): ReturnType<ReceiptBook['select']> {
-    return this.#life.read(() => this.#book.select(selection));
-  }
-  firstOfKey(lane: EpochLane, key: string): ReturnType<ReceiptBook['firstOfKey']> {
-    return this.#life.read(() => this.#book.firstOfKey(lane, key));
-  }
-  due(nowMs: number, limit: number): ReturnType<ReceiptBook['due']> {
-    return this.#life.read(() => this.#book.due(nowMs, limit));
-  }
-  settle(settlement: Settlement): Promise<void> {
-    return this.#life.io('settling a parked write request', async () => {
-      await this.#book.settle(settlement);
-      this.#watch.settled(settlement);
-    });
-  }
-  failAgain(parked: ParkedWrite): Promise<void> {
-    return this.#life.io('parking again', () => this.#book.failAgain(parked));
-  }
-  parkedTotal(): number {
-    return this.#book.parkedTotal();
-  }
+/** A book in a daemon's hands: every call passes the gate, but for the counts, which a book has in memory. */
+export function gatedBook(book: MemoryBook, life: Life, watch: BookWatch): ReceiptBook {
+  const own: Pick<ReceiptBook, 'record' | 'settle'> = {
+    record: (entries) =>
+      life.io('recording receipts', async () => {
+        await book.record(entries);
+        watch.recorded(entries);
+      }),
+    settle: (settlement) =>
+      life.io('settling a parked write request', async () => {
+        await book.settle(settlement);
+        watch.settled(settlement);
+      }),
+  };
+  return new Proxy<ReceiptBook>(book, {
+    get(_, name) {
+      const special: unknown = Reflect.get(own, name);
+      if (special !== undefined) return special;
+      const call = Reflect.get(book, name, book) as (...args: unknown[]) => unknown;
+      if (BOOK_COUNTS.includes(String(name))) return call.bind(book);
+      if (BOOK_WRITES.includes(String(name))) return (...args: unknown[]) => life.io(String(name), () => call.apply(book, args));
+      return (...args: unknown[]) => life.read(() => call.apply(book, args));
+    },
+  });
 }
 
 /** Link states of a room; an ended life writes none. */
@@ -194,8 +165,15 @@ export class GatedStates implements LinkStateStore {
   }
 }
 
-/** Dials for a life: its sessions end with it. `sent` sees what goes up, with the room it goes to. */
-export function gatedDialer(dialer: LinkDialer, life: Life, sent: (to: RoomId, message: Upward) => void): LinkDialer {
+export interface SessionWatch {
+  /** What goes up, with the room it goes to. */
+  sent(to: RoomId, message: Upward): void;
+  /** Frames have come and are on their lanes' queues. */
+  queued(): void;
+}
+
+/** Dials for a life: its sessions end with it. */
+export function gatedDialer(dialer: LinkDialer, life: Life, watch: SessionWatch): LinkDialer {
   return {
     async dial(address, hello, signal): Promise<LinkSession> {
       const session = await dialer.dial(address, hello, signal).catch((cause) => {
@@ -209,16 +187,23 @@ export function gatedDialer(dialer: LinkDialer, life: Life, sent: (to: RoomId, m
       life.onEnd(() => session.close());
       return {
         welcome: session.welcome,
-        frames: session.frames,
+        frames: seen(session.frames, watch),
         control: session.control,
         closed: session.closed,
         close: () => session.close(),
         send(message) {
           if (!life.alive) return;
-          sent(hello.to, message);
+          watch.sent(hello.to, message);
           session.send(message);
         },
       };
     },
   };
+}
+
+async function* seen(frames: LinkSession['frames'], watch: SessionWatch): LinkSession['frames'] {
+  for await (const batch of frames) {
+    yield batch;
+    watch.queued();
+  }
 }

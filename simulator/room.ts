@@ -8,7 +8,7 @@ import { MemoryLogDisk } from '../log/memory/memory.ts';
 import type { Intake } from '../reship/intake/intake.ts';
 import type { Shipper } from '../reship/ship/shipper.ts';
 import { MemoryBook } from './book.ts';
-import { CacheDisk } from './cache-disk.ts';
+import type { CacheDisk } from './cache-disk.ts';
 import type { Gauges } from './gauges.ts';
 import type { Life, RoomClock } from './life.ts';
 
@@ -39,21 +39,16 @@ export class Room {
   readonly id: RoomId;
   readonly config: Config;
   readonly clock: RoomClock = { offsetMs: 0 };
-  readonly disks: RoomDisks = {
-    writes: new MemoryLogDisk(),
-    effects: new MemoryLogDisk(),
-    cache: new CacheDisk(),
-    book: new MemoryBook(),
-    states: new Map(),
-  };
+  readonly disks: RoomDisks;
   /** Undefined while it is down or starts. */
   reship: Reship | undefined;
   collector: Collector | undefined;
   /** Alive from the moment they begin to start. */
   readonly lives = new Map<DaemonName, Life>();
 
-  constructor(id: RoomId, config: Config) {
+  constructor(id: RoomId, config: Config, cache: CacheDisk) {
     this.id = id;
     this.config = config;
+    this.disks = { writes: new MemoryLogDisk(), effects: new MemoryLogDisk(), cache, book: new MemoryBook(), states: new Map() };
   }
 }

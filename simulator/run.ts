@@ -2,7 +2,7 @@
 
 import { type Failure, failure } from './checks/failure.ts';
 import { checkRest, underWay } from './checks/rest.ts';
-import { heal, makeTrouble, retryParked } from './faults.ts';
+import { heal, makeTrouble, resumeLinks, retryParked } from './faults.ts';
 import { type Plan, planOf } from './plan.ts';
 import { Random } from './random.ts';
 import { DAEMONS } from './room.ts';
@@ -79,6 +79,7 @@ async function rest(world: World, workload: Workload): Promise<void> {
   for (let waitedMs = 0; waitedMs < REST_MS_MAX; waitedMs += LOOK_MS) {
     await clock.run(LOOK_MS, stop);
     if (stop()) return;
+    resumeLinks(world);
     why = workload.idle ? await underWay(world) : 'applications wait for answers';
     if (why === undefined) return;
     for (const room of world.rooms) if (room.disks.book.parkedTotal() > 0 && waitedMs % 2_000 === 0) void retryParked(world, room);

@@ -96,7 +96,7 @@ function isSooner(left: Event, right: Event): boolean {
 /** The runtime of what belongs to no room: the network. */
 export function runtimeOf(clock: VirtualClock, random: { next(): number; bytes(count: number): Uint8Array }): Runtime {
   return {
-    nowMs: () => clock.ms,
+    nowMs: () => Math.floor(clock.ms),
     monotonicMs: () => clock.runMs,
     after: (delayMs, task) => clock.after(delayMs, task),
     turn: () => clock.wait(0),

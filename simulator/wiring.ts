@@ -26,11 +26,13 @@ import { FRAGILE } from './config.ts';
 import { Gauges } from './gauges.ts';
 import type { Life } from './life.ts';
 import type { Poison } from './poison.ts';
-import { GatedBook, GatedCache, GatedLog, GatedStates, gatedDialer } from './ports.ts';
+import { GatedCache, GatedLog, GatedStates, gatedBook, gatedDialer } from './ports.ts';
 import type { Collector, Reship, Room } from './room.ts';
 
 /** Stands between a port and the code that uses it. */
 export interface Injection {
+  /** Below the checks: the store itself does it. */
+  readonly store?: (store: CacheStore) => CacheStore;
   readonly cache?: (cache: CacheStore) => CacheStore;
   readonly book?: (book: ReceiptBook) => ReceiptBook;
   /** The room's own write log, as intake appends to it and ship reads it. */
@@ -89,12 +91,12 @@ export async function startCollector(world: WiringHost, room: Room, life: Life):
   const gauges = new Gauges();
   const logger = world.logger(life);
   const gatedCache = new GatedCache(room.disks.cache, life, (batch) => watch.applied(room, batch));
-  const gatedBook = new GatedBook(room.disks.book, life, {
+  const memoryBook = gatedBook(room.disks.book, life, {
     recorded: (entries) => watch.recorded(room, entries),
     settled: (settlement) => watch.settled(room, settlement),
   });
   const cache = injection.cache?.(gatedCache) ?? gatedCache;
-  const book = injection.book?.(gatedBook) ?? gatedBook;
+  const book = injection.book?.(memoryBook) ?? memoryBook;
   const isMaster = logsKept(config.topology, room.id).includes('effects');
   const effectLog = isMaster ? logOf(room.disks.effects, { log: 'effects', room, life, config }) : undefined;
   await effectLog?.open();
@@ -111,7 +113,10 @@ export async function startCollector(world: WiringHost, room: Room, life: Life):
     logger,
     metrics: gauges,
   });
-  const dialer = gatedDialer(world.network, life, (to, message) => watch.sent(room, to, message));
+  const dialer = gatedDialer(world.network, life, {
+    sent: (to, message) => watch.sent(room, to, message),
+    queued: () => watch.bounded(room),
+  });
   const receiver: Receiver = new Receiver({
     config,
     instance: life.name,

@@ -2,6 +2,7 @@
 import type { LogFields, Logger } from '../core/logger.ts';
 import type { RoomId } from '../core/words.ts';
 import { type Fate, MemoryNetwork } from '../link/memory/network.ts';
+import { CacheDisk } from './cache-disk.ts';
 import { type Failure, failure, type Invariant } from './checks/failure.ts';
 import { Watch } from './checks/watch.ts';
 import { configOf, ROOM_IDS } from './config.ts';
@@ -45,7 +46,7 @@ export class World {
     this.injection = options.injection;
     this.poison = new Poison(this.random, ROOM_IDS.slice(0, this.plan.rooms));
     this.network = new MemoryNetwork(runtimeOf(this.clock, this.random), { fate: (from, to, what) => this.#fate(from, to, what) });
-    this.rooms = ROOM_IDS.slice(0, this.plan.rooms).map((id) => new Room(id, configOf(this.plan, id)));
+    this.rooms = ROOM_IDS.slice(0, this.plan.rooms).map((id) => new Room(id, configOf(this.plan, id), new CacheDisk(this.injection.store)));
     this.watch = new Watch(this);
   }
 

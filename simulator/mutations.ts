@@ -1,0 +1,134 @@
+/**
+ * Guards switched off, one at a time, at the ports and from outside. Each stands for a mistake that somebody could make; the simulator has
+ * to find it, or it would not find the mistake either.
+ */
+import type { ReceiptBook } from '../collector/receipts/receipts.ts';
+import type { Config } from '../core/config/types.ts';
+import type { LinkDialer } from '../link/link.ts';
+import type { Log } from '../log/log.ts';
+import type { CacheStore } from '../store/cache.ts';
+import type { Invariant } from './checks/failure.ts';
+import type { Injection } from './wiring.ts';
+
+export interface Mutation {
+  /** The mistake, as a sentence. */
+  readonly name: string;
+  /** What it must be found as, whichever comes first. */
+  readonly breaks: readonly Invariant[];
+  /** Made anew for every run: what it counts begins at nothing. */
+  readonly make: () => Injection;
+}
+
+export const MUTATIONS: readonly Mutation[] = [
+  { name: 'intake acks what the log has not got', breaks: ['I1'], make: () => ({ log: forgetfulLog(20) }) },
+  { name: 'a parked write request is recorded as applied', breaks: ['I2', 'I7'], make: () => ({ book: bookWithoutParking }) },
+  { name: 'a request id is a duplicate of the one before it only', breaks: ['I2', 'I5'], make: () => ({ config: shortWindow }) },
+  { name: 'an ack runs ahead of the mark', breaks: ['I3'], make: () => ({ dialer: hastyAcks }) },
+  { name: 'a reader skips a frame', breaks: ['I4'], make: () => ({ log: skippingLog(5) }) },
+  { name: 'a cache loses a write request', breaks: ['I5'], make: () => ({ cache: lossyCache(25) }) },
+  { name: 'a cache forgets what some room has not passed', breaks: ['I2', 'I5', 'I6', 'I7', 'L'], make: () => ({ cache: eagerFloor }) },
+  { name: 'a store keeps what was deleted', breaks: ['I6'], make: () => ({ store: undeletingStore }) },
+  { name: 'a collector forgets which keys are held up', breaks: ['I7'], make: () => ({ book: forgetfulKeys }) },
+  { name: 'credit has no limit', breaks: ['I11'], make: () => ({ config: unboundedCredit }) },
+];
+
+/** `target` with some of its methods replaced. The others go to `target` itself. */
+function instead<T extends object>(target: T, methods: Partial<T>): T {
+  return new Proxy(target, {
+    get(_, name) {
+      const own: unknown = Reflect.get(methods, name);
+      if (own !== undefined) return own;
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}
+
+/** Says yes to every `every`th append and keeps nothing of it. */
+function forgetfulLog(every: number): (log: Log) => Log {
+  let appends = 0;
+  return (log) =>
+    instead(log, {
+      append: (drafts) => {
+        appends += 1;
+        if (appends % every !== 0) return log.append(drafts);
+        return Promise.resolve(drafts.map(({ partition }) => log.extent(partition).next));
+      },
+    });
+}
+
+function skippingLog(every: number): (log: Log) => Log {
+  return (log) =>
+    instead(log, {
+      read: async (partition, from, bytesMax) => {
+        const isSkipped = (seq: number) => seq % every === every - 1;
+        const after = isSkipped(from) && from + 1 < log.extent(partition).next ? from + 1 : from;
+        const frames = await log.read(partition, after, bytesMax);
+        return frames.filter(({ seq }) => !isSkipped(seq));
+      },
+    });
+}
+
+function bookWithoutParking(book: ReceiptBook): ReceiptBook {
+  return instead(book, {
+    record: (entries) =>
+      book.record(
+        entries.map((entry) => ({ ...entry, parked: [], exceptions: entry.exceptions.filter(({ outcome }) => outcome !== 'parked') })),
+      ),
+  });
+}
+
+function forgetfulKeys(book: ReceiptBook): ReceiptBook {
+  return instead(book, { parkedKeys: () => Promise.resolve([]) });
+}
+
+function shortWindow(config: Config): Config {
+  const { topology } = config;
+  return { ...config, topology: { ...topology, limits: { ...topology.limits, duplicateWindowWrites: 1 } } };
+}
+
+function unboundedCredit(config: Config): Config {
+  return { ...config, room: { ...config.room, link: { ...config.room.link, laneBytesMax: 1_000_000 } } };
+}
+
+function hastyAcks(dialer: LinkDialer): LinkDialer {
+  return {
+    dial: async (address, hello, signal) => {
+      const session = await dialer.dial(address, hello, signal);
+      return instead(session, {
+        send: (message) => session.send(message.type === 'ack' ? { ...message, seq: message.seq + 1 } : message),
+      });
+    },
+  };
+}
+
+function lossyCache(every: number): (cache: CacheStore) => CacheStore {
+  let writes = 0;
+  return (cache) =>
+    instead(cache, {
+      apply: (batch) => {
+        const kept = batch.writes.map((effects) => {
+          writes += 1;
+          return writes % every === 0 ? [] : effects;
+        });
+        return cache.apply({ ...batch, writes: kept });
+      },
+    });
+}
+
+/** Takes the room's own newest stamp for everybody's. */
+function eagerFloor(cache: CacheStore): CacheStore {
+  let newest = '';
+  return instead(cache, {
+    apply: (batch) => {
+      for (const effects of batch.writes) for (const { version } of effects) if (version > newest) newest = version;
+      return cache.apply({ ...batch, floor: newest.slice(0, 24) });
+    },
+  });
+}
+
+function undeletingStore(store: CacheStore): CacheStore {
+  return instead(store, {
+    apply: (batch) => store.apply({ ...batch, writes: batch.writes.map((effects) => effects.filter(({ op }) => op !== 'del')) }),
+  });
+}
