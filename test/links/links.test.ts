@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
-import type { LaneConsumer } from '../../collector/lane.ts';
 import { Receiver } from '../../collector/receive/receiver.ts';
 import { WmbError } from '../../core/errors.ts';
 import { silentLogger } from '../../core/logger.ts';
@@ -195,52 +194,6 @@ test('a lane whose frames were purged stops with the range named, and its neighb
   assert.deepEqual(consumers.of('beijing', 0).seqs, []);
   assert.equal(lines.filter((line) => line.level === 'error' && line.to === 'stopped-on-gap').length, 1);
   assert.equal(states.rows.get('writes/beijing/0')?.state, 'stopped-on-gap');
-});
-
-test('a lane that stopped on a gap goes on when the loss is accepted, and not on a dry run', { timeout: 20_000 }, async () => {
-  const { log, address } = await origin();
-  for (let seq = 0; seq < 10; seq += 1) for (const partition of [0, 1]) await append(log, partition, { ms: NOW_MS + seq });
-  await log.trim({ ageMsMin: 0, bytesMax: 1, overflow: 'keep', writesMin: 0 }, [{ partition: 0, appliedSeq: 4 }], NOW_MS + 1_000_000);
-  const { receiver, consumers, lane, start, lines } = await peer(address);
-  const consumer = consumers.of('beijing', 0);
-  const asked: unknown[] = [];
-  const skipGap: LaneConsumer['skipGap'] = async (gap, confirmed) => {
-    asked.push([gap.missing, confirmed]);
-    const { from, to } = gap.missing ?? assert.fail();
-    if (confirmed) consumer.mark = to;
-    const { epoch } = gap;
-    return { log: 'writes', origin: 'beijing', partition: 0, epoch, from, to, writes: undefined, next: { epoch, seq: to }, skippedMs: 0 };
-  };
-  Object.assign(consumer, { skipGap });
-  await start();
-  await until(() => lane(1)?.state === 'streaming' && lane(0)?.state === 'stopped-on-gap');
-  const [dry] = await receiver.skipGaps('beijing', false);
-  assert.deepEqual([dry?.refused, dry?.missingFrom, dry?.missingTo, lane(0)?.state], ['', 0, 4, 'stopped-on-gap']);
-  await receiver.skipGaps('beijing', true);
-  await until(() => consumer.mark === 9);
-  assert.deepEqual(consumer.seqs, [5, 6, 7, 8, 9]);
-  assert.deepEqual(asked, [
-    [{ from: 0, to: 4 }, false],
-    [{ from: 0, to: 4 }, true],
-  ]);
-  assert.equal(lines.filter((line) => line.level === 'warn' && line.message.startsWith('frames were given up')).length, 1);
-  await assert.rejects(receiver.skipGaps('beijing', true), { code: 'NOT_FOUND', message: /no lane .* has stopped/ });
-});
-
-test('a lane that stopped for another reason than missing frames is not skipped', { timeout: 20_000 }, async () => {
-  const { log, address } = await origin();
-  await append(log, 0, { ms: NOW_MS });
-  const { receiver, consumers, lane, start } = await peer(address);
-  const consumer = consumers.of('beijing', 0);
-  Object.assign(consumer, { skipGap: () => assert.fail('it must not be asked') });
-  consumer.gate = async () => {
-    throw new WmbError('CHANGES_CONFLICT', 'a row differs');
-  };
-  await start();
-  await until(() => lane(0)?.state === 'stopped-on-gap');
-  const [refused] = await receiver.skipGaps('beijing', true);
-  assert.match(refused?.refused ?? '', /it has not stopped on missing frames: CHANGES_CONFLICT/);
-  assert.equal(lane(0)?.state, 'stopped-on-gap');
 });
 
 test('a mark beyond the end of the log, or of another log epoch, stops the lane', { timeout: 20_000 }, async () => {
