@@ -69,8 +69,6 @@ export interface Ack extends AckState {
 
 /** What this room has to tell each origin about that origin's own lanes. */
 export interface AckBoard {
-  /** The newest state of every lane of `origin` that has one. */
-  current(origin: RoomId): readonly AckState[];
   /** What changed since the last call, with the receipts that are not `applied`. At most 4,096 exceptions are kept for an origin that is away; the oldest go first. */
   take(origin: RoomId): readonly Ack[];
   /** As `take`, with the lanes that did not change too: what to say at a connect. */

@@ -86,6 +86,7 @@ export function linkContract(name: string, make: TransportFactory): void {
         epoch: '00112233445566ff',
         seq: 41,
         parkedSeq: -1,
+        exceptionsFrom: 40,
         exceptions: [{ seq: 40, index: 2, outcome: 'parked', reason: 'PROCESSOR_FAILED' }],
       },
       { type: 'observed', stamp: STAMP },

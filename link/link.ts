@@ -82,6 +82,8 @@ export type Upward =
       readonly seq: Seq;
       /** Seq of the oldest write request of the lane in the parking lot; -1: none. It holds the floor. */
       readonly parkedSeq: Seq;
+      /** The exceptions are all there are from this seq up to `seq`; of older ones some may be missing. */
+      readonly exceptionsFrom: Seq;
       readonly exceptions: readonly ReceiptException[];
     }
   /** Local link only: the greatest stamp seen from peers, for the clock; and logs that the collector appended to. */

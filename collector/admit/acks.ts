@@ -3,7 +3,7 @@ import type { Stamp } from '../../core/stamp.ts';
 import { NO_STAMP } from '../../core/stamp.ts';
 import type { LogName, RoomId, Seq } from '../../core/words.ts';
 import type { ReceiptException } from '../../link/link.ts';
-import type { AckBoard, AckState, LocalHints } from '../lane.ts';
+import type { Ack, AckBoard, AckState, LocalHints } from '../lane.ts';
 import type { EpochLane } from '../receipts/receipts.ts';
 
 /** Exceptions kept for an origin that is away; the oldest go first (the book has them all). */
@@ -12,6 +12,8 @@ export const EXCEPTIONS_MAX = 4096;
 interface LaneAck {
   state: AckState;
   changed: boolean;
+  /** `exceptions` are all there are from this seq up to the state's. */
+  exceptionsFrom: Seq;
   exceptions: ReceiptException[];
 }
 
@@ -25,15 +27,28 @@ interface OriginAcks {
 export class Acks implements AckBoard {
   readonly #origins = new Map<RoomId, OriginAcks>();
 
-  /** The room's state in a lane after a batch, with the batch's receipts that are not `applied`. */
-  publish(lane: EpochLane, state: { readonly seq: Seq; readonly parkedSeq: Seq }, exceptions: readonly ReceiptException[]): void {
+  /**
+   * The room's state in a lane after a batch, with the batch's receipts that are not `applied`: all of them from seq `from` on. Without a
+   * batch nothing is known of what lies before: then leave `from` out.
+   */
+  publish(
+    lane: EpochLane,
+    state: { readonly seq: Seq; readonly parkedSeq: Seq; readonly from?: Seq },
+    exceptions: readonly ReceiptException[],
+  ): void {
     const acks = this.#of(lane.origin);
     const name = `${lane.log}/${lane.partition}`;
     const next: AckState = { log: lane.log, partition: lane.partition, epoch: lane.epoch, seq: state.seq, parkedSeq: state.parkedSeq };
     const known = acks.lanes.get(name);
     if (known !== undefined && exceptions.length === 0 && isSame(known.state, next)) return;
-    const ack = known ?? { state: next, changed: true, exceptions: [] };
-    if (ack.state.epoch !== next.epoch) dropExceptions(acks, ack, ack.exceptions.length);
+    const from = state.from ?? state.seq + 1;
+    const ack = known ?? { state: next, changed: true, exceptionsFrom: from, exceptions: [] };
+    if (ack.state.epoch !== next.epoch) {
+      dropExceptions(acks, ack, ack.exceptions.length);
+      ack.exceptionsFrom = from;
+    }
+    // What was published before reaches up to the state: a batch that begins beyond it leaves a gap.
+    ack.exceptionsFrom = from > ack.state.seq + 1 ? from : Math.min(ack.exceptionsFrom, from);
     ack.state = next;
     ack.changed = true;
     for (const it of exceptions) ack.exceptions.push(it);
@@ -43,21 +58,19 @@ export class Acks implements AckBoard {
     for (const listener of acks.listeners) listener();
   }
 
+  /** The newest state of every lane of `origin` that has one. */
   current(origin: RoomId): readonly AckState[] {
     return [...this.#of(origin).lanes.values()].map((ack) => ack.state);
   }
 
-  take(origin: RoomId): readonly (AckState & { readonly exceptions: readonly ReceiptException[] })[] {
+  take(origin: RoomId): readonly Ack[] {
     const acks = this.#of(origin);
-    const taken: (AckState & { readonly exceptions: readonly ReceiptException[] })[] = [];
-    for (const ack of acks.lanes.values()) {
-      if (!ack.changed) continue;
-      taken.push({ ...ack.state, exceptions: ack.exceptions });
-      ack.changed = false;
-      ack.exceptions = [];
-    }
-    acks.exceptionCount = 0;
-    return taken;
+    return [...acks.lanes.values()].filter((ack) => ack.changed).map((ack) => takeOne(acks, ack));
+  }
+
+  takeAll(origin: RoomId): readonly Ack[] {
+    const acks = this.#of(origin);
+    return [...acks.lanes.values()].map((ack) => takeOne(acks, ack));
   }
 
   onChange(origin: RoomId, listener: () => void): () => void {
@@ -75,6 +88,17 @@ export class Acks implements AckBoard {
   }
 }
 
+/** Exceptions ahead of the mark (a frame whose effects come in parts) wait until it has passed them. */
+function takeOne(acks: OriginAcks, ack: LaneAck): Ack {
+  const { state, exceptionsFrom } = ack;
+  const exceptions = ack.exceptions.filter(({ seq }) => seq <= state.seq);
+  ack.exceptions = ack.exceptions.filter(({ seq }) => seq > state.seq);
+  ack.exceptionsFrom = state.seq + 1;
+  ack.changed = false;
+  acks.exceptionCount -= exceptions.length;
+  return { ...state, exceptionsFrom, exceptions };
+}
+
 /** Gives up the oldest exceptions: of other lanes first, since those have waited longest, then of `newest`. */
 function shed(acks: OriginAcks, newest: LaneAck): void {
   for (const ack of [...acks.lanes.values()].filter((it) => it !== newest).concat(newest)) {
@@ -85,7 +109,7 @@ function shed(acks: OriginAcks, newest: LaneAck): void {
 }
 
 function dropExceptions(acks: OriginAcks, ack: LaneAck, count: number): void {
-  ack.exceptions.splice(0, count);
+  for (const { seq } of ack.exceptions.splice(0, count)) ack.exceptionsFrom = Math.max(ack.exceptionsFrom, seq + 1);
   acks.exceptionCount -= count;
 }
 

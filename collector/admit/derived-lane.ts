@@ -46,7 +46,11 @@ export class DerivedLane implements LaneConsumer, Retryable {
    * The book or the cache has moved on: so does what the origin is told. A cache that came back from an older copy counts, though the book is
    * ahead of it: were the floor to pass what the cache still has to get, it would be late there.
    */
-  async advance(lane: EpochLane, cacheSeq: Seq, exceptions: readonly ExceptionReceipt[]): Promise<void> {
+  async advance(
+    lane: EpochLane,
+    cacheSeq: Seq,
+    batch?: { readonly from: Seq; readonly exceptions: readonly ExceptionReceipt[] },
+  ): Promise<void> {
     const summary = await this.#context.book.summary(lane);
     const mark = Math.min(summary.seq, cacheSeq);
     this.#progress.set({
@@ -56,13 +60,14 @@ export class DerivedLane implements LaneConsumer, Retryable {
       stampLast: mark === summary.seq ? summary.stampLast : NO_STAMP,
       parked: summary.parked,
     });
-    const told = exceptions.map(({ seq, index, outcome, code }) => ({ seq, index, outcome, reason: code }));
-    this.#context.acks.publish(lane, { seq: mark, parkedSeq: summary.parkedSeq }, told);
+    const told = batch?.exceptions.map(({ seq, index, outcome, code }) => ({ seq, index, outcome, reason: code })) ?? [];
+    const from = batch?.from ?? mark + 1;
+    this.#context.acks.publish(lane, { seq: mark, parkedSeq: summary.parkedSeq, from }, told);
   }
 
   /** Tells what the stores hold of `lane`. LOG_GAP where the cache is in another epoch. */
   async #readMarks(lane: EpochLane): Promise<void> {
-    await this.advance(lane, markOf(lane, lane.epoch, { name: 'cache', marks: await this.#context.cache.marks() }), []);
+    await this.advance(lane, markOf(lane, lane.epoch, { name: 'cache', marks: await this.#context.cache.marks() }));
   }
 
   async resume(): Promise<never> {

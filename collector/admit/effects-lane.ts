@@ -219,11 +219,12 @@ export class EffectsLane implements LaneConsumer {
 
   async #publish(at: LaneMarks, frames: readonly SeqFrame[], sources: readonly SourceBatch[]): Promise<void> {
     for (const source of sources) {
+      const from = Math.min(source.marks.cache, source.marks.book) + 1;
       source.marks.cache = source.cache;
       source.marks.book = source.book;
       at.sources.set(source.marks.lane.origin, source.marks);
       const exceptions = source.works.filter((work) => work.outcome !== 'applied').map(exceptionOf);
-      await this.#derived(source.marks.lane.origin).advance(source.marks.lane, source.cache, exceptions);
+      await this.#derived(source.marks.lane.origin).advance(source.marks.lane, source.cache, { from, exceptions });
       for (const work of source.works)
         if (work.outcome === 'applied' && source.marks.lane.origin !== this.#context.config.room.id)
           this.#context.hints.observed(work.write.stamp);

@@ -314,7 +314,7 @@ export class WritesLane implements LaneConsumer, Retryable {
     if (this.#lane.origin !== config.room.id) hints.observed(newestStamp(works));
     acks.publish(
       at.lane,
-      { seq: last.seq, parkedSeq: at.parkedSeq },
+      { seq: last.seq, parkedSeq: at.parkedSeq, from: frames[0]?.seq ?? last.seq },
       exceptions.map(({ seq, index, outcome, code }) => ({ seq, index, outcome, reason: code })),
     );
   }

@@ -157,7 +157,8 @@ export function openRoom(
     runtime,
     log,
     intake,
-    ack: (room, partition, seq, exceptions = []) => intake.acknowledge({ room, log: 'writes', partition, epoch: EPOCH, seq, exceptions }),
+    ack: (room, partition, seq, exceptions = []) =>
+      intake.acknowledge({ room, log: 'writes', partition, epoch: EPOCH, seq, exceptionsFrom: 0, exceptions }),
   };
 }
 

@@ -87,12 +87,36 @@ describe('wait: applied', () => {
     assert.deepEqual(told(await next), [undefined]);
   });
 
+  test('of write requests before those that an ack’s exceptions are complete for, only the named ones have an outcome', async () => {
+    const room = openRoom();
+    const answer = room.intake.submit([write(), write()], waiting('applied'));
+    await answerNow(answer);
+    room.intake.acknowledge({
+      room: 'beijing',
+      log: 'writes',
+      partition: LANE,
+      epoch: EPOCH,
+      seq: 0,
+      exceptionsFrom: 1,
+      exceptions: [{ seq: 0, index: 1, outcome: 'parked', reason: '' }],
+    });
+    assert.deepEqual(told(await answer), [undefined, 'parked']);
+  });
+
   test('acks of another log, of another log epoch, or from before, pass nothing', async () => {
     const room = openRoom();
     const answer = room.intake.submit([write()], waiting('applied'));
     await answerNow(answer);
-    room.intake.acknowledge({ room: 'beijing', log: 'effects', partition: LANE, epoch: EPOCH, seq: 9, exceptions: [] });
-    room.intake.acknowledge({ room: 'beijing', log: 'writes', partition: LANE, epoch: 'ffffffffffffffff', seq: 9, exceptions: [] });
+    room.intake.acknowledge({ room: 'beijing', log: 'effects', partition: LANE, epoch: EPOCH, seq: 9, exceptionsFrom: 0, exceptions: [] });
+    room.intake.acknowledge({
+      room: 'beijing',
+      log: 'writes',
+      partition: LANE,
+      epoch: 'ffffffffffffffff',
+      seq: 9,
+      exceptionsFrom: 0,
+      exceptions: [],
+    });
     room.ack('beijing', LANE, -1);
     assert.equal(await answerNow(answer), undefined);
     room.ack('beijing', LANE, 0);
@@ -214,7 +238,10 @@ describe('limits of waiting (I11)', () => {
         waits.add(0, seq, { call, firstIndex: 0, slots: [0] });
         waits.release([0]);
         if (seq % 2 === 0)
-          waits.acknowledge({ room: 'beijing', log: 'writes', partition: 0, epoch: EPOCH, seq: seq - ownBehind, exceptions: [] }, false);
+          waits.acknowledge(
+            { room: 'beijing', log: 'writes', partition: 0, epoch: EPOCH, seq: seq - ownBehind, exceptionsFrom: 0, exceptions: [] },
+            false,
+          );
         room.runtime.advance(1);
         entriesMax = Math.max(entriesMax, waits.entries);
       }

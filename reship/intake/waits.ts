@@ -22,6 +22,8 @@ export interface RoomAck {
   readonly partition: number;
   readonly epoch: LogEpoch;
   readonly seq: Seq;
+  /** The exceptions are all there are from this seq on; how older write requests fared is not known. */
+  readonly exceptionsFrom: Seq;
   readonly exceptions: readonly ReceiptException[];
 }
 
@@ -83,7 +85,7 @@ export class Waits {
     const early = this.#earlyLost ? [] : this.#early;
     this.#early = [];
     this.#earlyLost = false;
-    for (const ack of early) this.#passOwn(ack.partition, ack.seq, ack.exceptions);
+    for (const ack of early) this.#passOwn(ack.partition, ack.seq, ack);
     for (const partition of partitions) {
       this.#passOwn(partition, this.#ackedBy(partition, this.#options.room), undefined);
       this.#passEverywhere(partition);
@@ -97,7 +99,7 @@ export class Waits {
     if (seq <= (byRoom.get(room) ?? NOTHING_SEEN)) return;
     byRoom.set(room, seq);
     if (room === this.#options.room) {
-      this.#passOwn(partition, seq, ack.exceptions);
+      this.#passOwn(partition, seq, ack);
       if (appending) this.#keepEarly(ack);
     }
     this.#passEverywhere(partition);
@@ -113,11 +115,11 @@ export class Waits {
     else this.#earlyLost = true;
   }
 
-  #passOwn(partition: number, seq: Seq, exceptions: readonly ReceiptException[] | undefined): void {
+  #passOwn(partition: number, seq: Seq, ack: RoomAck | undefined): void {
     const queue = this.#own.get(partition);
     for (let waiter = queue?.pop(seq); waiter !== undefined; waiter = queue?.pop(seq)) {
       waiter.ownPassed = true;
-      if (exceptions !== undefined) fillOutcomes(waiter, exceptions);
+      if (ack !== undefined) fillOutcomes(waiter, ack);
       if (waiter.every === undefined) this.#pass(waiter);
     }
   }
@@ -181,11 +183,11 @@ function entry<Value>(map: Map<number, Value>, key: number, make: () => Value): 
   return made;
 }
 
-/** Exceptions name what was not applied; all else up to the mark was. */
-function fillOutcomes(waiter: Waiter, exceptions: readonly ReceiptException[]): void {
+/** Exceptions name what was not applied; all else up to the mark was, as far back as they are complete. */
+function fillOutcomes(waiter: Waiter, { exceptions, exceptionsFrom }: RoomAck): void {
   const { segment, seq } = waiter;
   const { results } = segment.call;
-  for (const slot of segment.slots) setOutcome(results[slot], 'applied');
+  if (seq >= exceptionsFrom) for (const slot of segment.slots) setOutcome(results[slot], 'applied');
   for (const exception of exceptions) {
     const slot = exception.seq === seq ? segment.slots[exception.index - segment.firstIndex] : undefined;
     if (slot !== undefined) setOutcome(results[slot], exception.outcome);

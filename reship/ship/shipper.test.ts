@@ -220,7 +220,16 @@ test('retention keeps what a room that takes the log has not acked, and nothing 
 
 test('a room’s newest session ends its older one, and what the older one still says is ignored', async () => {
   const { shipper, fake: older, resume, log, time } = await session();
-  const ack = (seq: number): Upward => ({ type: 'ack', log: 'writes', partition: 0, epoch: log.epoch, seq, parkedSeq: -1, exceptions: [] });
+  const ack = (seq: number): Upward => ({
+    type: 'ack',
+    log: 'writes',
+    partition: 0,
+    epoch: log.epoch,
+    seq,
+    parkedSeq: -1,
+    exceptionsFrom: 0,
+    exceptions: [],
+  });
   const newer = new FakeSession(signHello(CLAIM, 'secret', time));
   const own = new FakeSession(signHello({ ...CLAIM, from: 'beijing' }, 'secret', time));
   older.say(ack(8));

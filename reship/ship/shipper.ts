@@ -51,6 +51,7 @@ export interface AckNews {
   readonly partition: number;
   readonly epoch: string;
   readonly seq: Seq;
+  readonly exceptionsFrom: Seq;
   readonly exceptions: readonly ReceiptException[];
 }
 
@@ -221,7 +222,7 @@ export class Shipper implements LinkHost, Service {
 
   /** An ack of another epoch, or beyond the end of the log, speaks of frames that do not exist here: the room is unknown again. */
   #acked(room: RoomId, message: Extract<Upward, { type: 'ack' }>): void {
-    const { log, partition, epoch, seq, parkedSeq, exceptions } = message;
+    const { log, partition, epoch, seq, parkedSeq, exceptionsFrom, exceptions } = message;
     const reader = this.#reader(log);
     if (reader === undefined || partition >= reader.partitions) return;
     if (epoch !== reader.epoch || seq >= reader.extent(partition).next) {
@@ -230,7 +231,7 @@ export class Shipper implements LinkHost, Service {
       return;
     }
     this.#acks.set({ room, log, partition }, { epoch, seq, parkedSeq });
-    for (const listener of this.#ackListeners) listener({ room, log, partition, epoch, seq, exceptions });
+    for (const listener of this.#ackListeners) listener({ room, log, partition, epoch, seq, exceptionsFrom, exceptions });
   }
 
   #schedulePulse(): void {

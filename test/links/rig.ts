@@ -1,6 +1,6 @@
 /** Two rooms' ends of a link with consumers that only count: what arrives, in which order, and how much is held. */
 
-import type { AckBoard, AckState, LaneConsumer, LaneConsumers, LocalHints } from '../../collector/lane.ts';
+import type { Ack, AckBoard, AckState, LaneConsumer, LaneConsumers, LocalHints } from '../../collector/lane.ts';
 import type { LinkStateRow, LinkStateStore } from '../../collector/receive/state-store.ts';
 import type { Config } from '../../core/config/types.ts';
 import { type LogFields, type Logger, silentLogger } from '../../core/logger.ts';
@@ -162,25 +162,25 @@ export class CountingConsumers {
 
 /** An ack board that tests write on. */
 export class FakeBoard implements AckBoard {
-  readonly #states = new Map<string, AckState>();
-  #changed = new Map<string, AckState & { exceptions: ReceiptException[] }>();
+  readonly #acks = new Map<string, Ack>();
+  readonly #changed = new Set<Ack>();
   readonly #listeners = new Map<RoomId, () => void>();
 
   set(origin: RoomId, state: AckState, exceptions: ReceiptException[] = []): void {
-    const key = `${origin}:${state.log}/${state.partition}`;
-    this.#states.set(key, state);
-    this.#changed.set(key, { ...state, exceptions });
+    const ack = { ...state, exceptionsFrom: 0, exceptions };
+    this.#acks.set(`${origin}:${state.log}/${state.partition}`, ack);
+    this.#changed.add(ack);
     this.#listeners.get(origin)?.();
   }
 
-  current(origin: RoomId): AckState[] {
-    return [...this.#states].filter(([key]) => key.startsWith(`${origin}:`)).map(([, state]) => state);
+  take(origin: RoomId): Ack[] {
+    const acks = this.takeAll(origin).filter((ack) => this.#changed.has(ack));
+    this.#changed.clear();
+    return acks;
   }
 
-  take(origin: RoomId): (AckState & { exceptions: ReceiptException[] })[] {
-    const taken = [...this.#changed].filter(([key]) => key.startsWith(`${origin}:`));
-    for (const [key] of taken) this.#changed.delete(key);
-    return taken.map(([, state]) => state);
+  takeAll(origin: RoomId): Ack[] {
+    return [...this.#acks].filter(([key]) => key.startsWith(`${origin}:`)).map(([, ack]) => ack);
   }
 
   onChange(origin: RoomId, listener: () => void): () => void {
