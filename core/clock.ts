@@ -63,7 +63,10 @@ export class HybridClock {
     this.#moveTo(stamp);
   }
 
-  /** Catches up with the wall clock and returns a stamp that every later one will exceed: the promise of a writer that has nothing to write. */
+  /**
+   * Catches up with the wall clock and returns a stamp that every later one of this clock will exceed: the promise of a writer that has nothing to
+   * write. The log knows nothing of it: whoever tells it to others sees to it that the next clock begins above it.
+   */
   settle(): Stamp {
     const nowMs = this.#nowMs();
     if (nowMs > this.#ms) {

@@ -215,6 +215,19 @@ function restarts(check: Check): void {
     assert.ok(leases.every((lease) => lease >= 1 && lease < 2 ** 24));
     assert.equal(last.stampLast, greatest.stampLast);
   });
+
+  check('a promised stamp comes with every later lease, never goes down, and is no stamp of a write request', async ({ log, reopen }) => {
+    const stampOf = (ms: number) => formatStamp({ ms, counter: 0, writer: 1 });
+    await log.promise(stampOf(2_000));
+    await log.promise(stampOf(1_000));
+    assert.equal((await log.leaseWriter('one')).stampLast, stampOf(2_000));
+    await log.append([draftOf(log, { ms: 3_000 })]);
+    assert.ok((await log.leaseWriter('two')).stampLast > stampOf(2_000));
+    await log.promise(stampOf(4_000));
+    const again = await reopen();
+    assert.equal((await again.leaseWriter('three')).stampLast, stampOf(4_000));
+    assert.ok(again.extent(0).stampLast < stampOf(4_000));
+  });
 }
 
 function hearing(check: Check): void {

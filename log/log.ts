@@ -104,7 +104,9 @@ export interface Log extends ServedLog {
   append(drafts: readonly FrameDraft[]): Promise<readonly Seq[]>;
   /**
    * Takes a lease on a writer number, unique for ever within this log (1 to 2^24 − 1), and says the greatest stamp that the log has
-   * seen, so that a clock never goes back over a restart.
+   * seen or that was promised, so that a clock never goes back over a restart.
    */
   leaseWriter(holder: string): Promise<{ readonly lease: number; readonly stampLast: Stamp }>;
+  /** Remembers `stamp` as one that every later writer's stamps must exceed; durable when it resolves. A promise never goes down. */
+  promise(stamp: Stamp): Promise<void>;
 }

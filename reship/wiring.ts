@@ -22,6 +22,7 @@ import { writesRoute } from './intake/http.ts';
 import { Intake } from './intake/intake.ts';
 import { LateLogs } from './late-logs.ts';
 import { Retention } from './retention.ts';
+import { PromiseCeiling } from './ship/promise-ceiling.ts';
 import { Shipper } from './ship/shipper.ts';
 
 /** Newest frames kept in memory for links that follow closely, over all partitions. */
@@ -45,10 +46,20 @@ export async function wireReship(parts: DaemonParts): Promise<readonly Service[]
   await log.open();
   const { lease, stampLast } = await log.leaseWriter(instance);
   const number = roomEntry(topology, room.id)?.number ?? 0;
-  const clock = new HybridClock({ runtime, writer: writerId(number, lease), stampLast, aheadMsMax: topology.limits.clockAheadMsMax });
+  const aheadMsMax = topology.limits.clockAheadMsMax;
+  const clock = new HybridClock({ runtime, writer: writerId(number, lease), stampLast, aheadMsMax });
+  const ceiling = new PromiseCeiling({ log, stampLast, aheadMsMax, runtime, logger });
   const intake = new Intake({ room: room.id, topology, limits: room.intake, log, clock, runtime, metrics });
   const readers: ServedLog[] = [log];
-  const shipper = new Shipper({ config, readers: [log], runtime, logger, metrics, instance, settledStamp: () => intake.settledStamp() });
+  const shipper = new Shipper({
+    config,
+    readers: [log],
+    runtime,
+    logger,
+    metrics,
+    instance,
+    settledStamp: () => ceiling.cap(intake.settledStamp()),
+  });
   shipper.onAck((ack) => intake.acknowledge(ack));
   shipper.onObserved((stamp) => clock.observe(stamp));
   const late = logsKept(topology, room.id)

@@ -21,7 +21,7 @@ export interface Mutation {
 
 export const MUTATIONS: readonly Mutation[] = [
   { name: 'intake acks what the log has not got', breaks: ['I1'], make: () => ({ log: forgetfulLog(20) }) },
-  { name: 'a parked write request is recorded as applied', breaks: ['I2', 'I7'], make: () => ({ book: bookWithoutParking }) },
+  { name: 'a parked write request is recorded as applied', breaks: ['I2', 'I5', 'I7'], make: () => ({ book: bookWithoutParking }) },
   { name: 'a request id is a duplicate of the one before it only', breaks: ['I2', 'I5'], make: () => ({ config: shortWindow }) },
   { name: 'an ack runs ahead of the mark', breaks: ['I3'], make: () => ({ dialer: hastyAcks }) },
   { name: 'a reader skips a frame', breaks: ['I4'], make: () => ({ log: skippingLog(5) }) },

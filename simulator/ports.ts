@@ -63,6 +63,9 @@ export class GatedLog implements Log {
   leaseWriter(holder: string): Promise<{ readonly lease: number; readonly stampLast: Stamp }> {
     return this.#life.io('leasing a writer', () => this.#log.leaseWriter(holder));
   }
+  promise(stamp: Stamp): Promise<void> {
+    return this.#life.io('promising', () => this.#log.promise(stamp));
+  }
   trim(policy: RetentionPolicy, floors: readonly RetentionFloor[], nowMs: number): Promise<{ frames: number; bytes: number }> {
     return this.#life.io('trimming', () => this.#log.trim(policy, floors, nowMs));
   }

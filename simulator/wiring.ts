@@ -19,6 +19,7 @@ import type { MemoryNetwork } from '../link/memory/network.ts';
 import type { Log } from '../log/log.ts';
 import { MemoryLog, type MemoryLogDisk } from '../log/memory/memory.ts';
 import { Intake } from '../reship/intake/intake.ts';
+import { PromiseCeiling } from '../reship/ship/promise-ceiling.ts';
 import { Shipper } from '../reship/ship/shipper.ts';
 import type { CacheStore } from '../store/cache.ts';
 import type { Watch } from './checks/watch.ts';
@@ -61,6 +62,13 @@ export async function startReship(world: WiringHost, room: Room, life: Life): Pr
   const { lease, stampLast } = await log.leaseWriter(life.name);
   const number = roomEntry(topology, room.id)?.number ?? 0;
   const clock = new HybridClock({ runtime: life, writer: writerId(number, lease), stampLast, aheadMsMax: topology.limits.clockAheadMsMax });
+  const ceiling = new PromiseCeiling({
+    log,
+    stampLast,
+    aheadMsMax: topology.limits.clockAheadMsMax,
+    runtime: life,
+    logger: world.logger(life),
+  });
   const intake = new Intake({ room: room.id, topology, limits: config.room.intake, log, clock, runtime: life, metrics: gauges });
   const readers: Log[] = [log];
   if (logsKept(topology, room.id).includes('effects')) {
@@ -75,7 +83,7 @@ export async function startReship(world: WiringHost, room: Room, life: Life): Pr
     logger: world.logger(life),
     metrics: gauges,
     instance: life.name,
-    settledStamp: () => intake.settledStamp(),
+    settledStamp: () => ceiling.cap(intake.settledStamp()),
   });
   shipper.onAck((ack) => intake.acknowledge(ack));
   shipper.onObserved((stamp) => clock.observe(stamp));

@@ -59,6 +59,14 @@ test('frames commit with the transaction that they are appended in, or not at al
   );
 });
 
+test('a log that was made before there were promises gets their table when it is opened', () => {
+  const db = database();
+  db.exec('DROP TABLE wmb_log_promise');
+  createFrameTables(db, { wanted: WANTED, runtime: systemRuntime, place: 'memory' });
+  execute(db, 'memory', { type: 'promise', stamp: 'c' });
+  assert.deepEqual(execute(db, 'memory', { type: 'lease', holder: 'one', nowMs: 1 }), { lease: 1, stampLast: 'c' });
+});
+
 test('the tables are made once and keep their epoch', () => {
   const db = database();
   const again = createFrameTables(db, { wanted: WANTED, runtime: systemRuntime, place: 'memory' });

@@ -5,7 +5,7 @@ import type { Stamp } from '../../core/stamp.ts';
 import type { Seq } from '../../core/words.ts';
 import type { FrameDraft } from '../log.ts';
 import type { TrimRequest, TrimStep } from '../retention.ts';
-import { appendFrames, insertLease, readIdentity } from './schema.ts';
+import { appendFrames, insertLease, raisePromise, readIdentity } from './schema.ts';
 import { inTransaction, logError } from './sqlite.ts';
 import { trimStep } from './trim.ts';
 
@@ -20,6 +20,7 @@ export type Command =
   | { readonly type: 'open' }
   | { readonly type: 'append'; readonly packed: PackedDrafts }
   | { readonly type: 'lease'; readonly holder: string; readonly nowMs: number }
+  | { readonly type: 'promise'; readonly stamp: Stamp }
   /** One step; the owner asks again until there is none, so that appends get their turn in between. */
   | { readonly type: 'trim'; readonly request: TrimRequest }
   | { readonly type: 'close' };
@@ -28,6 +29,7 @@ export interface Answers {
   readonly open: undefined;
   readonly append: readonly Seq[];
   readonly lease: { readonly lease: number; readonly stampLast: Stamp };
+  readonly promise: undefined;
   readonly trim: TrimStep | undefined;
   readonly close: undefined;
 }
@@ -69,6 +71,8 @@ export function execute(db: DatabaseSync, place: string, command: Command): Answ
         return inTransaction(db, () => appendFrames(db, unpackDrafts(command.packed)));
       case 'lease':
         return inTransaction(db, () => insertLease(db, command.holder, command.nowMs));
+      case 'promise':
+        return inTransaction(db, () => raisePromise(db, command.stamp));
       case 'trim': {
         const identity = readIdentity(db, place);
         return identity && trimStep(db, identity, command.request);

@@ -113,6 +113,10 @@ export class EmbeddedLog implements Log {
     return this.#open.writer.call({ type: 'lease', holder, nowMs: this.#options.runtime.nowMs() });
   }
 
+  async promise(stamp: Stamp): Promise<void> {
+    return this.#open.writer.call({ type: 'promise', stamp });
+  }
+
   async trim(
     policy: RetentionPolicy,
     floors: readonly RetentionFloor[],

@@ -6,6 +6,7 @@
  *     wmb_log_partitions   per partition: the first stored and the next seq, totals, the greatest stamp
  *     wmb_log_frames       the frames; `before` is the number of write requests in the partition before this frame
  *     wmb_log_leases       writer leases, never deleted
+ *     wmb_log_promise      at most one row: a stamp that every later writer's stamps exceed
  *
  * A frame's id is its partition and its seq, so that the frames of a partition lie side by side and one lookup finds a seq. The
  * next seq is counted apart from the frames, in the same transaction: frames that vanish from the table leave a hole that a reader
@@ -43,6 +44,7 @@ const TABLES = `
   CREATE TABLE IF NOT EXISTS wmb_log_leases (
     lease INTEGER PRIMARY KEY AUTOINCREMENT, holder TEXT NOT NULL, taken_ms INTEGER NOT NULL
   ) STRICT;
+  CREATE TABLE IF NOT EXISTS wmb_log_promise (one INTEGER PRIMARY KEY CHECK (one = 1), stamp TEXT NOT NULL) STRICT;
 `;
 
 /** Which log it is. */
@@ -64,8 +66,10 @@ export function createFrameTables(
 ): LogIdentity {
   const { wanted, runtime, place } = options;
   const stored = readIdentity(db, place);
-  if (stored !== undefined) return requireSame(stored, wanted, place);
+  if (stored !== undefined) requireSame(stored, wanted, place);
+  // A log that was made before one of the tables gets it now.
   db.exec(TABLES);
+  if (stored !== undefined) return stored;
   const epoch = Buffer.from(runtime.bytes(8)).toString('hex');
   db.prepare('INSERT INTO wmb_log_identity VALUES (1, ?, ?, ?, ?, ?, ?)').run(
     LOG_FORMAT,
@@ -179,8 +183,19 @@ export function insertLease(db: DatabaseSync, holder: string, nowMs: number): { 
       `all ${LEASE_MAX} writer leases of this log have been given; give the room a new room number and log`,
     );
   }
-  const row = db.prepare('SELECT max(stamp_last) AS stamp FROM wmb_log_partitions').get();
+  const row = db
+    .prepare(
+      'SELECT max(stamp) AS stamp FROM (SELECT stamp_last AS stamp FROM wmb_log_partitions UNION ALL SELECT stamp FROM wmb_log_promise)',
+    )
+    .get();
   return { lease, stampLast: String(row?.stamp ?? '') };
+}
+
+/** Raises the promise to `stamp`, within the caller's transaction. */
+export function raisePromise(db: DatabaseSync, stamp: Stamp): undefined {
+  db.prepare(
+    'INSERT INTO wmb_log_promise VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET stamp = excluded.stamp WHERE excluded.stamp > stamp',
+  ).run(stamp);
 }
 
 interface Statements {

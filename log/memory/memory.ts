@@ -4,7 +4,7 @@
  */
 import { WmbError } from '../../core/errors.ts';
 import type { Runtime } from '../../core/runtime.ts';
-import type { Stamp } from '../../core/stamp.ts';
+import { NO_STAMP, type Stamp } from '../../core/stamp.ts';
 import type { LogEpoch, LogName, RoomId, Seq } from '../../core/words.ts';
 import { gapError } from '../gap.ts';
 import { Listeners } from '../listeners.ts';
@@ -29,6 +29,7 @@ interface MemoryPartition {
 export class MemoryLogDisk {
   epoch: LogEpoch = '';
   leases = 0;
+  promised: Stamp = NO_STAMP;
   readonly partitions: MemoryPartition[] = [];
   readonly listeners = new Listeners();
 }
@@ -119,11 +120,12 @@ export class MemoryLog implements Log {
 
   async leaseWriter(_holder: string): Promise<{ readonly lease: number; readonly stampLast: Stamp }> {
     this.#disk.leases += 1;
-    const stampLast = this.#disk.partitions
-      .map((lane) => lane.stampLast)
-      .sort()
-      .at(-1);
-    return { lease: this.#disk.leases, stampLast: stampLast ?? '' };
+    const stamps = [this.#disk.promised, ...this.#disk.partitions.map((lane) => lane.stampLast)];
+    return { lease: this.#disk.leases, stampLast: stamps.sort().at(-1) ?? NO_STAMP };
+  }
+
+  async promise(stamp: Stamp): Promise<void> {
+    if (stamp > this.#disk.promised) this.#disk.promised = stamp;
   }
 
   async trim(
