@@ -1,6 +1,7 @@
 /**
  * How a dialling room proves that it holds the link secret: an HMAC-SHA-256 over what its hello claims, the moment and a random nonce.
- * A recorded hello is useless: after a minute it is too old, and until then its nonce is known.
+ * A recorded hello is useless: after a minute it is too old, and until then its nonce is known (unless the serving process restarts within the
+ * minute: see docs/links.md).
  *
  * An empty secret is for rooms on one machine (the configuration allows it on loopback only): then the proof is empty as well, and either
  * side refuses a proof where it has no secret, and no proof where it has one.
