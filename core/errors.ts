@@ -7,9 +7,19 @@
 export type Retry = 'now' | 'later' | 'never';
 
 export type GrpcStatus =
-  | 'INVALID_ARGUMENT' | 'NOT_FOUND' | 'ALREADY_EXISTS' | 'PERMISSION_DENIED' | 'UNAUTHENTICATED'
-  | 'RESOURCE_EXHAUSTED' | 'FAILED_PRECONDITION' | 'OUT_OF_RANGE' | 'DEADLINE_EXCEEDED' | 'UNAVAILABLE'
-  | 'DATA_LOSS' | 'INTERNAL' | 'UNIMPLEMENTED';
+  | 'INVALID_ARGUMENT'
+  | 'NOT_FOUND'
+  | 'ALREADY_EXISTS'
+  | 'PERMISSION_DENIED'
+  | 'UNAUTHENTICATED'
+  | 'RESOURCE_EXHAUSTED'
+  | 'FAILED_PRECONDITION'
+  | 'OUT_OF_RANGE'
+  | 'DEADLINE_EXCEEDED'
+  | 'UNAVAILABLE'
+  | 'DATA_LOSS'
+  | 'INTERNAL'
+  | 'UNIMPLEMENTED';
 
 /** Exit codes of every command. */
 export const EXIT = {
@@ -41,8 +51,14 @@ export interface ErrorSpec {
   readonly remedy: string;
 }
 
-const spec = (retry: Retry, grpc: GrpcStatus, http: number, exit: number, means: string, remedy: string): ErrorSpec =>
-  ({ retry, grpc, http, exit, means, remedy });
+const spec = (retry: Retry, grpc: GrpcStatus, http: number, exit: number, means: string, remedy: string): ErrorSpec => ({
+  retry,
+  grpc,
+  http,
+  exit,
+  means,
+  remedy,
+});
 
 // biome-ignore format: a table reads best with one row a line.
 export const ERRORS = {
