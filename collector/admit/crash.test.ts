@@ -28,6 +28,45 @@ async function receipts(room: TestRoom): Promise<string[]> {
   );
 }
 
+test('what was parked ahead of the mark is neither retried nor discarded before the lane has passed it: no statement runs twice', async () => {
+  const room = await new TestRoom().open();
+  messages(room);
+  const log = new TestLog().add(message('p', { fails: 'flaky', sql: 'once' }));
+  room.crash.next('before database');
+  await assert.rejects(room.run(log));
+  room.restart();
+  healed.add('flaky');
+  const { parking } = room.applier;
+  for (const decide of [parking.retry, parking.discard]) {
+    const { outcomes } = await decide.call(parking, { writes: [], all: true });
+    assert.deepEqual(
+      outcomes.map((it) => `${it.outcome} ${it.code}`),
+      ['parked LANE_BEHIND'],
+    );
+  }
+  await room.run(log);
+  assert.deepEqual(room.database.executed, []);
+  await parking.retry({ writes: [], all: true });
+  healed.clear();
+  assert.deepEqual(room.database.executed, ['once']);
+  assert.deepEqual(await receipts(room), []);
+});
+
+test('before a retry the database’s mark follows: what it executes is not executed again after a kill', async () => {
+  const room = await new TestRoom().open();
+  messages(room);
+  const log = new TestLog().add(message('a', {}));
+  await room.run(log);
+  room.cache.late.add('b');
+  await room.applier.consumers(lane).take(log.add(message('b', { value: '1' })).after(0));
+  room.cache.late.clear();
+  room.processors.kinds['message'] = () => ({ cache: [], database: [{ op: 'sql', text: 'corrected', params: [] }] });
+  await room.applier.parking.retry({ writes: [], all: true });
+  room.restart();
+  await room.run(log);
+  assert.deepEqual(room.database.executed, ['corrected']);
+});
+
 for (const step of [
   'before database',
   'after database',

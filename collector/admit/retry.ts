@@ -7,7 +7,7 @@
  */
 import { asWmbError, type ErrorCode } from '../../core/errors.ts';
 import { stampMs } from '../../core/stamp.ts';
-import type { Outcome } from '../../core/words.ts';
+import type { Outcome, Position } from '../../core/words.ts';
 import type { Retried } from '../receipts/parked.ts';
 import type { ParkedWrite } from '../receipts/receipts.ts';
 import type { Serial } from '../receipts/serial.ts';
@@ -17,8 +17,20 @@ import { isForRoom } from './round.ts';
 import { appendEffects, applyWorks, entryOf, executeWorks, retryAt, settleInCache } from './steps.ts';
 import { aheadOfClock, decide, newWork, type Work } from './work.ts';
 
+/**
+ * After a crash between parking and the mark, the lane takes the frame again, and what is parked must be parked then: were it settled before, its
+ * statements would run a second time.
+ */
+const AHEAD: Retried = {
+  outcome: 'parked',
+  code: 'LANE_BEHIND',
+  message: 'its lane has not passed it yet and is going to take its frame again; retry or discard it when the lane has gone on',
+};
+
 export interface RetryHost {
   readonly serial: Serial;
+  /** The lane does not take the frame of this position again. Called in the lane's turn. */
+  readonly hasPassed: (position: Position) => Promise<boolean>;
   /** The parking lot has let go of it. Called in the lane's turn. */
   readonly settled: (parked: ParkedWrite) => Promise<void>;
 }
@@ -38,6 +50,7 @@ export class Retry {
     work.inDatabase = parked.inDatabase;
     await this.#process(work);
     return this.#host.serial.run(async () => {
+      if (!(await this.#host.hasPassed(parked.position))) return AHEAD;
       if (work.outcome === '') await this.#apply(parked, work);
       return this.#finish(parked, work);
     });
@@ -45,6 +58,7 @@ export class Retry {
 
   discard(parked: ParkedWrite): Promise<Retried> {
     return this.#host.serial.run(async () => {
+      if (!(await this.#host.hasPassed(parked.position))) return AHEAD;
       const work = newWork(parked.write, parked.position.seq, parked.position.index);
       decide(work, 'rejected', parked.code, 'discarded');
       await this.#tellSlaves(parked, work);

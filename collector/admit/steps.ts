@@ -5,7 +5,7 @@
  */
 import type { Runtime } from '../../core/runtime.ts';
 import { stampMs } from '../../core/stamp.ts';
-import type { Seq, StampedWrite } from '../../core/words.ts';
+import { NOTHING_SEEN, type Seq, type StampedWrite } from '../../core/words.ts';
 import { encodeFrame, FRAME_BYTES_MAX, writeBytesMax } from '../../link/frame.ts';
 import type { FrameDraft, Log } from '../../log/log.ts';
 import type { CacheOutcome, MarkMove } from '../../store/cache.ts';
@@ -42,6 +42,20 @@ export async function executeWorks(
   const result = await database.execute({ moves, lane, writes });
   if (!result.moved) throw markMoved(lane, 'database', moves[0]?.expected ?? -1, result.stored);
   return result.outcomes;
+}
+
+/** The works' frames were executed before a crash: which of them the database refused then, and why. */
+export async function recordedWorks(context: Context, lane: EpochLane, works: readonly Work[]): Promise<ReadonlyMap<Work, string>> {
+  const refused = new Map<Work, string>();
+  let seq = NOTHING_SEEN;
+  let reasons: ReadonlyMap<number, string> = new Map();
+  for (const work of works) {
+    if (work.seq !== seq) reasons = (await context.database?.recorded(lane, work.seq)) ?? new Map();
+    seq = work.seq;
+    const reason = reasons.get(work.index);
+    if (reason !== undefined) refused.set(work, reason);
+  }
+  return refused;
 }
 
 /** Applies the works' effects and moves the marks. Returns an outcome for each work. MARK_MOVED. */

@@ -1,7 +1,7 @@
 /** One write request on its way through a batch: what was decided about it so far. */
 import type { Effect } from '../../core/converge/effects.ts';
 import type { ErrorCode } from '../../core/errors.ts';
-import { type Stamp, stampMs } from '../../core/stamp.ts';
+import { NO_STAMP, type Stamp, stampMs } from '../../core/stamp.ts';
 import type { Outcome, Seq, StampedWrite } from '../../core/words.ts';
 import type { Statement } from '../../store/database.ts';
 import type { EpochLane, ExceptionReceipt, ParkedWrite } from '../receipts/receipts.ts';
@@ -24,6 +24,7 @@ export interface Work {
 }
 
 const NONE: readonly never[] = [];
+const DONE: readonly (Outcome | '')[] = ['applied', 'superseded'];
 
 export function newWork(write: StampedWrite, seq: Seq, index: number): Work {
   return {
@@ -69,6 +70,13 @@ export function parkedOf(work: Work, lane: EpochLane, nowMs: number, retryMs: nu
     retryMs,
     inDatabase: work.inDatabase,
   };
+}
+
+/** Of those that were done. */
+export function newestStamp(works: readonly Work[]): Stamp {
+  let newest = NO_STAMP;
+  for (const { outcome, write } of works) if (write.stamp > newest && DONE.includes(outcome)) newest = write.stamp;
+  return newest;
 }
 
 /** Why a stamp is parked. */

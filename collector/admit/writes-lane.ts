@@ -2,7 +2,7 @@
 import { WmbError } from '../../core/errors.ts';
 import type { Timer } from '../../core/runtime.ts';
 import { NO_STAMP, versionAt } from '../../core/stamp.ts';
-import { formatPosition, type Lane, type LogEpoch, laneKey, NOTHING_SEEN, type Outcome, type Seq } from '../../core/words.ts';
+import { formatPosition, type Lane, type LogEpoch, laneKey, NOTHING_SEEN, type Position, type Seq } from '../../core/words.ts';
 import type { LaneEnd, LinkFrame } from '../../link/link.ts';
 import type { LaneConsumer, LaneGap, LaneProgress } from '../lane.ts';
 import type { Retried, Retryable } from '../receipts/parked.ts';
@@ -17,8 +17,8 @@ import { Progress } from './progress.ts';
 import { Retry } from './retry.ts';
 import { Round } from './round.ts';
 import { finishSkip, planSkip } from './skip.ts';
-import { appendEffects, applyWorks, entryOf, executeWorks, moveOf, replayed, retryAt, settleInCache } from './steps.ts';
-import { aheadOfClock, decide, exceptionOf, newWork, parkedOf, type Work } from './work.ts';
+import { appendEffects, applyWorks, entryOf, executeWorks, moveOf, recordedWorks, replayed, retryAt, settleInCache } from './steps.ts';
+import { aheadOfClock, decide, exceptionOf, newestStamp, newWork, parkedOf, type Work } from './work.ts';
 
 /** The database's mark moves at most this often while there is nothing to execute. */
 const MOVE_MS = 1_000;
@@ -40,7 +40,11 @@ export class WritesLane implements LaneConsumer, Retryable {
     this.#lane = { log: lane.log, origin: lane.origin, partition: lane.partition };
     this.#context = context;
     this.#history = new History(context.config.topology.limits.duplicateWindowWrites);
-    this.#retry = new Retry(context, { serial: this.#serial, settled: (parked) => this.#settled(parked) });
+    this.#retry = new Retry(context, {
+      serial: this.#serial,
+      hasPassed: (position) => this.#hasPassed(position),
+      settled: (parked) => this.#settled(parked),
+    });
   }
 
   get progressState(): Progress {
@@ -198,7 +202,8 @@ export class WritesLane implements LaneConsumer, Retryable {
     const works = batch.works.filter((work) => work.outcome === '' && work.statements.length > 0);
     const withheld = batch.works.filter((work) => work.outcome === 'parked' || work.outcome === 'rejected');
     if (works.length + withheld.length === 0 && last > at.database && this.#movesLater()) return;
-    const refused = last <= at.database ? await this.#recorded(at, works) : await this.#execute(at, works.concat(withheld), last);
+    const refused =
+      last <= at.database ? await recordedWorks(this.#context, at.lane, works) : await this.#execute(at, works.concat(withheld), last);
     at.database = Math.max(at.database, last);
     for (const work of works) {
       const reason = refused.get(work);
@@ -223,13 +228,22 @@ export class WritesLane implements LaneConsumer, Retryable {
 
   /** Moves the database's mark to where the lane is. Where that fails the lane has to be resumed, from what is stored. */
   moveDatabase(): Promise<void> {
-    return this.#serial.run(async () => {
-      const at = this.#at;
-      if (at === undefined) return;
-      this.#at = undefined;
-      await this.#catchUp(at);
-      this.#at = at;
-    });
+    return this.#serial.run(() => this.#moveNow());
+  }
+
+  async #moveNow(): Promise<void> {
+    const at = this.#at;
+    if (at === undefined) return;
+    this.#at = undefined;
+    await this.#catchUp(at);
+    this.#at = at;
+  }
+
+  /** Whether no frame up to `position` is taken again, in any of the stores. Called within the lane's turn. */
+  async #hasPassed({ epoch, seq }: Position): Promise<boolean> {
+    await this.#moveNow();
+    const { epoch: known, mark } = this.#progress;
+    return known !== '' && (epoch !== known || seq <= mark);
   }
 
   async #catchUp(at: LaneMarks): Promise<void> {
@@ -248,20 +262,6 @@ export class WritesLane implements LaneConsumer, Retryable {
       const work = works[place];
       if (outcome.status === 'refused' && work !== undefined) refused.set(work, outcome.reason);
     });
-    return refused;
-  }
-
-  /** These frames were executed before a crash: the database says which write requests it refused then. */
-  async #recorded(at: LaneMarks, works: readonly Work[]): Promise<ReadonlyMap<Work, string>> {
-    const refused = new Map<Work, string>();
-    let seq = NOTHING_SEEN;
-    let reasons: ReadonlyMap<number, string> = new Map();
-    for (const work of works) {
-      if (work.seq !== seq) reasons = (await this.#context.database?.recorded(at.lane, work.seq)) ?? new Map();
-      seq = work.seq;
-      const reason = reasons.get(work.index);
-      if (reason !== undefined) refused.set(work, reason);
-    }
     return refused;
   }
 
@@ -389,10 +389,3 @@ interface LaneMarks {
 }
 
 const NOTHING_KEPT: ReadonlyMap<string, ExceptionReceipt> = new Map();
-const DONE: readonly (Outcome | '')[] = ['applied', 'superseded'];
-
-function newestStamp(works: readonly Work[]): string {
-  let newest = NO_STAMP;
-  for (const { outcome, write } of works) if (write.stamp > newest && DONE.includes(outcome)) newest = write.stamp;
-  return newest;
-}
