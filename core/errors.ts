@@ -102,6 +102,7 @@ export const ERRORS = {
   PROCESSOR_MODULE: spec('never', 'FAILED_PRECONDITION', 500, EXIT.config, 'A processor module cannot be loaded or does not export what it must.', 'Correct the module that is named.'),
   STATEMENT_FAILED: spec('never', 'FAILED_PRECONDITION', 409, EXIT.refused, 'The database refused a statement of a write request.', 'Correct the data or the processor, then `wmb parked retry`.'),
   BEHIND_PARKED: spec('later', 'FAILED_PRECONDITION', 409, EXIT.refused, 'An earlier write request of the same key is parked.', 'Retry or discard the earlier one; this one follows by itself.'),
+  RETRY_BEGUN: spec('later', 'UNAVAILABLE', 503, EXIT.refused, 'A retry of a parked write request began and did not finish; a store of this room, or a slave room, may have it already.', 'Correct what the retry failed on; it is finished by itself, or by `wmb parked retry`. It cannot be discarded any more.'),
   LANE_BEHIND: spec('later', 'UNAVAILABLE', 503, EXIT.refused, 'A parked write request stands ahead of the mark of its lane: its frame is going to be taken again.', 'Wait until its lane has gone on (`wmb status`), then retry or discard it.'),
   PARKING_FULL: spec('later', 'RESOURCE_EXHAUSTED', 507, EXIT.unavailable, 'The parking lot holds as many write requests or bytes as it may. A lane that would have to park one more waits, in order; nothing is lost.', 'Correct what parks them, then `wmb parked retry --all`, or `wmb parked discard`; the lanes go on by themselves.'),
   // stores

@@ -67,6 +67,47 @@ test('before a retry the database’s mark follows: what it executes is not exec
   assert.deepEqual(room.database.executed, ['corrected']);
 });
 
+for (const step of ['before cache', 'after effect log']) {
+  test(`a retry that broke off ${step} is finished where it is discarded: the slave room has it, so the master has it too`, async () => {
+    const master = await new TestRoom({ mode: 'master-slave' }).open();
+    const slave = await new TestRoom({ mode: 'master-slave', id: 'guangzhou' }).open();
+    messages(master);
+    await master.run(new TestLog().add(message('p', { fails: 'flaky', value: '1' })));
+    healed.add('flaky');
+    const { parking } = master.applier;
+    master.crash.next(step);
+    await assert.rejects(parking.retry({ writes: [], all: true }));
+    healed.clear();
+    const refused = await parking.discard({ writes: [], all: true });
+    assert.deepEqual(
+      refused.outcomes.map((it) => `${it.outcome} ${it.code}`),
+      ['parked RETRY_BEGUN'],
+      'the processor fails again: it can neither be finished nor be given up',
+    );
+    assert.match(refused.outcomes[0]?.message ?? '', /flaky/);
+    healed.add('flaky');
+    await parking.discard({ writes: [], all: true });
+    healed.clear();
+    const shipped = new TestLog({ log: 'effects', origin: 'beijing' }, master.effectLog.epoch);
+    for (const frame of master.effectLog.frames) shipped.raw(frame);
+    await slave.run(shipped);
+    for (const room of [master, slave]) assert.deepEqual([room.cache.value('p'), await receipts(room)], ['1', []]);
+  });
+}
+
+test('a retry that broke off behind the database is finished by itself, and its statements do not run again', async () => {
+  const room = await new TestRoom().open();
+  messages(room);
+  await room.run(new TestLog().add(message('p', { fails: 'flaky', sql: 'once', value: '1' })));
+  healed.add('flaky');
+  room.crash.next('before cache');
+  await assert.rejects(room.applier.parking.retry({ writes: [], all: true }));
+  room.runtime.now += 10_000;
+  await room.applier.parking.retryDue();
+  healed.clear();
+  assert.deepEqual([room.database.executed, room.cache.value('p'), await receipts(room)], [['once'], '1', []]);
+});
+
 for (const step of [
   'before database',
   'after database',

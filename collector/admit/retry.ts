@@ -3,7 +3,9 @@
  * Processing runs beside the lane (its key is held anyway, and a slow processor holds up nobody else); what it changes in the stores
  * and in the book happens in the lane's own turn.
  *
- * The stores come first and the book last: after a crash in between it is still parked, and retrying it again changes nothing in them.
+ * The stores come first and the book last: after a crash in between it is still parked, and retrying it again changes nothing in them. Before
+ * the first store is touched the book is told that a retry has begun: from then on it can be finished, but not be discarded, because what one
+ * store or a slave room has already cannot be taken back.
  */
 import { asWmbError, type ErrorCode } from '../../core/errors.ts';
 import { stampMs } from '../../core/stamp.ts';
@@ -26,6 +28,12 @@ const AHEAD: Retried = {
   code: 'LANE_BEHIND',
   message: 'its lane has not passed it yet and is going to take its frame again; retry or discard it when the lane has gone on',
 };
+
+const BEGUN = 'a retry of it began and did not finish; what it has reached cannot be taken back, so it is finished and not discarded';
+
+function isBegun({ code }: ParkedWrite): boolean {
+  return code === 'RETRY_BEGUN';
+}
 
 export interface RetryHost {
   readonly serial: Serial;
@@ -52,11 +60,14 @@ export class Retry {
     return this.#host.serial.run(async () => {
       if (!(await this.#host.hasPassed(parked.position))) return AHEAD;
       if (work.outcome === '') await this.#apply(parked, work);
+      else if (isBegun(parked)) decide(work, 'parked', 'RETRY_BEGUN', `${BEGUN}, and now ${work.message}`);
       return this.#finish(parked, work);
     });
   }
 
+  /** One whose retry has begun is finished instead: the answer says what became of it. */
   discard(parked: ParkedWrite): Promise<Retried> {
+    if (isBegun(parked)) return this.retry(parked);
     return this.#host.serial.run(async () => {
       if (!(await this.#host.hasPassed(parked.position))) return AHEAD;
       const work = newWork(parked.write, parked.position.seq, parked.position.index);
@@ -83,6 +94,7 @@ export class Retry {
   }
 
   async #apply(parked: ParkedWrite, work: Work): Promise<void> {
+    if (!isBegun(parked)) await this.#begin(parked);
     if (this.#context.executes && work.statements.length > 0 && !work.inDatabase) {
       const [outcome] = await executeWorks(this.#context, parked.position, [], [work]);
       if (outcome?.status === 'refused') return decide(work, 'parked', 'STATEMENT_FAILED', `the database refused it: ${outcome.reason}`);
@@ -91,6 +103,12 @@ export class Retry {
     await this.#tellSlaves(parked, work);
     const [outcome] = await applyWorks(this.#context, [], work.effects.length > 0 ? [work] : []);
     settleInCache(work, outcome);
+  }
+
+  #begin(parked: ParkedWrite): Promise<void> {
+    const begun = { ...parked, code: 'RETRY_BEGUN' as const, message: BEGUN };
+    const { book, runtime, config } = this.#context;
+    return book.failAgain({ ...begun, retryMs: retryAt(begun, config.topology.limits.clockAheadMsMax, runtime) });
   }
 
   async #tellSlaves(parked: ParkedWrite, work: Work): Promise<void> {

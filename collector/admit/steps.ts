@@ -136,7 +136,7 @@ function draftOf(log: Log, partition: number, entries: readonly StampedWrite[]):
 
 /**
  * When a parked write request is retried by itself: one with a stamp ahead of the clock when the clock has come up to it, one whose
- * processor was late after a pause that doubles. Undefined: when somebody asks.
+ * processor was late, or whose retry broke off, after a pause that doubles. Undefined: when somebody asks.
  */
 export function retryAt(
   parked: Pick<ParkedWrite, 'code' | 'attempts' | 'write'>,
@@ -146,7 +146,8 @@ export function retryAt(
   const nowMs = runtime.nowMs();
   if (parked.code === 'STAMP_FUTURE')
     return Math.min(Math.max(stampMs(parked.write.stamp) - clockAheadMsMax, nowMs + RETRY_MS_MIN), nowMs + RETRY_MS_MAX);
-  if (parked.code === 'PROCESSOR_TIMEOUT') return nowMs + Math.min(RETRY_MS_MIN * 2 ** parked.attempts, RETRY_MS_MAX);
+  if (parked.code === 'PROCESSOR_TIMEOUT' || parked.code === 'RETRY_BEGUN')
+    return nowMs + Math.min(RETRY_MS_MIN * 2 ** parked.attempts, RETRY_MS_MAX);
   return undefined;
 }
 

@@ -140,7 +140,7 @@ export class Parking {
     });
   }
 
-  /** Gives the selected write requests up; what stood behind them is retried. */
+  /** Gives the selected write requests up, except those whose retry has begun, which is finished instead; what stood behind them is retried. */
   discard(selection: Selection): Promise<Step> {
     return this.#serial.run(async () => {
       const { book, lanes, logger } = this.#options;
@@ -149,8 +149,9 @@ export class Parking {
       for (const place of selected) {
         const row = await book.find(place.position);
         if (row === undefined) continue;
-        note(outcomes, place, await lanes(place.position).discard(row));
-        logger.info({ position: formatPosition(place.position), code: row.code }, 'a parked write request was discarded');
+        const discarded = await lanes(place.position).discard(row);
+        note(outcomes, place, discarded);
+        logger.info({ position: formatPosition(place.position), outcome: discarded.outcome, code: row.code }, 'a discard was asked for');
       }
       for (const place of firstPerKey(selected)) {
         const next = await book.firstOfKey(place.position, place.key);
