@@ -4,7 +4,15 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { logVerbosity, Server, ServerCredentials, type ServerOptions, setLogVerbosity } from '@grpc/grpc-js';
+import {
+  logVerbosity,
+  Server,
+  ServerCredentials,
+  type ServerOptions,
+  type ServiceDefinition,
+  setLogVerbosity,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { ReflectionService } from '@grpc/reflection';
 import type { TlsFiles } from '../core/config/types.ts';
@@ -46,15 +54,18 @@ const OPTIONS: ServerOptions = {
 
 export class GrpcServer implements Service {
   readonly name = 'grpc';
-  readonly server: Server;
+  readonly #server = new ListedServer(OPTIONS);
   readonly #options: GrpcServerOptions;
   #port: number | undefined;
 
   constructor(options: GrpcServerOptions) {
     this.#options = options;
-    this.server = new Server(OPTIONS);
-    addHealthService(this.server, options.readiness);
-    new ReflectionService(loadProtos()).addToServer(this.server);
+    addHealthService(this.#server, options.readiness);
+  }
+
+  /** Services are added to it before start. */
+  get server(): Server {
+    return this.#server;
   }
 
   /** host:port as bound; known after start. */
@@ -66,9 +77,10 @@ export class GrpcServer implements Service {
   async start(): Promise<void> {
     const { address, tls, logger } = this.#options;
     parseAddress(address);
+    new ReflectionService(loadProtos(), { services: this.#server.services }).addToServer(this.#server);
     const credentials = serverCredentials(tls);
     this.#port = await new Promise<number>((resolve, reject) => {
-      this.server.bindAsync(address, credentials, (error, port) =>
+      this.#server.bindAsync(address, credentials, (error, port) =>
         error === null ? resolve(port) : reject(listenError(error, 'grpc', address)),
       );
     });
@@ -76,9 +88,20 @@ export class GrpcServer implements Service {
   }
 
   async stop(): Promise<void> {
-    const left = new Promise<void>((resolve) => this.server.tryShutdown(() => resolve()));
+    const left = new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve()));
     await Promise.race([left, sleep(this.#options.runtime, GOODBYE_MS)]);
-    this.server.forceShutdown();
+    this.#server.forceShutdown();
+  }
+}
+
+/** Remembers which services it serves, because reflection must not offer others. */
+class ListedServer extends Server {
+  readonly services: string[] = [];
+
+  override addService(service: ServiceDefinition, implementation: UntypedServiceImplementation): void {
+    super.addService(service, implementation);
+    const path = Object.values(service)[0]?.path ?? '';
+    this.services.push(path.split('/')[1] ?? '');
   }
 }
 

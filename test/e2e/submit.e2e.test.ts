@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { Outcome, type SubmitResponse, Wait } from '../../proto/gen/wmb/v1/writes.ts';
 import { getJson, ndjson, notExposition, post, statusOfAnnounced } from './http.ts';
-import { listServices } from './reflection.ts';
+import { describeSymbol, listServices, misnamedMapEntries } from './reflection.ts';
 import { cacheWrite, QUICK_LINK, Scene, visible } from './scene.ts';
 
 const PENDING_WRITES_MAX = 400;
@@ -285,13 +285,20 @@ describe('HTTP', () => {
   }
 });
 
-test('every daemon lists its services by gRPC reflection', async () => {
+test('every daemon lists its own services by gRPC reflection, and describes them', async () => {
   const { reship, collector } = scene.room(0);
   for (const [address, wanted] of [
-    [reship.grpc, ['wmb.v1.Writes', 'wmb.v1.Reship', 'wmb.v1.Link']],
+    [reship.grpc, ['wmb.v1.Link', 'wmb.v1.Reship', 'wmb.v1.Writes']],
     [collector.grpc, ['wmb.v1.Collector']],
   ] as const) {
-    const names = await listServices(address);
-    for (const name of wanted) assert.ok(names.includes(name), `${name} is not among ${names}`);
+    assert.deepEqual((await listServices(address)).sort(), ['grpc.health.v1.Health', ...wanted]);
+    for (const name of wanted) {
+      const files = await describeSymbol(address, name);
+      assert.ok(
+        files.some((file) => file.service.some((service) => `${file.package}.${service.name}` === name)),
+        name,
+      );
+      assert.deepEqual(files.flatMap(misnamedMapEntries), []);
+    }
   }
 });
