@@ -245,6 +245,28 @@ export function databaseContract(name: string, make: (schema: string) => Promise
         assert.equal((await store.recorded(LANE, 0)).size, 0);
       });
 
+      it('holds up those of its key behind it in the batch, unless it passes, and they run when it has run', async () => {
+        const of = (n: number, key: string, statement: Statement) => ({ ...write(n, statement), key });
+        const bad = sql('INSERT INTO nowhere VALUES (1)');
+        const insert = (id: number) => sql('INSERT INTO plain (id) VALUES (?)', id);
+        const batch = [
+          of(1, 'a', bad),
+          of(2, 'b', insert(2)),
+          of(3, 'a', insert(3)),
+          { ...of(4, 'c', bad), passes: true },
+          of(5, 'c', insert(5)),
+        ];
+        const result = await store.execute({ moves: [move(-1, 0)], lane: LANE, writes: batch });
+        assert.deepEqual(statuses(result), ['refused', 'committed', 'refused', 'refused', 'committed']);
+        assert.deepEqual([...(await store.recorded(LANE, 0)).keys()], [1, 3, 4]);
+        assert.deepEqual(statuses(await run(of(1, 'a', insert(1)))), ['committed']);
+        assert.deepEqual(statuses(await run(of(3, 'a', insert(3)))), ['committed']);
+        assert.deepEqual(
+          (await collect(store, 'plain')).map((row) => row.id),
+          [1, 2, 3, 5],
+        );
+      });
+
       it('is one that was withheld, also where it has no statements yet, until it runs', async () => {
         const withheld = { ...write(2, user('b', { name: 'b' })), withheld: 'parked' };
         const result = await store.execute({ moves: [move(-1, 0)], lane: LANE, writes: [withheld, { ...write(3), withheld: 'parked' }] });

@@ -38,6 +38,13 @@ export interface DatabaseWrite {
    * committed, because the mark has passed it.
    */
   readonly withheld?: string | undefined;
+  /**
+   * Write requests of one key run in order: where one is refused, those of its key behind it in the batch do not run and are refused too,
+   * because they are going to run behind it. Undefined: in no order.
+   */
+  readonly key?: string | undefined;
+  /** It is given up when it is refused, and its key goes on. */
+  readonly passes?: boolean;
 }
 
 export interface DatabaseBatch {

@@ -145,11 +145,14 @@ export class MemoryDatabase implements DatabaseStore {
     const refused = this.marksTable.move(batch.moves);
     if (refused !== undefined) return { moved: false, stored: refused.stored };
     if (before.some((mark) => batch.moves.some((it) => laneKey(it) === laneKey(mark) && it.next < mark.seq))) this.#records.clear();
+    const held = new Set<string>();
     const outcomes = batch.writes.map((write): DatabaseOutcome => {
       const name = `${laneKey(batch.lane)} ${write.seq} ${write.index}`;
       if (batch.moves.length === 0 && this.#records.has(name) && this.#records.get(name) === undefined) return { status: 'committed' };
       const texts = write.statements.map((statement) => (statement.op === 'sql' ? statement.text : statement.table));
-      const bad = write.withheld ?? texts.find((text) => [...this.refuses].some((word) => text.includes(word)));
+      const behind = held.has(write.key ?? '') ? 'overtaking' : undefined;
+      const bad = write.withheld ?? behind ?? texts.find((text) => [...this.refuses].some((word) => text.includes(word)));
+      if (bad !== undefined && write.key !== undefined && write.passes !== true) held.add(write.key);
       this.#records.set(name, bad);
       if (bad !== undefined) return { status: 'refused', reason: `no ${bad}` };
       this.executed.push(...texts);

@@ -75,11 +75,14 @@ export class Round {
     else this.#down ??= error;
   }
 
-  /** Parks the write request, or passes it over where its kind says so. */
+  /** Parks the write request, or passes it over where its kind says so and nothing of its key was parked in front of it. */
   fail(work: Work, code: ErrorCode, message: string): void {
-    const passes = this.#kind(work)?.onFailure === 'pass';
-    decide(work, passes ? 'rejected' : 'parked', code, message);
-    if (!passes) this.#parkedHere.add(work.write.key, work);
+    if (this.#parkedHere.holds(work.write.key, work)) decide(work, 'parked', 'BEHIND_PARKED', BEHIND);
+    else if (this.#kind(work)?.onFailure === 'pass') decide(work, 'rejected', code, message);
+    else {
+      decide(work, 'parked', code, message);
+      this.#parkedHere.add(work.write.key, work);
+    }
   }
 
   /** After failures that came later than processing: what stands behind them in its key waits. */

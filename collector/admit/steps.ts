@@ -37,6 +37,8 @@ export async function executeWorks(
     seq: work.seq,
     index: work.index,
     statements: work.statements,
+    key: work.write.key,
+    passes: context.config.topology.kinds[work.write.kind]?.onFailure === 'pass',
     withheld: work.outcome === '' ? undefined : `its statements have not run, because it was ${work.outcome} before (${work.code})`,
   }));
   const result = await database.execute({ moves, lane, writes });

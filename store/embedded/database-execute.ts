@@ -24,6 +24,7 @@ import { inTransaction, type MarkTable, type RequestRecord, type RequestTable } 
 /** Of a changeset: leaves room for what else is in a frame's body. */
 const CHANGES_BYTES_MAX = FRAME_BYTES_MAX - 1_024;
 const COMMITTED: DatabaseOutcome = { status: 'committed' };
+const BEHIND_REFUSED: DatabaseOutcome = { status: 'refused', reason: 'an earlier write request of its key was refused' };
 const PARTITION = 0;
 
 export interface BatchRunnerOptions {
@@ -101,7 +102,13 @@ export class BatchRunner {
     const stale = this.#options.marks.refused(batch.moves);
     if (stale !== undefined) return { moved: false, stored: stale.stored };
     this.#moveMarks(batch);
-    const outcomes = batch.writes.map((write) => this.#write(attempt, batch, write));
+    const held = new Set<string>();
+    const outcomes = batch.writes.map((write) => {
+      if (write.key !== undefined && held.has(write.key)) return BEHIND_REFUSED;
+      const outcome = this.#write(attempt, batch, write);
+      if (outcome.status === 'refused' && write.key !== undefined && write.passes !== true) held.add(write.key);
+      return outcome;
+    });
     this.#record(batch, outcomes);
     return { moved: true, outcomes };
   }
