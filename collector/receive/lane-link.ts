@@ -86,9 +86,9 @@ export class LaneLink {
     return this.#state;
   }
 
-  /** Undefined: it has not stopped on missing frames. */
+  /** Of a lane in stopped-on-gap: undefined where it has not stopped on missing frames. */
   get stoppedOn(): LaneGap | undefined {
-    return this.#state === 'stopped-on-gap' ? this.#gap : undefined;
+    return this.#gap;
   }
 
   get queuedBytes(): number {
