@@ -7,6 +7,9 @@ import type { Room } from '../room.ts';
 import type { World } from '../world.ts';
 import type { EpochLane } from './failure.ts';
 
+/** Clocks were never further ahead than this, nor were stamps. */
+const AHEAD_MS_MAX = 15_000;
+
 /** What is still under way, or undefined where nothing is. */
 export async function underWay(world: World): Promise<string | undefined> {
   const { ledger } = world.watch;
@@ -62,8 +65,8 @@ function checkReceipt(world: World, room: Room, of: { lane: EpochLane; write: Lo
 }
 
 async function checkKeys(world: World, due: ReadonlyMap<string, readonly Effect[]>): Promise<void> {
-  // Past every expiry that a room may have seen the end of, and at a moment after everything.
-  for (const nowMs of [world.clock.ms, world.clock.ms + 60_000]) {
+  // Not before any moment that a clock which was ahead has shown: what expired by then has expired for good.
+  for (const nowMs of [world.clock.ms + AHEAD_MS_MAX, world.clock.ms + 60_000]) {
     for (const room of world.rooms) {
       const keys = new Set([...due.keys(), ...room.disks.cache.keys()]);
       for (const key of keys) {

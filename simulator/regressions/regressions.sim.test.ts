@@ -1,4 +1,7 @@
-/** Seeds that found a defect once, with the story of what it was. */
+/**
+ * Seeds that find a defect when its guard is taken away again, with the story of what it was. A change of the simulator or of how often the
+ * daemons draw a chance gives every seed another run: then take the guard away, hunt, and write the new seeds down.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { run } from '../run.ts';
@@ -6,12 +9,17 @@ import { run } from '../run.ts';
 const STORIES: readonly { readonly story: string; readonly seeds: readonly number[] }[] = [
   {
     story: 'a slave room whose cache was restored acked what only its receipt book still had, so floors passed what the cache lacked',
-    seeds: [11, 28, 39, 61, 73, 95],
+    seeds: [11, 28, 39, 61],
   },
   {
     story:
       'a write request that followed the one in front of it out of the parking lot was written down as parked once more, when its own retry came due',
-    seeds: [32],
+    seeds: [14, 164],
+  },
+  {
+    story:
+      'a reship that had heard of later stamps than it gave crashed, came back with an earlier clock and gave stamps below a floor that it had promised',
+    seeds: [1_089],
   },
 ];
 
