@@ -318,12 +318,22 @@ test('a refused write request is told with its code, and decides the exit code',
   });
 });
 
-test('a broken line on stdin is named, and nothing is submitted', async () => {
-  const submit = answering({ results: [], batchId: 0 });
+test('a broken line on stdin is named among the results, and the others are submitted', async () => {
+  const good = {
+    requestId: 'r1',
+    stamp: '01a20488d32c000001000002',
+    position: 'beijing/7@0e86262b7e74dbf6:0.0',
+    outcome: 0,
+    error: undefined,
+  };
+  const submit = answering({ results: [good], batchId: 0 });
   await withRooms([{ writes: { submit: submit.handler } }], async (config) => {
-    const { code, stderr } = await wmb(['submit', '-', ...config], { stdin: '{"kind":"cache","key":"k"}\n{"kind":\n' });
+    const stdin = '{"kind":\n{"kind":"cache","key":"k","requestId":"r1"}\n';
+    const { code, stdout, stderr } = await wmb(['submit', '-', ...config], { stdin });
     assert.equal(code, 5);
-    assert.match(stderr, /^wmb: WRITE_INVALID: line 2: is not JSON/);
-    assert.deepEqual(submit.asked, []);
+    assert.equal(submit.asked.length, 1);
+    const [bad = '', taken = ''] = stdout.split('\n');
+    assert.match(`${bad}${stderr}`, /WRITE_INVALID.*line 1: is not JSON/);
+    assert.match(taken, /^r1 .*beijing\/7@/);
   });
 });

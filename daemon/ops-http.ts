@@ -32,7 +32,13 @@ export class OpsHttp implements Service {
 
   constructor(options: OpsHttpOptions) {
     this.#options = options;
-    this.app = fastify({ bodyLimit: options.bodyBytesMax, forceCloseConnections: true, routerOptions: { maxParamLength: 2_048 } });
+    this.app = fastify({
+      bodyLimit: options.bodyBytesMax,
+      forceCloseConnections: true,
+      routerOptions: { maxParamLength: 2_048 },
+      // A path that is no valid percent-encoding never reaches a route.
+      frameworkErrors: (error, _request, reply) => answerError(error, reply, options.logger),
+    });
     this.app.setErrorHandler((error, _request, reply) => answerError(error, reply, options.logger));
     this.app.setNotFoundHandler((request) => {
       throw new WmbError('NOT_FOUND', `no such resource: ${request.method} ${request.url}`);

@@ -22,6 +22,7 @@ export function addGetCommand(program: Command, context: Context): void {
     .addOption(jsonOption())
     .addHelpText('after', '\nExamples:\n  wmb get unread:7\n  wmb get unread:7 --rooms beijing,guangzhou --json')
     .action(async (key: string, options: ConfigOptions & JsonOptions & { rooms: string }) => {
+      if (key === '') throw new WmbError('USAGE', 'the key is empty; no cache key can be');
       const config = configOf(options);
       const rooms = roomsOf(config, options.rooms);
       const views = await Clients.with(config, context.runtime, (clients) => Promise.all(rooms.map((room) => view(clients, room, key))));

@@ -108,12 +108,21 @@ class Replay {
     const { clients, context, count, ending, home, options, reader } = this.#parts;
     const rooms = clients.config.topology.rooms.map((room) => room.id);
     const startedMs = context.runtime.monotonicMs();
-    for await (const item of readWrites(file, reader, rooms)) {
-      if (ending.aborted) break;
-      if (options.rate !== undefined) await this.#keepRate(startedMs, options.rate);
-      count.onRead(item.lineNumber);
-      await this.#sender(item.room ?? home).add(withId(context, item));
+    try {
+      for await (const item of readWrites(file, reader, rooms)) {
+        if (ending.aborted) break;
+        if (options.rate !== undefined) await this.#keepRate(startedMs, options.rate);
+        count.onRead(item.lineNumber);
+        await this.#sender(item.room ?? home).add(withId(context, item));
+      }
+    } finally {
+      // A line that cannot be read ends the replay; what was read before it is submitted all the same.
+      await this.#finish();
     }
+  }
+
+  async #finish(): Promise<void> {
+    const { context, ending } = this.#parts;
     const limit = new AbortController();
     const goodbye = () => context.runtime.after(GOODBYE_MS, () => limit.abort(), true);
     if (ending.aborted) goodbye();

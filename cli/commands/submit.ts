@@ -50,13 +50,17 @@ export function addSubmitCommand(program: Command, context: Context): void {
 async function submit(context: Context, source: string | undefined, options: SubmitOptions): Promise<void> {
   const config = configOf(options);
   const room = roomOf(config, options.room);
-  const writes = (source === undefined ? [fromOptions(options)] : await fromStdin(source, options)).map((write) => withId(context, write));
+  const given = source === undefined ? [fromOptions(options)] : await fromStdin(source, options);
+  const writes = given.flatMap((line) => ('error' in line ? [] : [withId(context, line)]));
   const deadlineMs = options.deadlineMs ?? 0;
   const callMsMax = CALL_MS_MAX + (options.deadlineMs ?? WAIT_MS_DEFAULT);
   const request = { writes, wait: waitOf(options.wait), deadlineMs, batchId: 0 };
-  const { results } = await Clients.with(config, context.runtime, (clients) =>
+  const taken = await Clients.with(config, context.runtime, (clients) =>
     clients.writes<SubmitResponse>(room, (client, ...rest) => client.submit(request, ...rest), callMsMax),
   );
+  // What could not be read keeps its place among the results.
+  const answers = [...taken.results];
+  const results = given.flatMap((line) => ('error' in line ? [line] : answers.splice(0, 1)));
   for (const result of results) context.print(options.json ? JSON.stringify(resultJson(result)) : resultLine(result));
   failOn(results);
 }
@@ -67,7 +71,10 @@ function fromOptions({ kind = 'cache', key, payload, requestId = '' }: SubmitOpt
   return { requestId, kind, key, payload: Buffer.from(payload), traceparent: '' };
 }
 
-async function fromStdin(source: string, { kind, key, payload, requestId }: SubmitOptions): Promise<readonly WriteRequest[]> {
+async function fromStdin(
+  source: string,
+  { kind, key, payload, requestId }: SubmitOptions,
+): Promise<readonly (WriteRequest | WriteResult)[]> {
   if (source !== '-')
     throw new WmbError('USAGE', `“${source}” is not understood; give options, or - to read stdin (wmb replay reads files)`);
   if ([kind, key, payload, requestId].some((option) => option !== undefined))
@@ -78,11 +85,13 @@ async function fromStdin(source: string, { kind, key, payload, requestId }: Subm
   return writes;
 }
 
-function fromLine(line: string, lineNumber: number): WriteRequest {
+/** The write request of a line, or the result that says why it is none: the other lines are unaffected. */
+function fromLine(line: string, lineNumber: number): WriteRequest | WriteResult {
   try {
     return toWire(writeFromJson(parseWriteJson(line)));
-  } catch (error) {
-    throw new WmbError('WRITE_INVALID', `line ${lineNumber}: ${(error as Error).message}`, { cause: error });
+  } catch (cause) {
+    const error = { code: 'WRITE_INVALID', message: `line ${lineNumber}: ${(cause as Error).message}`, retry: 'never', retryAfterMs: 0 };
+    return { requestId: '', stamp: '', position: '', outcome: 0, error };
   }
 }
 

@@ -79,6 +79,8 @@ function readLine({ line, lineNumber, reader, rooms }: Line): ReadWrite | undefi
     return { lineNumber, write: toWire(writeFromJson(value)), room };
   } catch (cause) {
     const code = cause instanceof WmbError ? cause.code : 'WRITE_INVALID';
-    throw new WmbError(code, `line ${lineNumber}: ${(cause as Error).message}`, { cause });
+    const { message } = cause as Error;
+    // A reader may have named the line itself.
+    throw new WmbError(code, message.startsWith(`line ${lineNumber}`) ? message : `line ${lineNumber}: ${message}`, { cause });
   }
 }
