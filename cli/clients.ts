@@ -1,5 +1,4 @@
 /** Calls from a command to the daemons of any room of the topology, each with a deadline, each failing with a WmbError that names who did not answer. */
-import { readFileSync } from 'node:fs';
 import { type CallOptions, ChannelCredentials, type Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import type { Config } from '../core/config/types.ts';
 import { WmbError } from '../core/errors.ts';
@@ -7,6 +6,7 @@ import type { Runtime } from '../core/runtime.ts';
 import { roomEntry } from '../core/topology.ts';
 import type { RoomId } from '../core/words.ts';
 import { fromGrpcError } from '../daemon/grpc-errors.ts';
+import { readTls } from '../daemon/tls.ts';
 import { CollectorClient, ReshipClient } from '../proto/gen/wmb/v1/admin.ts';
 import { WritesClient } from '../proto/gen/wmb/v1/writes.ts';
 
@@ -111,5 +111,6 @@ interface ClientConstructor<C> {
 
 function clientCredentials({ room: { tls } }: Config): ChannelCredentials {
   if (tls === undefined) return credentials.createInsecure();
-  return ChannelCredentials.createSsl(readFileSync(tls.caFile), readFileSync(tls.keyFile), readFileSync(tls.certFile));
+  const { ca, cert, key } = readTls(tls);
+  return ChannelCredentials.createSsl(ca, key, cert);
 }

@@ -2,17 +2,14 @@
  * Puts the collector together: the only file of it that names concrete adapters. Frames come in through `receive`, are admitted, processed and
  * applied by the applier, and land in this room's cache, database and receipt book.
  */
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { TlsFiles } from '../core/config/types.ts';
-import { WmbError } from '../core/errors.ts';
 import { instanceName } from '../core/runtime.ts';
 import { logsKept, masterRoom, roomEntry } from '../core/topology.ts';
 import { GrpcServer } from '../daemon/grpc-server.ts';
 import { OpsHttp } from '../daemon/ops-http.ts';
 import type { DaemonParts } from '../daemon/process.ts';
 import type { Service } from '../daemon/service.ts';
-import type { LinkTls } from '../link/rpc/channel.ts';
+import { readTls } from '../daemon/tls.ts';
 import { rpcDialer } from '../link/rpc/dialer.ts';
 import { EmbeddedLog } from '../log/embedded/embedded.ts';
 import { CollectorService } from '../proto/gen/wmb/v1/admin.ts';
@@ -58,7 +55,7 @@ export async function wireCollector(parts: DaemonParts): Promise<readonly Servic
   const receiver = new Receiver({
     config,
     instance,
-    dialer: rpcDialer({ runtime, tls: readTls(room.tls) }),
+    dialer: rpcDialer({ runtime, tls: room.tls === undefined ? undefined : readTls(room.tls) }),
     consumers: applier.consumers,
     acks: applier.acks,
     hints: applier.hints,
@@ -110,17 +107,4 @@ function databaseOf({ config, runtime }: DaemonParts, onChanges: () => void): Em
   if (room.database === undefined || role === undefined || role === 'none' || master === undefined) return undefined;
   const { schemaFile } = room.database;
   return new EmbeddedDatabase({ directory: join(room.directory, 'database'), room: room.id, role, master, schemaFile, runtime, onChanges });
-}
-
-function readTls(files: TlsFiles | undefined): LinkTls | undefined {
-  if (files === undefined) return undefined;
-  return { ca: readPem(files.caFile), cert: readPem(files.certFile), key: readPem(files.keyFile) };
-}
-
-function readPem(file: string): Buffer {
-  try {
-    return readFileSync(file);
-  } catch (cause) {
-    throw new WmbError('CONFIG_UNREADABLE', `the TLS file ${file} cannot be read (${(cause as NodeJS.ErrnoException).code})`, { cause });
-  }
 }

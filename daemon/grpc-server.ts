@@ -2,7 +2,7 @@
  * The gRPC side of every daemon: services are added to `server` before start; reflection is on, so that grpcurl and the like work without
  * the proto files; grpc.health.v1 answers from the daemon's readiness.
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import {
   logVerbosity,
@@ -16,13 +16,13 @@ import {
 import { loadSync } from '@grpc/proto-loader';
 import { ReflectionService } from '@grpc/reflection';
 import type { TlsFiles } from '../core/config/types.ts';
-import { WmbError } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import { type Runtime, sleep } from '../core/runtime.ts';
 import { addHealthService } from './grpc-health.ts';
 import { formatAddress, listenError, parseAddress } from './listen.ts';
 import type { Readiness } from './readiness.ts';
 import type { Service } from './service.ts';
+import { readTls } from './tls.ts';
 
 export interface GrpcServerOptions {
   /** host:port to listen on. */
@@ -107,16 +107,8 @@ class ListedServer extends Server {
 
 function serverCredentials(tls: TlsFiles | undefined): ServerCredentials {
   if (tls === undefined) return ServerCredentials.createInsecure();
-  const pair = { cert_chain: readTls(tls.certFile), private_key: readTls(tls.keyFile) };
-  return ServerCredentials.createSsl(readTls(tls.caFile), [pair], true);
-}
-
-function readTls(file: string): Buffer {
-  try {
-    return readFileSync(file);
-  } catch (cause) {
-    throw new WmbError('CONFIG_UNREADABLE', `the TLS file ${file} cannot be read (${(cause as NodeJS.ErrnoException).code})`, { cause });
-  }
+  const { ca, cert, key } = readTls(tls);
+  return ServerCredentials.createSsl(ca, [{ cert_chain: cert, private_key: key }], true);
 }
 
 /** The .proto files lie in proto/ beside this folder, in the sources as in dist/. */
