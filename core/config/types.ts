@@ -33,6 +33,8 @@ export interface RoomEntry {
   /** The address book: host:port, as peers and people reach the room's daemons. */
   readonly reship: DaemonAddresses;
   readonly collector: DaemonAddresses;
+  /** Undefined: the room has no checker; it is not verified. */
+  readonly checker?: DaemonAddresses | undefined;
 }
 
 export interface DaemonAddresses {
@@ -111,6 +113,24 @@ export interface IntakeLimits {
   readonly waitMsDefault: number;
   readonly frameBytesMax: number;
   readonly frameWritesMax: number;
+}
+
+export interface CheckerConfig {
+  /** Between two rounds with each peer. */
+  readonly roundMs: number;
+  /** A difference younger than this is never a drift. */
+  readonly graceMs: number;
+  /** Everything stored is read again at least this often, written or not. */
+  readonly sweepMs: number;
+  /** A canary goes into every partition of this room's write log this often; 0: none. */
+  readonly canaryMs: number;
+  /** Nothing has come through a lane, or been heard of a peer's checker, for this long: an alarm. */
+  readonly silenceMsMax: number;
+  readonly repair: {
+    /** Most keys and write requests that one repair may change unless it is told otherwise. */
+    readonly keysMax: number;
+    readonly keysPerSecondMax: number;
+  };
 }
 
 export interface LinkLimits {

@@ -1,0 +1,120 @@
+/**
+ * One side of every comparison: what can be asked of a room. The checker asks its own room and each peer the same questions; the own room answers from its
+ * stores, its logs and its collector (local-room.ts), a peer through its checker (remote-room.ts). So every rule of the checker is
+ * written once, over two `RoomView`s, and the simulator brings its own.
+ *
+ * Every method may reject with a WmbError: UNREACHABLE or PEER_UNREACHABLE (silence), PEER_GARBAGE (an answer that cannot be), PROTOCOL_VERSION, TOPOLOGY_STALE,
+ * IDENTITY_REFUSED. A room that does not answer is never called wrong: it is not verified, and since when is said.
+ */
+import type { Effect } from '../core/converge/effects.ts';
+import type { KeyState } from '../core/converge/state.ts';
+import type { Stamp } from '../core/stamp.ts';
+import type { Lane, LogEpoch, Outcome, Position, RoomId, Seq, StampedWrite } from '../core/words.ts';
+import type { EntryDigest } from '../store/inspection.ts';
+
+/** How far a room is in one `writes` lane. */
+export interface LanePlace extends Lane {
+  readonly epoch: LogEpoch;
+  /** Every seq up to it has a receipt. -1: none. */
+  readonly mark: Seq;
+  /** Everything of the lane stamped up to here has its receipt in this room; empty: not known. */
+  readonly seen: Stamp;
+  /** Link state (docs/link-states.md) and its reason; empty for lanes without a link of their own (derived ones). */
+  readonly state: string;
+  readonly reason: string;
+  readonly lagWrites: number;
+}
+
+export interface Horizon {
+  /** The room's wall clock. */
+  readonly nowMs: number;
+  /** One for every origin and partition that this room takes, its own included. */
+  readonly lanes: readonly LanePlace[];
+}
+
+/** Digests of the 16 children of each node asked for: 8 bytes each, big-endian, concatenated. */
+export interface NodeDigests {
+  readonly digests: Uint8Array;
+  /** Visible keys in the whole room, as far as the tree is built. */
+  readonly keys: number;
+  /** Share of the tree that is built, 0 to 1: below 1 differences are looked at leaf by leaf all the same, but equality means less. */
+  readonly built: number;
+}
+
+export interface StateAnswer {
+  readonly key: string;
+  readonly state: KeyState | undefined;
+  /** When the key's bucket was seen to change without the collector having written it, wall clock of the room; 0: never. */
+  readonly changedBehindMs: number;
+}
+
+/** A range of seqs of one lane; both ends inclusive. */
+export interface SeqRange {
+  readonly lane: Lane & { readonly epoch: LogEpoch };
+  readonly from: Seq;
+  readonly to: Seq;
+}
+
+/** Receipts of one frame. */
+export interface FrameReceipts {
+  readonly seq: Seq;
+  readonly count: number;
+  readonly stampFirst: Stamp;
+  readonly stampLast: Stamp;
+  /** Wall clock of the room when the frame had its receipts; 0: not known. */
+  readonly appliedMs: number;
+  /** Those that are not `applied`. */
+  readonly exceptions: readonly ReceiptDetail[];
+}
+
+export interface ReceiptDetail {
+  readonly index: number;
+  readonly requestId: string;
+  readonly outcome: Outcome;
+  /** Code of docs/errors.md, or empty. */
+  readonly code: string;
+  /** Parked ones only. */
+  readonly parkedMs: number;
+  readonly attempts: number;
+}
+
+export interface FoundWrite {
+  readonly position: Position;
+  readonly write: StampedWrite;
+}
+
+/** By what write requests are found in the room's own write log. */
+export type WriteQuery =
+  | { readonly by: 'stamp'; readonly stamps: readonly Stamp[] }
+  | { readonly by: 'position'; readonly positions: readonly Position[] }
+  /** From the newest back; `limitMs` of work at most. */
+  | { readonly by: 'request'; readonly requestId: string; readonly limitMs: number };
+
+export interface DerivedWrite {
+  readonly stamp: Stamp;
+  /** Undefined where the processor fails; `error` says why. */
+  readonly effects: readonly Effect[] | undefined;
+  readonly error: string;
+}
+
+export interface RoomView {
+  readonly room: RoomId;
+  horizon(): Promise<Horizon>;
+  /**
+   * The digest tree (cache/tree.ts): 65,536 leaves, fan-out 16. `level` 0 has 16 nodes; the leaves are level 3. `parents` are nodes of `level - 1`
+   * (for level 0: [0]). Leaves asked for are computed anew where they were written or have expired since.
+   */
+  nodes(query: { readonly level: number; readonly parents: readonly number[] }): Promise<NodeDigests>;
+  entries(buckets: readonly number[]): Promise<readonly (readonly EntryDigest[])[]>;
+  states(keys: readonly string[]): Promise<readonly StateAnswer[]>;
+  /**
+   * A digest per range (16 hex digits): of each frame's seq, count and stamps, and of the receipts that are `duplicate`, `parked` or `rejected`. `applied`
+   * and `superseded` are the same here, because which of two write requests came first may differ. Empty text: not all of the range has its receipts here.
+   */
+  receiptDigests(ranges: readonly SeqRange[]): Promise<readonly string[]>;
+  receipts(range: SeqRange): Promise<readonly FrameReceipts[]>;
+  /** Write requests of this room's own write log; those not found are left out. */
+  findWrites(query: WriteQuery): Promise<readonly FoundWrite[]>;
+  /** What this room's processors make of the write requests. A slave room of a master–slave topology has none: rejects with NOT_FOUND. */
+  derive(writes: readonly StampedWrite[]): Promise<readonly DerivedWrite[]>;
+}
