@@ -6,31 +6,13 @@
  * Every method may reject with a WmbError: UNREACHABLE or PEER_UNREACHABLE (silence), PEER_GARBAGE (an answer that cannot be), PROTOCOL_VERSION, TOPOLOGY_STALE,
  * IDENTITY_REFUSED. A room that does not answer is never called wrong: it is not verified, and since when is said.
  */
-import type { Effect } from '../core/converge/effects.ts';
 import type { KeyState } from '../core/converge/state.ts';
+import type { DerivedWrite, FrameReceipts, Horizon, LanePlace, ReceiptDetail, SeqRange } from '../core/inspection.ts';
 import type { Stamp } from '../core/stamp.ts';
-import type { Lane, LogEpoch, Outcome, Position, RoomId, Seq, StampedWrite } from '../core/words.ts';
+import type { Position, RoomId, StampedWrite } from '../core/words.ts';
 import type { EntryDigest } from '../store/inspection.ts';
 
-/** How far a room is in one `writes` lane. */
-export interface LanePlace extends Lane {
-  readonly epoch: LogEpoch;
-  /** Every seq up to it has a receipt. -1: none. */
-  readonly mark: Seq;
-  /** Everything of the lane stamped up to here has its receipt in this room; empty: not known. */
-  readonly seen: Stamp;
-  /** Link state (docs/link-states.md) and its reason; empty for lanes without a link of their own (derived ones). */
-  readonly state: string;
-  readonly reason: string;
-  readonly lagWrites: number;
-}
-
-export interface Horizon {
-  /** The room's wall clock. */
-  readonly nowMs: number;
-  /** One for every origin and partition that this room takes, its own included. */
-  readonly lanes: readonly LanePlace[];
-}
+export type { DerivedWrite, FrameReceipts, Horizon, LanePlace, ReceiptDetail, SeqRange };
 
 /** Digests of the 16 children of each node asked for: 8 bytes each, big-endian, concatenated. */
 export interface NodeDigests {
@@ -48,36 +30,6 @@ export interface StateAnswer {
   readonly changedBehindMs: number;
 }
 
-/** A range of seqs of one lane; both ends inclusive. */
-export interface SeqRange {
-  readonly lane: Lane & { readonly epoch: LogEpoch };
-  readonly from: Seq;
-  readonly to: Seq;
-}
-
-/** Receipts of one frame. */
-export interface FrameReceipts {
-  readonly seq: Seq;
-  readonly count: number;
-  readonly stampFirst: Stamp;
-  readonly stampLast: Stamp;
-  /** Wall clock of the room when the frame had its receipts; 0: not known. */
-  readonly appliedMs: number;
-  /** Those that are not `applied`. */
-  readonly exceptions: readonly ReceiptDetail[];
-}
-
-export interface ReceiptDetail {
-  readonly index: number;
-  readonly requestId: string;
-  readonly outcome: Outcome;
-  /** Code of docs/errors.md, or empty. */
-  readonly code: string;
-  /** Parked ones only. */
-  readonly parkedMs: number;
-  readonly attempts: number;
-}
-
 export interface FoundWrite {
   readonly position: Position;
   readonly write: StampedWrite;
@@ -89,13 +41,6 @@ export type WriteQuery =
   | { readonly by: 'position'; readonly positions: readonly Position[] }
   /** From the newest back; `limitMs` of work at most. */
   | { readonly by: 'request'; readonly requestId: string; readonly limitMs: number };
-
-export interface DerivedWrite {
-  readonly stamp: Stamp;
-  /** Undefined where the processor fails; `error` says why. */
-  readonly effects: readonly Effect[] | undefined;
-  readonly error: string;
-}
 
 export interface RoomView {
   readonly room: RoomId;

@@ -1,0 +1,64 @@
+/**
+ * What a room can say of its lanes and receipts: the words that the collector answers in and that the checkers of two rooms compare. They stand here
+ * because the collector, the daemons' wire and the checker may not import each other.
+ */
+import type { Effect } from './converge/effects.ts';
+import type { Stamp } from './stamp.ts';
+import type { Lane, LogEpoch, Outcome, Seq } from './words.ts';
+
+/** How far a room is in one `writes` lane. */
+export interface LanePlace extends Lane {
+  readonly epoch: LogEpoch;
+  /** Every seq up to it has a receipt. -1: none. */
+  readonly mark: Seq;
+  /** Everything of the lane stamped up to here has its receipt in this room; empty: not known. */
+  readonly seen: Stamp;
+  /** Link state (docs/link-states.md) and its reason; empty for lanes without a link of their own (derived ones). */
+  readonly state: string;
+  readonly reason: string;
+  readonly lagWrites: number;
+}
+
+export interface Horizon {
+  /** The room's wall clock. */
+  readonly nowMs: number;
+  /** One for every origin and partition that this room takes, its own included. */
+  readonly lanes: readonly LanePlace[];
+}
+
+/** A range of seqs of one lane; both ends inclusive. */
+export interface SeqRange {
+  readonly lane: Lane & { readonly epoch: LogEpoch };
+  readonly from: Seq;
+  readonly to: Seq;
+}
+
+/** Receipts of one frame. */
+export interface FrameReceipts {
+  readonly seq: Seq;
+  readonly count: number;
+  readonly stampFirst: Stamp;
+  readonly stampLast: Stamp;
+  /** Wall clock of the room when the frame had its receipts; 0: not known. */
+  readonly appliedMs: number;
+  /** Those that are not `applied`. */
+  readonly exceptions: readonly ReceiptDetail[];
+}
+
+export interface ReceiptDetail {
+  readonly index: number;
+  readonly requestId: string;
+  readonly outcome: Outcome;
+  /** Code of docs/errors.md, or empty. */
+  readonly code: string;
+  /** Parked ones only. */
+  readonly parkedMs: number;
+  readonly attempts: number;
+}
+
+export interface DerivedWrite {
+  readonly stamp: Stamp;
+  /** Undefined where the processor fails; `error` says why. */
+  readonly effects: readonly Effect[] | undefined;
+  readonly error: string;
+}
