@@ -8,6 +8,14 @@ export const ROOM_IDS: readonly RoomId[] = ['beijing', 'guangzhou', 'shanghai'];
 export const FRAGILE = 'fragile';
 
 const INTAKE = { pendingWritesMax: 40, pendingBytesMax: 8_000, waitingMax: 8, waitMsDefault: 500, frameBytesMax: 600, frameWritesMax: 6 };
+const CHECKER = {
+  roundMs: 500,
+  graceMs: 1_000,
+  sweepMs: 10_000,
+  canaryMs: 200,
+  silenceMsMax: 3_000,
+  repair: { keysMax: 1_000, keysPerSecondMax: 1_000 },
+};
 
 export function configOf(plan: Plan, id: RoomId): Config {
   const addresses = { grpc: id, http: id };
@@ -25,6 +33,7 @@ export function configOf(plan: Plan, id: RoomId): Config {
       processors: {},
       intake: INTAKE,
       link: { laneBytesMax: plan.laneBytesMax, pulseMs: 200, silenceMsMax: 1_500, reconnectMsMin: 20, reconnectMsMax: 1_000 },
+      checker: CHECKER,
       drainMsMax: 1_000,
       logLevel: 'info',
     },

@@ -236,6 +236,34 @@ runCases([
     lines: ['beijing.yaml:8:38 link.silenceMsMax: is 1500, less than two pulses (link.pulseMs is 1000); allowed: at least 2000'],
   },
   {
+    name: 'A checker’s silence shorter than two canaries and two rounds',
+    room: [[AT_END, 'checker: { canaryMs: 1000, roundMs: 1000, silenceMsMax: 1500 }']],
+    lines: [
+      'beijing.yaml:8:57 checker.silenceMsMax: is 1500, less than two canaries (checker.canaryMs is 1000); allowed: at least 2000',
+      'beijing.yaml:8:57 checker.silenceMsMax: is 1500, less than two rounds (checker.roundMs is 1000); allowed: at least 2000',
+    ],
+  },
+  {
+    name: 'A round too slow for the default silence, without canaries',
+    room: [[AT_END, 'checker: { canaryMs: 0, roundMs: 8000 }']],
+    lines: ['beijing.yaml:8:34 checker.roundMs: is 8000, more than half of checker.silenceMsMax (15000); allowed: at most 7500'],
+  },
+  {
+    name: 'An address for a checker that the topology does not have',
+    room: [[AT_END, 'listen: { checker: { http: "10.0.0.1:7106" } }']],
+    lines: [
+      'beijing.yaml:8:11 listen.checker: is configured, but beijing has no checker in the topology; allowed: no checker here, or its addresses in the topology',
+    ],
+  },
+  {
+    name: 'A checker that listens on the port of another daemon',
+    topology: [['7104 }', '7104 }\n    checker: { grpc: 10.0.0.1:7105, http: 10.0.0.1:7106 }']],
+    room: [[AT_END, 'listen: { checker: { grpc: "0.0.0.0:7103" } }']],
+    lines: [
+      'beijing.yaml:8:28 listen.checker.grpc: is "0.0.0.0:7103", the port of listen.collector.grpc ("10.0.0.1:7103"); allowed: a port of its own for every daemon and protocol',
+    ],
+  },
+  {
     name: 'A pulse too slow for the default silence',
     room: [[AT_END, 'link: { pulseMs: 3000 }']],
     lines: ['beijing.yaml:8:18 link.pulseMs: is 3000, more than half of link.silenceMsMax (5000); allowed: at most 2500'],

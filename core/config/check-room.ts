@@ -1,6 +1,6 @@
 /** What a room's file must fulfil beyond its schema, by itself and against the topology. */
 import { type Address, collide, isLoopback, parseAddress } from './address.ts';
-import { BUILT_IN_KIND, bookEntries, checkKindName, checkRoomReference, type PartialTopology } from './check-topology.ts';
+import { BUILT_IN_KIND, bookEntries, checkKindName, checkRoomReference, DAEMONS, type PartialTopology } from './check-topology.ts';
 import type { Report } from './document.ts';
 import { nearestName } from './nearest.ts';
 import { formatPath, type Path, quote } from './problem.ts';
@@ -27,6 +27,7 @@ export function checkRoom(check: RoomCheck): void {
   checkRoomReference(check.topology, check.room.room, ['room'], check.report);
   checkDatabase(check);
   checkListen(check);
+  checkCheckerListens(check);
   checkSecretGiven(check);
   checkSecretValue(check);
   checkProcessors(check);
@@ -63,7 +64,7 @@ interface Listener {
 /** Where the room's daemons listen: this file's addresses before the topology's. */
 function listeners(check: RoomCheck): readonly Listener[] {
   const entry = entryOf(check);
-  return (['reship', 'collector'] as const).flatMap((daemon) =>
+  return DAEMONS.flatMap((daemon) =>
     (['grpc', 'http'] as const).flatMap((protocol) => {
       const own = check.room.listen?.[daemon]?.[protocol];
       const text = own ?? entry?.[daemon]?.[protocol];
@@ -84,6 +85,15 @@ function checkListen(check: RoomCheck): void {
     const message = `is ${quote(blamed.text)}, the port of ${formatPath(kept.path)} (${quote(kept.text)}); allowed: a port of its own for every daemon and protocol`;
     check.report(blamed.path, message);
   }
+}
+
+/** Peers and people look for the checker in the topology: one that only its own room's file knows would be asked by nobody. */
+function checkCheckerListens(check: RoomCheck): void {
+  const entry = entryOf(check);
+  const path = ['listen', 'checker'];
+  if (entry === undefined || entry.checker !== undefined || !check.has(path)) return;
+  const message = `is configured, but ${check.room.room} has no checker in the topology; allowed: no checker here, or its addresses in the topology`;
+  check.report(path, message, 'key');
 }
 
 function checkSecretGiven(check: RoomCheck): void {
@@ -187,7 +197,7 @@ function checkLimits(check: RoomCheck): void {
     { path: ['link', 'reconnectMsMin'], value: link?.reconnectMsMin },
     { path: ['link', 'reconnectMsMax'], value: link?.reconnectMsMax },
   );
-  checkSilence(check);
+  checkSilences(check);
 }
 
 /** `small` may not be above `large`. The one that the file says is blamed; where it says neither or both, `small`, if it stands in this file. */
@@ -198,15 +208,22 @@ function checkOrder({ has, report }: RoomCheck, small: Limit, large: Limit): voi
   else report(large.path, `is ${large.value}, below ${formatPath(small.path)}${small.of ?? ''} (${small.value}); allowed: at least that`);
 }
 
-/** One late pulse is no silence. */
-function checkSilence({ room, has, report }: RoomCheck): void {
-  const { pulseMs, silenceMsMax } = room.link ?? {};
-  if (pulseMs === undefined || silenceMsMax === undefined || silenceMsMax >= 2 * pulseMs) return;
-  const path = ['link', 'silenceMsMax'];
-  if (has(path)) report(path, `is ${silenceMsMax}, less than two pulses (link.pulseMs is ${pulseMs}); allowed: at least ${2 * pulseMs}`);
+/** One late pulse, canary or round is no silence. */
+function checkSilences(check: RoomCheck): void {
+  const { link, checker } = check.room;
+  const silence: Limit = { path: ['checker', 'silenceMsMax'], value: checker?.silenceMsMax };
+  const linkSilence: Limit = { path: ['link', 'silenceMsMax'], value: link?.silenceMsMax };
+  checkTwice(check, { path: ['link', 'pulseMs'], value: link?.pulseMs }, linkSilence, 'pulses');
+  checkTwice(check, { path: ['checker', 'canaryMs'], value: checker?.canaryMs }, silence, 'canaries');
+  checkTwice(check, { path: ['checker', 'roundMs'], value: checker?.roundMs }, silence, 'rounds');
+}
+
+/** `large` must be at least two of `small`. */
+function checkTwice({ has, report }: RoomCheck, small: Limit, large: Limit, name: string): void {
+  if (small.value === undefined || large.value === undefined || large.value >= 2 * small.value) return;
+  const [each, whole] = [formatPath(small.path), formatPath(large.path)];
+  if (has(large.path))
+    report(large.path, `is ${large.value}, less than two ${name} (${each} is ${small.value}); allowed: at least ${2 * small.value}`);
   else
-    report(
-      ['link', 'pulseMs'],
-      `is ${pulseMs}, more than half of link.silenceMsMax (${silenceMsMax}); allowed: at most ${Math.floor(silenceMsMax / 2)}`,
-    );
+    report(small.path, `is ${small.value}, more than half of ${whole} (${large.value}); allowed: at most ${Math.floor(large.value / 2)}`);
 }

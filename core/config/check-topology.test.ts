@@ -194,6 +194,14 @@ runCases([
     ],
   },
   {
+    name: 'Addresses of checkers that nobody can dial, or that another daemon has',
+    topology: [['http: 10.0.0.2:7104 }', 'http: 10.0.0.2:7104 }\n    checker: { grpc: "[::]:7105", http: 10.0.0.2:7104 }']],
+    lines: [
+      'topology.yaml:15:22 rooms[1].checker.grpc: is "[::]:7105", which nobody can dial; allowed: an address that the other rooms reach (the room\'s file says under listen where a daemon listens)',
+      'topology.yaml:15:41 rooms[1].checker.http: is "10.0.0.2:7104", as rooms[1].collector.http is already; allowed: an address of its own for every daemon and protocol',
+    ],
+  },
+  {
     name: 'A wildcard in the address book',
     topology: [['grpc: 10.0.0.2:7101', 'grpc: 0.0.0.0:7101']],
     lines: [

@@ -22,6 +22,9 @@ export function checkTopology(topology: PartialTopology, report: Report): void {
   checkKinds(topology, report);
 }
 
+/** A room's daemons, as the address book and `listen` name them. */
+export const DAEMONS = ['reship', 'collector', 'checker'] as const;
+
 /** Ids of all rooms that have a proper one. */
 export function roomIds(topology: PartialTopology): readonly string[] {
   return (topology.rooms ?? []).map((room) => room?.id).filter((id) => id !== undefined);
@@ -72,7 +75,7 @@ function checkUnique(topology: PartialTopology, report: Report): void {
 /** The address book's entries that are addresses. */
 export function bookEntries(topology: PartialTopology): readonly { readonly path: Path; readonly room: number; readonly text: string }[] {
   return (topology.rooms ?? []).flatMap((room, index) =>
-    (['reship', 'collector'] as const).flatMap((daemon) =>
+    DAEMONS.flatMap((daemon) =>
       (['grpc', 'http'] as const).flatMap((protocol) => {
         const text = room?.[daemon]?.[protocol];
         return text === undefined ? [] : [{ path: ['rooms', index, daemon, protocol], room: index, text }];

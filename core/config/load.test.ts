@@ -18,7 +18,10 @@ test('A configuration becomes a Config with defaults filled in and absolute path
   assert.deepEqual(room.listen, {
     reship: { grpc: '10.0.0.1:7101', http: '10.0.0.1:7102' },
     collector: { grpc: '10.0.0.1:7103', http: '10.0.0.1:7104' },
+    checker: undefined,
   });
+  assert.equal(room.checker.graceMs, 10_000);
+  assert.deepEqual(room.checker.repair, { keysMax: 1_000, keysPerSecondMax: 100 });
   assert.equal(room.secret, SECRET);
   assert.equal(room.tls, undefined);
   assert.equal(room.intake.frameBytesMax, 262_144);
@@ -39,6 +42,15 @@ test('An address to listen on replaces only its own address of the topology', ()
   const room = `${ROOM}listen: { reship: { http: '0.0.0.0:80' } }\n`;
   const { value } = check({ 'conf/beijing.yaml': room });
   assert.deepEqual(value?.room.listen.reship, { grpc: '10.0.0.1:7101', http: '0.0.0.0:80' });
+});
+
+test('A checker listens where the topology says, or where the room’s file does', () => {
+  const files = {
+    'conf/topology.yaml': TOPOLOGY.replace('7104 }', '7104 }\n    checker: { grpc: 10.0.0.1:7105, http: 10.0.0.1:7106 }'),
+    'conf/beijing.yaml': `${ROOM}listen: { checker: { http: '0.0.0.0:80' } }\n`,
+  };
+  const { value } = check(files);
+  assert.deepEqual(value?.room.listen.checker, { grpc: '10.0.0.1:7105', http: '0.0.0.0:80' });
 });
 
 test('A processor behind gRPC gets its own defaults', () => {

@@ -178,12 +178,16 @@ function toConfig({ roomFile, room, topology, env }: Complete): Config {
   const entry = roomEntry(topology, room.room);
   if (entry === undefined) throw new WmbError('INTERNAL', `the room ${room.room} passed its checks and is not in the topology`);
   const absolute = (path: string) => resolve(pathBeside(roomFile, path));
-  const { log, cache, intake, link, drainMsMax, logLevel, database, tls } = room;
+  const { log, cache, intake, link, checker, drainMsMax, logLevel, database, tls } = room;
   const processors = Object.entries(room.processors).map(([kind, processor]) => [kind, toProcessor(processor, absolute)] as const);
   const config: RoomConfig = {
     id: room.room,
     directory: absolute(room.directory),
-    listen: { reship: { ...entry.reship, ...room.listen.reship }, collector: { ...entry.collector, ...room.listen.collector } },
+    listen: {
+      reship: { ...entry.reship, ...room.listen.reship },
+      collector: { ...entry.collector, ...room.listen.collector },
+      checker: entry.checker && { ...entry.checker, ...room.listen.checker },
+    },
     secret: room.secret === undefined ? '' : (env[room.secret.env] ?? ''),
     tls: tls && { caFile: absolute(tls.caFile), certFile: absolute(tls.certFile), keyFile: absolute(tls.keyFile) },
     log,
@@ -192,6 +196,7 @@ function toConfig({ roomFile, room, topology, env }: Complete): Config {
     processors: Object.fromEntries(processors),
     intake,
     link,
+    checker,
     drainMsMax,
     logLevel,
   };

@@ -30,7 +30,7 @@ Topology:
 Room's file:
 
 - \`room\` is a room of the topology. It has a \`database\` exactly where the topology says \`master\` or \`slave\`.
-- The four addresses on which the daemons listen have different ports, unless their hosts differ and neither is \`0.0.0.0\` or \`[::]\`.
+- The addresses on which the daemons listen have different ports, unless their hosts differ and neither is \`0.0.0.0\` or \`[::]\`.
 - \`secret\` is required unless every address of the topology and of \`listen\` is on loopback (127.0.0.0/8, \`[::1]\`, \`localhost\`). Its variable is set and
   holds at least 16 characters without white space around them.
 - \`processors\` has every kind that is for this room, where the room's processors handle write requests (in every room in mode \`independent\`, in the master in
@@ -38,6 +38,7 @@ Room's file:
 - The largest payload and a full frame fit into the queues: \`limits.payloadBytesMax\` and \`intake.frameBytesMax\` are at most \`link.laneBytesMax\` and at most
   \`intake.pendingBytesMax\`; \`intake.frameWritesMax\` is at most \`intake.pendingWritesMax\`.
 - \`link.reconnectMsMin\` is at most \`link.reconnectMsMax\`; \`link.silenceMsMax\` is at least two \`link.pulseMs\`.
+- \`checker.silenceMsMax\` is at least two \`checker.canaryMs\` and two \`checker.roundMs\`. \`listen.checker\` is there only where the topology has a checker for the room.
 - Files that are named exist and can be read.
 `;
 

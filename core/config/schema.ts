@@ -60,6 +60,13 @@ const roomSchema = z.strictObject({
       http: addressOf('Where keys are read over HTTP; also health and metrics.', '127.0.0.1:7104'),
     })
     .meta({ description: 'Addresses of the room’s collector, as peers and people reach it.' }),
+  checker: z
+    .strictObject({
+      grpc: addressOf('Where the peers’ checkers and people ask the checker over gRPC.', '127.0.0.1:7105'),
+      http: addressOf('Where the drift report is read over HTTP; also health and metrics.', '127.0.0.1:7106'),
+    })
+    .optional()
+    .meta({ description: 'Addresses of the room’s checker. Without them the room has none, and is not compared with the others.' }),
 });
 
 const linkSchema = z.strictObject({
@@ -116,6 +123,7 @@ export const topologySchema = z.strictObject({
         'database: slave',
         'reship: { grpc: 127.0.0.1:7201, http: 127.0.0.1:7202 }',
         'collector: { grpc: 127.0.0.1:7203, http: 127.0.0.1:7204 }',
+        'checker: { grpc: 127.0.0.1:7205, http: 127.0.0.1:7206 }',
       ],
     }),
   links: z.array(linkSchema).default([]).meta({
@@ -237,12 +245,42 @@ const linkLimitsSchema = z.strictObject({
   reconnectMsMax: between(1, 600_000).default(5_000).meta({ description: 'Longest pause between dials, milliseconds.' }),
 });
 
+const checkerSchema = z.strictObject({
+  roundMs: between(100, 600_000).default(2_000).meta({ description: 'Pause between two rounds with a peer, milliseconds.' }),
+  graceMs: between(100, 3_600_000).default(10_000).meta({
+    description:
+      'A difference younger than this is never called a drift, milliseconds. An older one is, once both rooms have passed what made it.',
+  }),
+  sweepMs: between(1_000, 7 * DAY_MS)
+    .default(300_000)
+    .meta({ description: 'Everything stored is read again at least this often, written or not, milliseconds.' }),
+  canaryMs: between(0, 600_000).default(1_000).meta({
+    description: 'A canary goes into every partition of this room’s write log this often, milliseconds; 0: none.',
+  }),
+  silenceMsMax: between(200, 3_600_000).default(15_000).meta({
+    description: 'Nothing has come through a lane, or been heard of a peer’s checker, for this long: an alarm. Milliseconds.',
+  }),
+  repair: z
+    .strictObject({
+      keysMax: between(1, 10_000_000)
+        .default(1_000)
+        .meta({ description: 'Most keys and write requests that one repair may change, unless it is told otherwise.' }),
+      keysPerSecondMax: between(1, 100_000).default(100).meta({ description: 'How many of them a second.' }),
+    })
+    .prefault({})
+    .meta({ description: 'Limits of repairs in this room.' }),
+});
+
 export const roomFileSchema = z.strictObject({
   topology: pathOf('The topology document, the same in every room.', './topology.yaml'),
   room: roomId.meta({ ...roomId.meta(), description: 'Which room of the topology this is.', example: 'beijing' }),
   directory: pathOf('Directory of the room’s logs, stores and state. Each room has its own.', './data/beijing'),
   listen: z
-    .strictObject({ reship: listenSchema('reship', 7101), collector: listenSchema('collector', 7103) })
+    .strictObject({
+      reship: listenSchema('reship', 7101),
+      collector: listenSchema('collector', 7103),
+      checker: listenSchema('checker', 7105),
+    })
     .prefault({})
     .meta({
       description: 'Where the daemons listen, where that differs from the topology’s addresses (containers, several interfaces, a proxy).',
@@ -297,6 +335,7 @@ export const roomFileSchema = z.strictObject({
   }),
   intake: intakeSchema.prefault({}).meta({ description: 'Limits of the room’s intake.' }),
   link: linkLimitsSchema.prefault({}).meta({ description: 'Limits of the links from and to this room.' }),
+  checker: checkerSchema.prefault({}).meta({ description: 'How this room is compared with the others, and repaired.' }),
   drainMsMax: between(0, 600_000)
     .default(10_000)
     .meta({ description: 'How long a daemon may finish its work after SIGTERM or Ctrl-C, milliseconds.' }),

@@ -73,7 +73,12 @@ export interface RoomConfig {
   /** Absolute. Logs, stores and state of the embedded adapters live below it. */
   readonly directory: string;
   /** Where the daemons listen; default: their topology addresses. */
-  readonly listen: { readonly reship: DaemonAddresses; readonly collector: DaemonAddresses };
+  readonly listen: {
+    readonly reship: DaemonAddresses;
+    readonly collector: DaemonAddresses;
+    /** Undefined where the topology has no checker for the room. */
+    readonly checker?: DaemonAddresses | undefined;
+  };
   /** Link secret, resolved from the environment; empty only where every address of the topology is on loopback. */
   readonly secret: string;
   readonly tls: TlsFiles | undefined;
@@ -85,6 +90,7 @@ export interface RoomConfig {
   readonly processors: Readonly<Record<string, ProcessorConfig>>;
   readonly intake: IntakeLimits;
   readonly link: LinkLimits;
+  readonly checker: CheckerConfig;
   readonly drainMsMax: number;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
 }

@@ -10,7 +10,9 @@ import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { freePorts, TcpProxy } from './proxy.ts';
 
-export type Daemon = 'reship' | 'collector';
+export type Daemon = 'reship' | 'collector' | 'checker';
+
+const WITHOUT_CHECKER: readonly Daemon[] = ['reship', 'collector'];
 
 export interface RoomsOptions {
   /** 1 to 5. The first room is the master. */
@@ -21,6 +23,8 @@ export interface RoomsOptions {
   readonly partitions?: number;
   /** The last room has no database. */
   readonly cacheOnly?: boolean;
+  /** What `start` and `startAll` start in each room; default: no checker. The topology has its addresses all the same. */
+  readonly daemons?: readonly Daemon[];
   /** The processor module of kind `message`, and the schema file of its tables. */
   readonly processorFile?: string;
   readonly schemaFile?: string;
@@ -45,8 +49,11 @@ export interface RunningRoom {
   /** host:port of the daemons themselves, past any proxy. */
   readonly reship: { readonly grpc: string; readonly http: string };
   readonly collector: { readonly grpc: string; readonly http: string };
+  readonly checker: { readonly grpc: string; readonly http: string };
   /** In front of the reship, for the peers. */
   readonly proxy: TcpProxy;
+  /** In front of the checker, for the peers. */
+  readonly checkerProxy: TcpProxy;
 }
 
 const NAMES = ['beijing', 'guangzhou', 'shanghai', 'chengdu', 'xian'];
@@ -57,11 +64,12 @@ const MAIN = new URL('../../cli/main.ts', import.meta.url).pathname;
 export class Rooms {
   readonly rooms: readonly RunningRoom[];
   readonly #children = new Map<string, ChildProcess>();
-  readonly #env: Readonly<Record<string, string | undefined>>;
+  readonly #daemons: readonly Daemon[];
+  readonly #env: Readonly<Record<string, string | undefined>> = { ...process.env, ...COMPILED_ONCE };
 
-  private constructor(rooms: readonly RunningRoom[], env: Readonly<Record<string, string | undefined>>) {
+  private constructor(rooms: readonly RunningRoom[], daemons: readonly Daemon[]) {
     this.rooms = rooms;
-    this.#env = env;
+    this.#daemons = daemons;
   }
 
   /** Writes the configuration and starts every daemon; resolves when all are ready. */
@@ -74,7 +82,7 @@ export class Rooms {
   /** Starts every daemon; where one does not come up, none is left running. */
   async startAll(): Promise<void> {
     try {
-      await Promise.all(this.rooms.flatMap((room) => [this.start(room, 'reship'), this.start(room, 'collector')]));
+      await Promise.all(this.rooms.flatMap((room) => this.#daemons.map((daemon) => this.start(room, daemon))));
     } catch (cause) {
       this.killAll();
       throw cause;
@@ -83,7 +91,7 @@ export class Rooms {
 
   /** Writes the configuration only. */
   static async prepare(options: RoomsOptions): Promise<Rooms> {
-    return new Rooms(await writeConfiguration(options), { ...process.env, ...COMPILED_ONCE });
+    return new Rooms(await writeConfiguration(options), options.daemons ?? WITHOUT_CHECKER);
   }
 
   room(index: number): RunningRoom {
@@ -121,8 +129,9 @@ export class Rooms {
   }
 
   async stop(): Promise<void> {
-    await Promise.all(this.rooms.flatMap((room) => [this.end(room, 'collector', 'SIGTERM'), this.end(room, 'reship', 'SIGTERM')]));
-    await Promise.all(this.rooms.map((room) => room.proxy.close()));
+    const daemons = ['checker', 'collector', 'reship'] as const;
+    await Promise.all(this.rooms.flatMap((room) => daemons.map((daemon) => this.end(room, daemon, 'SIGTERM'))));
+    await Promise.all(this.rooms.flatMap((room) => [room.proxy.close(), room.checkerProxy.close()]));
   }
 
   /** For the end of a program that was interrupted: nothing is left running. */
@@ -133,19 +142,29 @@ export class Rooms {
 
 async function writeConfiguration(options: RoomsOptions): Promise<RunningRoom[]> {
   const names = NAMES.slice(0, options.count);
-  const ports = await freePorts(names.length * 4);
+  const ports = await freePorts(names.length * 6);
   const rooms: RunningRoom[] = [];
   const entries: unknown[] = [];
   for (const [index, id] of names.entries()) {
-    const [a, b, c, d] = ports.slice(index * 4).map((port) => `127.0.0.1:${port}`) as [string, string, string, string];
-    const proxy = new TcpProxy({ host: '127.0.0.1', port: Number(a.split(':')[1]) });
-    const published = `127.0.0.1:${await proxy.listen()}`;
+    const at = (daemon: number) => {
+      const [grpc = 0, http = 0] = ports.slice(index * 6 + daemon * 2);
+      return { grpc: `127.0.0.1:${grpc}`, http: `127.0.0.1:${http}` };
+    };
+    const [reship, collector, checker] = [at(0), at(1), at(2)];
+    const [proxy, checkerProxy] = [proxyOf(reship.grpc), proxyOf(checker.grpc)];
     const database = index === 0 ? 'master' : options.cacheOnly && index === names.length - 1 ? 'none' : 'slave';
     const directory = join(options.directory, id);
     mkdirSync(directory, { recursive: true });
     const configFile = join(options.directory, `${id}.yaml`);
-    rooms.push({ id, directory, configFile, database, reship: { grpc: a, http: b }, collector: { grpc: c, http: d }, proxy });
-    entries.push({ id, number: index + 1, database, reship: { grpc: published, http: b }, collector: { grpc: c, http: d } });
+    rooms.push({ id, directory, configFile, database, reship, collector, checker, proxy, checkerProxy });
+    entries.push({
+      id,
+      number: index + 1,
+      database,
+      reship: { ...reship, grpc: `127.0.0.1:${await proxy.listen()}` },
+      collector,
+      checker: { ...checker, grpc: `127.0.0.1:${await checkerProxy.listen()}` },
+    });
   }
   const topology = {
     epoch: 1,
@@ -160,13 +179,17 @@ async function writeConfiguration(options: RoomsOptions): Promise<RunningRoom[]>
   return rooms;
 }
 
+function proxyOf(address: string): TcpProxy {
+  return new TcpProxy({ host: '127.0.0.1', port: Number(address.split(':')[1]) });
+}
+
 function roomFile(room: RunningRoom, options: RoomsOptions): unknown {
   const processes = options.mode === 'independent' || room.database === 'master';
   return {
     room: room.id,
     topology: './topology.yaml',
     directory: room.directory,
-    listen: { reship: room.reship, collector: room.collector },
+    listen: { reship: room.reship, collector: room.collector, checker: room.checker },
     ...(room.database === 'none'
       ? {}
       : { database: { adapter: 'embedded', ...(options.schemaFile === undefined ? {} : { schemaFile: options.schemaFile }) } }),
