@@ -21,6 +21,8 @@ export interface LaneConsumer {
    * Rejects with a WmbError: retry `now` or `later`: the lane backs off and resumes; `never`: it stops until somebody resumes it.
    */
   take(frames: readonly LinkFrame[]): Promise<void>;
+  /** True: a store came back from an older copy since it was resumed. It takes nothing until it is resumed again, though nothing failed. */
+  readonly isStale?: boolean;
   /** The origin's newest pulse for this lane. */
   pulse(end: LaneEnd): void;
   /**

@@ -4,23 +4,28 @@
  */
 import type { Effect } from '../core/converge/effects.ts';
 import { oracle } from '../core/converge/oracle-kit.ts';
-import type { Stamp, Version } from '../core/stamp.ts';
+import type { Version } from '../core/stamp.ts';
 import { NOTHING_SEEN, type Seq } from '../core/words.ts';
-import type { CacheBatch, CacheResult, CacheStore } from '../store/cache.ts';
+import type { CacheBatch, CacheResult, CacheStore, CacheSweep } from '../store/cache.ts';
 import { MemoryCache } from '../store/memory/cache.ts';
 import { type EpochLane, type Failure, failure } from './checks/failure.ts';
 
-type Step = { readonly batch: CacheBatch } | { readonly floor: Stamp; readonly nowMs: number };
+type Step = { readonly batch: CacheBatch } | { readonly sweep: CacheSweep };
+
+/** What it holds from one time that it is put back to the next. */
+interface Content {
+  readonly cache: CacheStore;
+  readonly journal: Step[];
+  /** By key: what was applied since the beginning, a late write request excepted. */
+  readonly effects: Map<string, Effect[]>;
+  /** By key: the greatest DEL. */
+  readonly killed: Map<string, Version>;
+}
 
 export class CacheDisk {
-  cache: CacheStore;
+  #content: Content;
   /** How often it was put back. */
-  restores = 0;
-  #journal: Step[] = [];
-  /** By key: what was applied since the beginning, a late write request excepted. */
-  #effects = new Map<string, Effect[]>();
-  /** By key: the greatest DEL. */
-  #killed = new Map<string, Version>();
+  #restores = 0;
   /** Nobody looks at an earlier moment than somebody has looked at already. */
   #lookedMs = 0;
 
@@ -29,62 +34,60 @@ export class CacheDisk {
   /** `around`: what stands between the store and everybody, also the checks. */
   constructor(around: (store: CacheStore) => CacheStore = (store) => store) {
     this.#around = around;
-    this.cache = this.#made();
+    this.#content = this.#empty();
   }
 
-  #made(): CacheStore {
-    return this.#around(new MemoryCache());
+  #empty(): Content {
+    return { cache: this.#around(new MemoryCache(this.#restores)), journal: [], effects: new Map(), killed: new Map() };
+  }
+
+  get cache(): CacheStore {
+    return this.#content.cache;
   }
 
   get steps(): number {
-    return this.#journal.length;
+    return this.#content.journal.length;
   }
 
   async apply(batch: CacheBatch): Promise<CacheResult> {
-    const result = await this.cache.apply(batch);
-    if (!result.moved) return result;
-    this.#journal.push({ batch });
-    this.#learn(batch, result);
-    return result;
+    return applyTo(this.#content, batch);
   }
 
-  async sweep(floor: Stamp, nowMs: number): Promise<number> {
-    this.#journal.push({ floor, nowMs });
-    return this.cache.sweep(floor, nowMs);
+  async sweep(sweep: CacheSweep): Promise<number> {
+    return sweepIn(this.#content, sweep);
   }
 
-  /** Puts the cache back to what it was after its first `steps` changes, marks included. */
+  /** Puts the cache back to what it was after its first `steps` changes, marks included, at one moment. */
   async restore(steps: number): Promise<void> {
-    const journal = this.#journal.slice(0, steps);
-    this.restores += 1;
-    this.cache = this.#made();
-    this.#journal = [];
-    this.#effects = new Map();
-    this.#killed = new Map();
-    for (const step of journal) {
-      if ('batch' in step) await this.apply(step.batch);
-      else await this.sweep(step.floor, step.nowMs);
+    this.#restores += 1;
+    const generation = this.#restores;
+    const content = this.#empty();
+    for (const step of this.#content.journal.slice(0, steps)) {
+      if ('batch' in step) await applyTo(content, { ...step.batch, generation });
+      else await sweepIn(content, { ...step.sweep, generation });
     }
+    this.#content = content;
   }
 
   async markOf(lane: EpochLane): Promise<Seq> {
-    const marks = await this.cache.marks();
+    const { marks } = await this.cache.marks();
     const same = (it: EpochLane) => it.log === lane.log && it.origin === lane.origin && it.partition === lane.partition;
     return marks.find((it) => same(it) && it.epoch === lane.epoch)?.seq ?? NOTHING_SEEN;
   }
 
   keys(): string[] {
-    return [...this.#effects.keys()];
+    return [...this.#content.effects.keys()];
   }
 
   /** Whether `key` shows what a plain cache would that got the same effects, once each and in order (I5), and nothing that was deleted (I6). */
   async check(room: string, key: string, nowMs: number): Promise<Failure | undefined> {
     this.#lookedMs = Math.max(this.#lookedMs, nowMs);
-    const shown = await this.cache.get(key, this.#lookedMs);
-    const killed = this.#killed.get(key) ?? '';
+    const content = this.#content;
+    const shown = await content.cache.get(key, this.#lookedMs);
+    const killed = content.killed.get(key) ?? '';
     if (shown !== undefined && shown.version <= killed)
       return failure('I6', `nothing of ${key} up to its DEL ${killed} is seen in ${room} again`, JSON.stringify(shown));
-    const effects = this.#effects.get(key) ?? [];
+    const effects = content.effects.get(key) ?? [];
     const due = oracle(key, effects, this.#lookedMs);
     if (JSON.stringify(shown) === JSON.stringify(due)) return undefined;
     const undeleted = oracle(
@@ -95,16 +98,30 @@ export class CacheDisk {
     const invariant = JSON.stringify(shown) === JSON.stringify(undeleted) ? 'I6' : 'I5';
     return failure(invariant, `in ${room}, after what was applied there, ${key} is ${JSON.stringify(due)}`, JSON.stringify(shown));
   }
+}
 
-  #learn(batch: CacheBatch, result: Extract<CacheResult, { moved: true }>): void {
-    for (const [place, effects] of batch.writes.entries()) {
-      if (result.outcomes[place] === 'late') continue;
-      for (const effect of effects) {
-        const known = this.#effects.get(effect.key);
-        if (known === undefined) this.#effects.set(effect.key, [effect]);
-        else known.push(effect);
-        if (effect.op === 'del' && effect.version > (this.#killed.get(effect.key) ?? '')) this.#killed.set(effect.key, effect.version);
-      }
+async function applyTo(content: Content, batch: CacheBatch): Promise<CacheResult> {
+  const result = await content.cache.apply(batch);
+  if (!result.moved) return result;
+  content.journal.push({ batch });
+  learn(content, batch, result);
+  return result;
+}
+
+async function sweepIn(content: Content, sweep: CacheSweep): Promise<number> {
+  const gone = await content.cache.sweep(sweep);
+  content.journal.push({ sweep });
+  return gone;
+}
+
+function learn({ effects: known, killed }: Content, batch: CacheBatch, result: Extract<CacheResult, { moved: true }>): void {
+  for (const [place, effects] of batch.writes.entries()) {
+    if (result.outcomes[place] === 'late') continue;
+    for (const effect of effects) {
+      const ofKey = known.get(effect.key);
+      if (ofKey === undefined) known.set(effect.key, [effect]);
+      else ofKey.push(effect);
+      if (effect.op === 'del' && effect.version > (killed.get(effect.key) ?? '')) killed.set(effect.key, effect.version);
     }
   }
 }

@@ -1,4 +1,5 @@
 /** The disasters of a round, each at its moment, and the end of all of them. */
+import { asWmbError } from '../core/errors.ts';
 import { DAEMONS, type Room } from './room.ts';
 import type { World } from './world.ts';
 
@@ -13,6 +14,7 @@ export function makeTrouble(world: World, ms: number): void {
   sometime(plan.cuts, () => cut(world));
   sometime(plan.clockJumps, () => jump(world));
   sometime(plan.restores, () => restore(world));
+  sometime(plan.rollbacks, () => rollBack(world, random.pick(world.rooms)));
   sometime(plan.pauses, () => pause(world));
   if (plan.poisonChance > 0) sometime(3, () => void retryParked(world, random.pick(world.rooms)));
 }
@@ -67,9 +69,16 @@ function restore(world: World): void {
   const room = random.pick(rooms);
   const life = room.lives.get('collector');
   if (life !== undefined) world.crash(life, 'for a restore of its cache');
+  rollBack(world, room);
+}
+
+/** The cache comes back as it was a while ago, whether its collector is up or not. */
+function rollBack(world: World, room: Room): void {
+  const { random, clock } = world;
   const { cache } = room.disks;
   const back = random.int(0, Math.min(cache.steps, random.chance(0.2) ? cache.steps : 20));
   world.tell(`the cache of ${room.id} is restored, ${back} changes older`);
+  room.restoredMs = clock.ms;
   void cache.restore(cache.steps - back);
 }
 
@@ -99,6 +108,12 @@ export async function retryParked(world: World, room: Room): Promise<void> {
   if (parking === undefined) return;
   const forever = room.disks.book.parked().filter(({ write }) => world.poison.isForever(write.requestId));
   world.tell(`an operator of ${room.id} discards ${forever.length} of ${room.disks.book.parkedTotal()} and retries the rest`);
-  if (forever.length > 0) await parking.discard({ writes: forever.map(({ write }) => write.requestId), all: false });
-  await parking.retry({ writes: [], all: true });
+  try {
+    if (forever.length > 0) await parking.discard({ writes: forever.map(({ write }) => write.requestId), all: false });
+    await parking.retry({ writes: [], all: true });
+  } catch (cause) {
+    // The cache has just come back from a copy, and the collector says so: the operator tries again later.
+    world.tell(`an operator of ${room.id} is told ${asWmbError(cause).code}`);
+    if (asWmbError(cause).code !== 'MARK_MOVED') throw cause;
+  }
 }

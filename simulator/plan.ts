@@ -24,14 +24,28 @@ export interface Plan {
   readonly crashes: number;
   readonly cuts: number;
   readonly clockJumps: number;
+  /** Of a cache, while its collector is down. */
   readonly restores: number;
+  /** Of a cache, under a collector that goes on running. */
+  readonly rollbacks: number;
   readonly pauses: number;
   readonly poisonChance: number;
   /** How far clocks may be apart and may jump, milliseconds. */
   readonly clockMsMax: number;
 }
 
-const CALM = { cutChance: 0, stallChance: 0, crashChance: 0, crashes: 0, cuts: 0, clockJumps: 0, restores: 0, pauses: 0, poisonChance: 0 };
+const CALM = {
+  cutChance: 0,
+  stallChance: 0,
+  crashChance: 0,
+  crashes: 0,
+  cuts: 0,
+  clockJumps: 0,
+  restores: 0,
+  rollbacks: 0,
+  pauses: 0,
+  poisonChance: 0,
+};
 
 export function planOf(random: Random): Plan {
   const often = (chance: number, max: number) => (random.chance(chance) ? random.int(1, max) : 0);
@@ -59,6 +73,7 @@ export function planOf(random: Random): Plan {
     cuts: often(0.5, 3),
     clockJumps: often(0.4, 3),
     restores: often(0.4, 2),
+    rollbacks: often(0.4, 3),
     pauses: often(0.3, 2),
     poisonChance: random.chance(0.4) ? 0.08 : 0,
   };

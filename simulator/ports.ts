@@ -6,7 +6,7 @@ import type { Stamp } from '../core/stamp.ts';
 import { type LogName, laneKey, type RoomId, type Seq } from '../core/words.ts';
 import type { LinkDialer, LinkSession, Upward } from '../link/link.ts';
 import type { Extent, FrameDraft, Log, RetentionFloor, RetentionPolicy, StoredFrame } from '../log/log.ts';
-import type { CacheBatch, CacheResult, CacheStore } from '../store/cache.ts';
+import type { CacheBatch, CacheResult, CacheStore, CacheSweep } from '../store/cache.ts';
 import type { MemoryBook } from './book.ts';
 import type { CacheDisk } from './cache-disk.ts';
 import { type Life, never } from './life.ts';
@@ -106,8 +106,8 @@ export class GatedCache implements CacheStore {
   scan(options: { readonly prefix: string; readonly nowMs: number }): AsyncIterable<CacheEntry> {
     return this.#disk.cache.scan(options);
   }
-  sweep(floor: Stamp, nowMs: number): Promise<number> {
-    return this.#life.io('sweeping the cache', () => this.#disk.sweep(floor, nowMs));
+  sweep(sweep: CacheSweep): Promise<number> {
+    return this.#life.io('sweeping the cache', () => this.#disk.sweep(sweep));
   }
 }
 

@@ -40,6 +40,8 @@ export class Room {
   readonly config: Config;
   readonly clock: RoomClock = { offsetMs: 0 };
   readonly disks: RoomDisks;
+  /** When its cache came back from a copy last. */
+  restoredMs = Number.NEGATIVE_INFINITY;
   /** Undefined while it is down or starts. */
   reship: Reship | undefined;
   collector: Collector | undefined;

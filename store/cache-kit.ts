@@ -3,12 +3,15 @@ import assert from 'node:assert/strict';
 import { compileCommands } from '../core/converge/commands.ts';
 import type { CacheEntry, CacheValue, Effect } from '../core/converge/effects.ts';
 import { formatStamp, type Stamp } from '../core/stamp.ts';
+import type { Mark } from '../core/words.ts';
 import type { CacheBatch, CacheOutcome, CacheStore, MarkMove } from './cache.ts';
 
 export interface CacheUnderTest {
   readonly store: CacheStore;
   /** Closes the store and opens another one on the same data. */
   reopen(): Promise<CacheStore>;
+  /** Takes a copy of the data. Calling what it resolves with puts the copy back while the store goes on running. */
+  copy(): Promise<() => Promise<void>>;
   cleanup(): Promise<void>;
 }
 
@@ -38,9 +41,19 @@ export async function apply(
   writes: readonly (readonly Effect[])[],
   more: Partial<CacheBatch> = {},
 ): Promise<readonly CacheOutcome[]> {
-  const result = await store.apply({ moves: [], writes, floor: '', nowMs: NOW, ...more });
+  const { generation } = await store.marks();
+  const result = await store.apply({ generation, moves: [], writes, floor: '', nowMs: NOW, ...more });
   assert.ok(result.moved);
   return result.outcomes;
+}
+
+export async function sweep(store: CacheStore, floor: Stamp, nowMs = NOW): Promise<number> {
+  const { generation } = await store.marks();
+  return store.sweep({ generation, floor, nowMs });
+}
+
+export async function marksOf(store: CacheStore): Promise<readonly Mark[]> {
+  return (await store.marks()).marks;
 }
 
 export async function value(store: CacheStore, key: string, nowMs = NOW): Promise<CacheValue | undefined> {

@@ -1,7 +1,7 @@
 /** The part of the cache contract that is about time: expiries and the floor. */
 import assert from 'node:assert/strict';
 import { describe } from 'node:test';
-import { apply, type Each, move, NOW, scan, stamp, value, write } from './cache-kit.ts';
+import { apply, type Each, move, NOW, scan, stamp, sweep, value, write } from './cache-kit.ts';
 
 const FLOOR = stamp(5_000);
 
@@ -102,8 +102,8 @@ function settleTests(each: Each): void {
       write(6_000, ['INCR', 'n'], ['HDEL', 'h', 'c'], ['ZINCRBY', 'z', '0.3', 'm']),
     ]);
     const before = await scan(store, '');
-    assert.ok((await store.sweep(FLOOR, NOW)) > 0);
-    assert.equal(await store.sweep(FLOOR, NOW), 0);
+    assert.ok((await sweep(store, FLOOR)) > 0);
+    assert.equal(await sweep(store, FLOOR), 0);
     assert.deepEqual(await scan(store, ''), before);
     assert.deepEqual(await scan(await reopen(), ''), before);
     assert.deepEqual(
@@ -113,16 +113,17 @@ function settleTests(each: Each): void {
   });
   each('what expired before the floor does not count again', async ({ store }) => {
     await apply(store, [write(1_000, ['HINCRBY', 'h', 'f', 1], ['PEXPIREAT', 'h', 2_000]), write(3_000, ['HINCRBY', 'h', 'f', 10])]);
-    await store.sweep(FLOOR, NOW);
+    await sweep(store, FLOOR);
     assert.deepEqual(await value(store, 'h'), { type: 'hash', fields: [['f', '10']] });
   });
   each('a batch that is refused does not raise the floor', async ({ store }) => {
-    await store.apply({ moves: [move(0, 3, 4)], writes: [], floor: FLOOR, nowMs: NOW });
+    const { generation } = await store.marks();
+    await store.apply({ generation, moves: [move(0, 3, 4)], writes: [], floor: FLOOR, nowMs: NOW });
     assert.deepEqual(await apply(store, [write(1_000, ['SET', 'k', 'v'])]), ['applied']);
   });
   each('a floor ahead of the room’s clock does not forget beyond the clock', async ({ store }) => {
     await apply(store, [write(1_000, ['SET', 'k', 'v', 'PXAT', 20_000])]);
-    await store.sweep(stamp(30_000), 15_000);
+    await sweep(store, stamp(30_000), 15_000);
     assert.deepEqual(await value(store, 'k', 15_000), { type: 'string', value: 'v' });
     assert.deepEqual(await apply(store, [write(16_000, ['SET', 'k', 'w'])], { nowMs: 15_000 }), ['applied']);
   });
@@ -137,7 +138,7 @@ function settleTests(each: Each): void {
 function lateTests(each: Each): void {
   each('a write request below the floor with nothing newer stored is late and is not applied', async ({ store, reopen }) => {
     await apply(store, [write(2_000, ['DEL', 'k'], ['HSET', 'h', 'f', 'v'])]);
-    await store.sweep(FLOOR, NOW);
+    await sweep(store, FLOOR);
     const late = [
       write(1_000, ['SET', 'k', 'old']),
       write(1_001, ['INCR', 'n']),
@@ -157,7 +158,7 @@ function lateTests(each: Each): void {
   });
   each('below the floor a write request of another type is late, or superseded, and changes nothing', async ({ store }) => {
     await apply(store, [write(1_000, ['HSET', 'h', 'a', '1']), write(3_000, ['HSET', 'h', 'b', '2'])]);
-    await store.sweep(FLOOR, NOW);
+    await sweep(store, FLOOR);
     assert.deepEqual(await apply(store, [write(4_000, ['SADD', 'h', 'm']), write(2_000, ['SADD', 'h', 'm'])]), ['late', 'superseded']);
     assert.deepEqual(await value(store, 'h'), {
       type: 'hash',
@@ -170,7 +171,7 @@ function lateTests(each: Each): void {
   each('below the floor what is stored is a duplicate and what has been overtaken is superseded', async ({ store }) => {
     const first = [write(1_000, ['SET', 's', 'v']), write(1_001, ['HSET', 'h', 'f', 'v']), write(1_002, ['INCR', 'n'])];
     await apply(store, [...first, write(6_000, ['SET', 'r', 'new'])]);
-    await store.sweep(FLOOR, NOW);
+    await sweep(store, FLOOR);
     assert.deepEqual(await apply(store, [...first, write(1_003, ['SET', 'r', 'old'])]), [
       'duplicate',
       'duplicate',
@@ -184,7 +185,7 @@ function lateTests(each: Each): void {
 function lateTimelineTests(each: Each): void {
   each('below the floor a timeline member is late, or superseded where the timeline has no room for it', async ({ store }) => {
     await apply(store, [write(2_000, ['WMB.TIMELINE', 't', 2, 'a']), write(3_000, ['WMB.TIMELINE', 't', 2, 'b'])]);
-    await store.sweep(FLOOR, NOW);
+    await sweep(store, FLOOR);
     assert.deepEqual(await apply(store, [write(2_500, ['WMB.TIMELINE', 't', 2, 'c']), write(1_000, ['WMB.TIMELINE', 't', 2, 'd'])]), [
       'late',
       'superseded',

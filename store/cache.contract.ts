@@ -7,7 +7,8 @@ import { randomEffects, TEST_MS } from '../core/converge/effects-kit.ts';
 import { stampMs, versionAt } from '../core/stamp.ts';
 import type { CacheBatch, MarkMove } from './cache.ts';
 import { effectContract } from './cache-effects.contract.ts';
-import { apply, type CacheUnderTest, type Each, EPOCH, move, NOW, OTHER_EPOCH, scan, value, write } from './cache-kit.ts';
+import { apply, type CacheUnderTest, type Each, EPOCH, marksOf, move, NOW, OTHER_EPOCH, scan, sweep, value, write } from './cache-kit.ts';
+import { restoreContract } from './cache-restore.contract.ts';
 import { timeContract } from './cache-time.contract.ts';
 import { MemoryCache } from './memory/cache.ts';
 
@@ -23,8 +24,12 @@ export function cacheContract(name: string, make: () => Promise<CacheUnderTest>)
     });
   describe(name, () => {
     effectContract(each);
-    describe('marks', () => markTests(each));
+    describe('marks', () => {
+      markTests(each);
+      moveTests(each);
+    });
     timeContract(each);
+    describe('a copy that is put back under a running store', () => restoreContract(each));
     describe('scan', () => scanTests(each));
     describe('random batches', () => randomTests(make));
   });
@@ -32,12 +37,12 @@ export function cacheContract(name: string, make: () => Promise<CacheUnderTest>)
 
 function markTests(each: Each): void {
   each('a store without marks says so', async ({ store }) => {
-    assert.deepEqual(await store.marks(), []);
+    assert.deepEqual(await marksOf(store), []);
   });
   each('marks move with the effects and are there after opening again', async ({ store, reopen }) => {
     await apply(store, [write(1_000, ['SET', 'k', 'v'])], { moves: [move(0, -1, 4), move(1, -1, 0)] });
     await apply(store, [], { moves: [move(0, 4, 7)] });
-    const marks = [...(await (await reopen()).marks())].sort((a, b) => a.partition - b.partition);
+    const marks = [...(await marksOf(await reopen()))].sort((a, b) => a.partition - b.partition);
     assert.deepEqual(marks, [
       { log: 'writes', origin: 'beijing', partition: 0, epoch: EPOCH, seq: 7 },
       { log: 'writes', origin: 'beijing', partition: 1, epoch: EPOCH, seq: 0 },
@@ -51,39 +56,48 @@ function markTests(each: Each): void {
       move(1, -1, 4),
     ];
     await apply(store, [], { moves });
-    assert.deepEqual((await store.marks()).map(({ seq }) => seq).sort(), [1, 2, 3, 4]);
+    assert.deepEqual((await marksOf(store)).map(({ seq }) => seq).sort(), [1, 2, 3, 4]);
   });
   each('where another mark is stored nothing changes and the stored mark comes back', async ({ store }) => {
     await apply(store, [], { moves: [move(0, -1, 4)] });
     const stored = { log: 'writes', origin: 'beijing', partition: 0, epoch: EPOCH, seq: 4 };
     for (const wrong of [move(0, 3, 5), move(0, 5, 6), move(0, -1, 5), move(0, 4, 5, OTHER_EPOCH)]) {
-      const result = await store.apply({ moves: [wrong], writes: [write(1_000, ['SET', 'k', 'v'])], floor: '', nowMs: NOW });
-      assert.deepEqual(result, { moved: false, stored });
+      const { generation } = await store.marks();
+      const writes = [write(1_000, ['SET', 'k', 'v'])];
+      const result = await store.apply({ generation, moves: [wrong], writes, floor: '', nowMs: NOW });
+      assert.deepEqual(result, { moved: false, generation, stored });
     }
     assert.equal(await value(store, 'k'), undefined);
-    assert.deepEqual(await store.marks(), [stored]);
+    assert.deepEqual(await marksOf(store), [stored]);
   });
   each('where no mark is stored an expectation fails with none', async ({ store }) => {
-    const result = await store.apply({ moves: [move(0, 3, 5)], writes: [], floor: '', nowMs: NOW });
-    assert.deepEqual(result, { moved: false, stored: undefined });
+    const { generation } = await store.marks();
+    const result = await store.apply({ generation, moves: [move(0, 3, 5)], writes: [], floor: '', nowMs: NOW });
+    assert.deepEqual(result, { moved: false, generation, stored: undefined });
   });
+}
+
+function moveTests(each: Each): void {
   each('several marks move all or none', async ({ store }) => {
     await apply(store, [], { moves: [move(0, -1, 4), move(1, -1, 9)] });
+    const { generation } = await store.marks();
     const result = await store.apply({
+      generation,
       moves: [move(0, 4, 5), move(1, 8, 10)],
       writes: [write(1_000, ['INCR', 'k'])],
       floor: '',
       nowMs: NOW,
     });
-    assert.deepEqual(result, { moved: false, stored: { log: 'writes', origin: 'beijing', partition: 1, epoch: EPOCH, seq: 9 } });
-    assert.deepEqual((await store.marks()).map(({ seq }) => seq).sort(), [4, 9]);
+    const stored = { log: 'writes', origin: 'beijing', partition: 1, epoch: EPOCH, seq: 9 };
+    assert.deepEqual(result, { moved: false, generation, stored });
+    assert.deepEqual((await marksOf(store)).map(({ seq }) => seq).sort(), [4, 9]);
     assert.equal(await value(store, 'k'), undefined);
   });
   each('a mark of another epoch counts as none', async ({ store }) => {
     await apply(store, [], { moves: [move(0, -1, 4)] });
     await apply(store, [], { moves: [move(0, -1, 0, OTHER_EPOCH)] });
     assert.deepEqual(
-      (await store.marks()).map(({ epoch, seq }) => [epoch, seq]),
+      (await marksOf(store)).map(({ epoch, seq }) => [epoch, seq]),
       [[OTHER_EPOCH, 0]],
     );
   });
@@ -160,10 +174,10 @@ function randomTests(make: () => Promise<CacheUnderTest>): void {
           const missing = shift.map((effect) => stampMs(effect.version)).sort((a, b) => a - b)[0] ?? run * RUN_MS + TEST_MS.to + 1;
           const nowMs = run * RUN_MS + TEST_MS.from + index * 6;
           const floor = versionAt(missing - 1).slice(0, 24);
-          const all: CacheBatch[] = [{ moves: [], writes, floor: '', nowMs }];
-          if (again) all.push({ moves: [], writes: [...writes].reverse(), floor, nowMs });
-          for (const batch of all) for (const cache of [store, model]) await cache.apply(batch);
-          if (sweeps[index] === true) for (const cache of [store, model]) await cache.sweep(floor, nowMs);
+          const all: Partial<CacheBatch>[] = [{ writes, nowMs }];
+          if (again) all.push({ writes: [...writes].reverse(), floor, nowMs });
+          for (const batch of all) for (const cache of [store, model]) await apply(cache, batch.writes ?? [], batch);
+          if (sweeps[index] === true) for (const cache of [store, model]) await sweep(cache, floor, nowMs);
         }
         for (const nowMs of [20, 45, 90].map((ms) => run * RUN_MS + TEST_MS.from + ms)) {
           assert.deepEqual(await scan(store, `${run}:`, nowMs), await scan(model, `${run}:`, nowMs));

@@ -4,6 +4,12 @@
  * not `expected`, nothing changes and the stored mark comes back. So a cache that was restored from an older copy is
  * simply replayed from the older mark that it brought back, and a second collector on the same lane is refused.
  *
+ * Marks do not say all: a floor rests on the marks of every lane, and a retry moves none. So whoever changes something also
+ * names the *generation* of the cache that it knows, and the store refuses where it is in another one (docs/adr/0005). An adapter
+ * leaves a revision behind with every change, never the same twice, and looks at it in the transaction of the next: where it finds another one than it
+ * left, the store came back from an older copy, lost its last commits, was emptied, or somebody else works on it, and a new
+ * generation begins. On Redis that is one field compared and set in the script that does the work.
+ *
  * The marks of a cache of several nodes are the smallest of the nodes' marks; a node that is ahead applies the batch again
  * (effects are idempotent) without moving its own mark.
  *
@@ -13,6 +19,17 @@ import type { CacheEntry, Effect } from '../core/converge/effects.ts';
 import type { Stamp } from '../core/stamp.ts';
 import type { Lane, LogEpoch, Mark, Outcome, Seq } from '../core/words.ts';
 
+/**
+ * How often this store, since it was made, found itself other than it had left itself. It only grows, and says nothing to another process.
+ */
+export type Generation = number;
+
+/** Read in one transaction. */
+export interface CacheMarks {
+  readonly generation: Generation;
+  readonly marks: readonly Mark[];
+}
+
 /** Moves the mark of a lane from `expected` to `next`. `expected` -1: no mark is stored, or one of another epoch. */
 export interface MarkMove extends Lane {
   readonly epoch: LogEpoch;
@@ -21,6 +38,8 @@ export interface MarkMove extends Lane {
 }
 
 export interface CacheBatch {
+  /** Of the marks that the moves and the floor were made from. */
+  readonly generation: Generation;
   /**
    * Marks moved together with the effects, all or nothing. Empty: effects only (a retry from the parking lot, a repair,
    * or a replay below the mark).
@@ -42,18 +61,31 @@ export type CacheOutcome = Extract<Outcome, 'applied' | 'superseded' | 'duplicat
 
 export type CacheResult =
   | { readonly moved: true; readonly outcomes: readonly CacheOutcome[] }
-  /** Nothing was changed; `stored` is the mark found for the first lane whose expectation failed (undefined: none). */
-  | { readonly moved: false; readonly stored: Mark | undefined };
+  /**
+   * Nothing was changed: the store is in another generation than the batch; or, where it is the same, `stored` is the mark found for the first
+   * lane whose expectation failed (undefined: none).
+   */
+  | { readonly moved: false; readonly generation: Generation; readonly stored: Mark | undefined };
+
+export interface CacheSweep {
+  /** Of the marks that the floor was made from. */
+  readonly generation: Generation;
+  readonly floor: Stamp;
+  readonly nowMs: number;
+}
 
 export interface CacheStore {
   open(): Promise<void>;
-  marks(): Promise<readonly Mark[]>;
+  marks(): Promise<CacheMarks>;
   apply(batch: CacheBatch): Promise<CacheResult>;
   /** What an application would read at `nowMs`; undefined where nothing is visible. */
   get(key: string, nowMs: number): Promise<CacheEntry | undefined>;
   /** All visible keys, once each, in ascending order of the key's UTF-8 bytes, those starting with `prefix`. Not one snapshot. */
   scan(options: { readonly prefix: string; readonly nowMs: number }): AsyncIterable<CacheEntry>;
-  /** Forgets, in small bounded steps, what `floor` allows (tombstones, settled increments, expired keys). Returns how many rows went. */
-  sweep(floor: Stamp, nowMs: number): Promise<number>;
+  /**
+   * Forgets, in small bounded steps, what the floor allows (tombstones, settled increments, expired keys). Returns how many rows went. Rejects with
+   * MARK_MOVED, at whichever step, where the store is in another generation.
+   */
+  sweep(sweep: CacheSweep): Promise<number>;
   close(): Promise<void>;
 }

@@ -16,7 +16,7 @@ import type { Logger } from '../../core/logger.ts';
 import type { Metrics } from '../../core/metrics.ts';
 import type { Runtime, Timer } from '../../core/runtime.ts';
 import { NO_STAMP, type Stamp } from '../../core/stamp.ts';
-import { processesWrites, roomEntry } from '../../core/topology.ts';
+import { masterRoom, processesWrites, roomEntry } from '../../core/topology.ts';
 import { type Lane, laneKey } from '../../core/words.ts';
 import type { Log } from '../../log/log.ts';
 import type { CacheStore } from '../../store/cache.ts';
@@ -25,6 +25,7 @@ import type { FloorSource, LaneConsumer, LaneConsumers } from '../lane.ts';
 import { Parking, type Retryable } from '../receipts/parked.ts';
 import type { ReceiptBook } from '../receipts/receipts.ts';
 import { Acks, Hints } from './acks.ts';
+import { CacheView, type Looker } from './cache-view.ts';
 import { ChangesLane } from './changes-lane.ts';
 import type { Context, Processing } from './context.ts';
 import { DerivedLane } from './derived-lane.ts';
@@ -61,6 +62,7 @@ export class Applier {
   readonly parking: Parking;
   readonly #options: ApplierOptions;
   readonly #context: Context;
+  readonly #view: CacheView;
   readonly #lanes = new Map<string, LaneConsumer>();
   readonly #writes = new Map<string, WritesConsumer>();
   #sweepTimer: Timer | undefined;
@@ -69,8 +71,10 @@ export class Applier {
   constructor(options: ApplierOptions) {
     const { config, book, runtime, logger, metrics } = options;
     this.#options = options;
+    this.#view = new CacheView({ ...options, lookers: () => this.#lookers() });
     this.#context = {
       ...options,
+      view: this.#view,
       executes: options.database !== undefined && roomEntry(config.topology, config.room.id)?.database === 'master',
       acks: this.acks,
       hints: this.hints,
@@ -91,6 +95,7 @@ export class Applier {
   /** Call it when the stores are open: publishes what this room has of each lane, and begins to retry and to sweep. */
   async start(): Promise<void> {
     this.#stopped = false;
+    await this.#view.start();
     for (const mark of await this.#options.book.marks()) await this.#announce(mark, mark.epoch);
     this.parking.start();
     this.#scheduleSweep();
@@ -111,12 +116,14 @@ export class Applier {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#sweepTimer?.cancel();
+    await this.#view.stop();
     await this.parking.stop();
     for (const lane of this.#writes.values()) if (lane instanceof WritesLane) await lane.moveDatabase().catch(() => {});
   }
 
   /** What every room has applied by what the origins say, but no more than this room has seen of every `writes` lane. Empty: not known. */
   floor(): Stamp {
+    if (!this.#view.isWhole) return NO_STAMP;
     let floor = this.#options.floors.floor();
     const { rooms, partitions } = this.#options.config.topology;
     for (const { id } of rooms) {
@@ -127,6 +134,17 @@ export class Applier {
       }
     }
     return floor;
+  }
+
+  /** The lanes that move marks of the cache; in a room that gets only the effects they look for those that are derived from them. */
+  #lookers(): readonly Looker[] {
+    const { topology, room } = this.#options.config;
+    if (processesWrites(topology, room.id)) return [...this.#writes.values()].filter((lane) => lane instanceof WritesLane);
+    const origin = masterRoom(topology)?.id ?? '';
+    const partitions = Array.from({ length: topology.partitions }, (_, partition) => partition);
+    return partitions
+      .map((partition) => this.#consumer({ log: 'effects', origin, partition }))
+      .filter((lane) => lane instanceof EffectsLane);
   }
 
   #consumer(lane: Lane): LaneConsumer {
@@ -174,7 +192,8 @@ export class Applier {
 
   async #sweep(): Promise<void> {
     try {
-      await this.#options.cache.sweep(this.floor(), this.#options.runtime.nowMs());
+      const { cache, runtime } = this.#options;
+      await cache.sweep({ generation: this.#view.generation, floor: this.floor(), nowMs: runtime.nowMs() });
     } catch (cause) {
       this.#options.logger.warn({ error: asWmbError(cause).message }, 'the cache could not be swept; it is tried again');
     }

@@ -11,6 +11,7 @@ import type { DatabaseStore } from '../../store/database.ts';
 import type { Processed } from '../process/processors.ts';
 import type { ReceiptBook } from '../receipts/receipts.ts';
 import type { Acks, Hints } from './acks.ts';
+import type { CacheView } from './cache-view.ts';
 import type { Meters } from './meters.ts';
 import type { SharedCommits } from './shared-commits.ts';
 
@@ -22,6 +23,8 @@ export interface Processing {
 export interface Context {
   readonly config: Config;
   readonly cache: CacheStore;
+  /** The cache's marks are read here. */
+  readonly view: CacheView;
   /** Undefined in a cache-only room. */
   readonly database: DatabaseStore | undefined;
   /** This is the master room: it executes statements, and its database carries marks of the `writes` lanes. */
@@ -53,6 +56,14 @@ export function markOf(lane: Lane, epoch: LogEpoch, sink: { readonly name: strin
     'LOG_GAP',
     `${laneKey(lane)}: the mark in the ${sink.name} is ${mark.seq} of log epoch ${mark.epoch}, but ${lane.origin} offers log epoch ${epoch}: ` +
       'its log was made anew, and what this room missed of the old one cannot be told; rebuild the room from a peer, or accept the loss',
+  );
+}
+
+/** The cache is another one than the caller knew. */
+export function cacheWentBack(lane: Lane): WmbError {
+  return new WmbError(
+    'MARK_MOVED',
+    `${laneKey(lane)}: the cache is not as it was left (it came back from an older copy, or another collector works on it); work resumes from the mark that it holds`,
   );
 }
 

@@ -37,6 +37,13 @@ export class DerivedLane implements LaneConsumer, Retryable {
     return this.#readMarks({ ...this.#lane, epoch });
   }
 
+  /** The cache may have come back from an older copy. Called in the turn of the effects lane that moves this one's marks. */
+  async lookAgain(): Promise<void> {
+    await this.applyAgain();
+    const { epoch } = this.#progress;
+    if (epoch !== '') await this.announce(epoch);
+  }
+
   /** What was retried here and the cache may have lost. */
   applyAgain(): Promise<void> {
     return this.#serial.run(() => applyDerivedAgain(this.#context, this.#lane));
@@ -67,7 +74,7 @@ export class DerivedLane implements LaneConsumer, Retryable {
 
   /** Tells what the stores hold of `lane`. LOG_GAP where the cache is in another epoch. */
   async #readMarks(lane: EpochLane): Promise<void> {
-    await this.advance(lane, markOf(lane, lane.epoch, { name: 'cache', marks: await this.#context.cache.marks() }));
+    await this.advance(lane, markOf(lane, lane.epoch, { name: 'cache', marks: (await this.#context.view.marks()).marks }));
   }
 
   async resume(): Promise<never> {
@@ -89,7 +96,8 @@ export class DerivedLane implements LaneConsumer, Retryable {
       const work = newWork(write, position.seq, position.index);
       work.commands = parseEntry(write, formatPosition(position)).commands;
       work.effects = compileCommands(work.commands, write.stamp);
-      const [outcome] = await applyWorks(this.#context, [], [work]);
+      const place = { lane: position, generation: this.#context.view.generation, moves: [] };
+      const [outcome] = await applyWorks(this.#context, place, [work]);
       settleInCache(work, outcome);
       if (work.outcome !== 'parked') {
         const effects = await effectsToKeep(this.#context, position, work.commands);

@@ -47,7 +47,7 @@ test('the slave applies what the master made, moves the derived mark and tells t
   assert.deepEqual(slave.applier.acks.current('guangzhou'), [{ log: 'writes', partition: 0, epoch: EPOCH, seq: 1, parkedSeq: -1 }]);
   assert.equal(slave.applier.acks.current('beijing')[0]?.seq, 1);
   assert.deepEqual(
-    (await slave.cache.marks()).map((mark) => `${mark.log} ${mark.seq}`),
+    (await slave.cache.marks()).marks.map((mark) => `${mark.log} ${mark.seq}`),
     ['effects 1', 'writes 1'],
   );
   assert.equal(slave.applier.consumers(source).progress().mark, 1);

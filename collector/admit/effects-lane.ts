@@ -17,6 +17,7 @@ import {
   type StampedWrite,
 } from '../../core/words.ts';
 import type { LaneEnd, LinkFrame } from '../../link/link.ts';
+import type { Generation } from '../../store/cache.ts';
 import type { LaneConsumer, LaneProgress } from '../lane.ts';
 import type { BookEntry, EpochLane, FrameReceipt } from '../receipts/receipts.ts';
 import { Serial } from '../receipts/serial.ts';
@@ -33,6 +34,8 @@ const NONE: ReadonlySet<Work> = new Set();
 
 interface LaneMarks {
   readonly lane: EpochLane;
+  /** That the cache's marks were read in. */
+  readonly generation: Generation;
   next: Seq;
   cache: Seq;
   book: Seq;
@@ -66,6 +69,7 @@ export class EffectsLane implements LaneConsumer {
   readonly #serial = new Serial();
   readonly #progress = new Progress();
   #at: LaneMarks | undefined;
+  #isStale = false;
 
   /** `derived`: the `writes` lane of an origin, same partition, in this room. */
   constructor(lane: Lane, context: Context, derived: (origin: RoomId) => DerivedLane) {
@@ -77,8 +81,28 @@ export class EffectsLane implements LaneConsumer {
   resume(offer: { readonly epoch: LogEpoch }): Promise<{ readonly after: Seq; readonly historyWrites: number }> {
     return this.#serial.run(async () => {
       this.#at = undefined;
+      this.#isStale = false;
       this.#at = await this.#load(offer.epoch);
       return { after: this.#at.next - 1, historyWrites: 0 };
+    });
+  }
+
+  get isStale(): boolean {
+    return this.#isStale;
+  }
+
+  /** The cache may have come back from an older copy: with this lane's mark go those that are derived from it. */
+  lookAgain(): Promise<void> {
+    return this.#serial.run(async () => {
+      const at = this.#at;
+      this.#at = undefined;
+      if (at !== undefined) this.#isStale = true;
+      for (const { id } of this.#context.config.topology.rooms) await this.#derived(id).lookAgain();
+      if (this.#progress.epoch === '') return;
+      const marks = await this.#load(this.#progress.epoch);
+      if (at?.next !== marks.next || at.cache !== marks.cache) return;
+      this.#at = marks;
+      this.#isStale = false;
     });
   }
 
@@ -87,9 +111,10 @@ export class EffectsLane implements LaneConsumer {
   }
 
   async #load(epoch: LogEpoch): Promise<LaneMarks> {
-    const { cache, book, acks } = this.#context;
+    const { view, book, acks } = this.#context;
     const lane = { ...this.#lane, epoch };
-    const [cacheMarks, bookMarks] = [await cache.marks(), await book.marks()];
+    const { generation, marks: cacheMarks } = await view.marks();
+    const bookMarks = await book.marks();
     const [inCache, inBook] = [
       markOf(lane, epoch, { name: 'cache', marks: cacheMarks }),
       markOf(lane, epoch, { name: 'receipt book', marks: bookMarks }),
@@ -108,7 +133,7 @@ export class EffectsLane implements LaneConsumer {
     const mark = Math.min(inCache, inBook);
     this.#progress.set({ epoch, mark, writes: summary.writes, stampLast: mark === summary.seq ? summary.stampLast : NO_STAMP, parked: 0 });
     acks.publish(lane, { seq: mark, parkedSeq: NOTHING_SEEN }, []);
-    return { lane, next: mark + 1, cache: inCache, book: inBook, sources };
+    return { lane, generation, next: mark + 1, cache: inCache, book: inBook, sources };
   }
 
   take(frames: readonly LinkFrame[]): Promise<void> {
@@ -139,7 +164,7 @@ export class EffectsLane implements LaneConsumer {
     const ownMove = moveOf(at.lane, at.cache, last);
     const moves =
       ownMove.length === 0 ? [] : [...ownMove, ...[...sources.values()].flatMap((it) => moveOf(it.marks.lane, it.marks.cache, it.cache))];
-    const outcomes = await applyWorks(this.#context, moves, touching);
+    const outcomes = await applyWorks(this.#context, { lane: at.lane, generation: at.generation, moves }, touching);
     const again = outcomes.includes('late') ? await this.#hadBefore([...sources.values()]) : NONE;
     for (const [place, work] of touching.entries()) settleInCache(work, again.has(work) ? replayed(outcomes[place]) : outcomes[place]);
     for (const work of works) if (work.outcome === '') decide(work, 'applied');

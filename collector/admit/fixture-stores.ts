@@ -3,7 +3,7 @@ import type { CacheEntry, Effect } from '../../core/converge/effects.ts';
 import { type Lane, type LogName, laneKey, type Mark, type Seq } from '../../core/words.ts';
 import { decodeFrame } from '../../link/frame.ts';
 import type { FrameDraft, Log } from '../../log/log.ts';
-import type { CacheBatch, CacheOutcome, CacheResult, CacheStore, MarkMove } from '../../store/cache.ts';
+import type { CacheBatch, CacheMarks, CacheOutcome, CacheResult, CacheStore, MarkMove } from '../../store/cache.ts';
 import type { DatabaseBatch, DatabaseOutcome, DatabaseResult, DatabaseStore } from '../../store/database.ts';
 import type { ReceiptBook } from '../receipts/receipts.ts';
 
@@ -51,6 +51,7 @@ export class MemoryCache implements CacheStore {
   readonly values = new Map<string, { version: string; value: string | undefined; counted: Set<string> }>();
   readonly batches: CacheBatch[] = [];
   readonly late = new Set<string>();
+  generation = 0;
   readonly #crash: Crash;
 
   constructor(crash: Crash) {
@@ -60,14 +61,16 @@ export class MemoryCache implements CacheStore {
   async open(): Promise<void> {}
   async close(): Promise<void> {}
 
-  async marks(): Promise<readonly Mark[]> {
-    return this.marksTable.all();
+  async marks(): Promise<CacheMarks> {
+    return { generation: this.generation, marks: this.marksTable.all() };
   }
 
   async apply(batch: CacheBatch): Promise<CacheResult> {
+    const { generation } = this;
     this.#crash.check('before cache');
+    if (batch.generation !== generation) return { moved: false, generation, stored: undefined };
     const refused = this.marksTable.move(batch.moves);
-    if (refused !== undefined) return { moved: false, stored: refused.stored };
+    if (refused !== undefined) return { moved: false, generation, stored: refused.stored };
     this.batches.push(batch);
     const outcomes = batch.writes.map((effects) => this.#write(effects));
     this.#crash.check('after cache');

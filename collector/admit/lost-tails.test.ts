@@ -88,7 +88,7 @@ test('a book that lost its last commits takes what the cache has applied and for
   const { room, cache } = await roomOnFile(t, { id: 'guangzhou' });
   const log = new TestLog({ origin: 'beijing' }).add(set('a', '1')).add(set('d', '1')).add(del('d'));
   await room.run(log);
-  await cache.sweep(SEEN_BY_ALL, START_MS);
+  await cache.sweep({ generation: 0, floor: SEEN_BY_ALL, nowMs: START_MS });
   const older = new EmbeddedBook({ file: ':memory:', room: 'guangzhou' });
   await older.open();
   room.useBook(older);
@@ -104,7 +104,7 @@ test('after a kill, what lies above the database’s mark and was swept is not l
   log.add(set('d', '1')).add(del('d'));
   await room.applier.consumers(source).take(log.after(0));
   assert.equal((await room.database.marks())[0]?.seq, 0, 'the mark of a database with nothing to execute lags');
-  await cache.sweep(SEEN_BY_ALL, START_MS);
+  await cache.sweep({ generation: 0, floor: SEEN_BY_ALL, nowMs: START_MS });
   room.restart();
   await room.run(log);
   assert.deepEqual(await receipts(room), []);
@@ -135,7 +135,7 @@ test('effects that the master logged twice are not late in a slave that has appl
   await slave.run(shipped);
   await master.run(log);
   quiet(slave, 1);
-  await cache.sweep(slave.applier.floor(), START_MS);
+  await cache.sweep({ generation: 0, floor: slave.applier.floor(), nowMs: START_MS });
   const copies = master.effectLog.frames.slice(shipped.frames.length);
   assert.equal(copies.length, 2);
   for (const frame of copies) shipped.raw(frame);

@@ -101,7 +101,8 @@ export class Retry {
       work.inDatabase = true;
     }
     await this.#tellSlaves(parked, work);
-    const [outcome] = await applyWorks(this.#context, [], work.effects.length > 0 ? [work] : []);
+    const place = { lane: parked.position, generation: this.#context.view.generation, moves: [] };
+    const [outcome] = await applyWorks(this.#context, place, work.effects.length > 0 ? [work] : []);
     settleInCache(work, outcome);
   }
 

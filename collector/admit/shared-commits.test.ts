@@ -21,14 +21,14 @@ class RecordingStores {
   #apply(batch: CacheBatch): CacheResult {
     this.applied.push(batch.moves.map((move) => move.partition));
     if (batch.moves.some((move) => move.partition === 9)) throw new WmbError('STORE_FULL', 'full');
-    if (batch.moves.some((move) => move.expected === 77)) return { moved: false, stored: undefined };
+    if (batch.moves.some((move) => move.expected === 77)) return { moved: false, generation: 0, stored: undefined };
     return { moved: true, outcomes: batch.writes.map((effects) => (effects.length === 0 ? 'applied' : 'superseded')) };
   }
 }
 
 function batch(partition: number, writes: CacheBatch['writes'], expected = 0): CacheBatch {
   const move = { log: 'writes', origin: 'beijing', partition, epoch: '0123456789abcdef', expected, next: expected + 1 } as const;
-  return { moves: [move], writes, floor: '', nowMs: 1 };
+  return { generation: 0, moves: [move], writes, floor: '', nowMs: 1 };
 }
 
 const effect = { op: 'del', key: 'k', version: '0'.repeat(28) } as const;

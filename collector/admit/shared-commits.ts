@@ -48,7 +48,10 @@ export class SharedCommits {
 async function applyAll(cache: CacheStore, batches: readonly CacheBatch[]): Promise<readonly CacheResult[] | undefined> {
   const newest = batches.at(-1);
   if (newest === undefined) return [];
+  const { generation } = newest;
+  if (batches.some((batch) => batch.generation !== generation)) return undefined;
   const result = await cache.apply({
+    generation,
     moves: batches.flatMap((batch) => batch.moves),
     writes: batches.flatMap((batch) => batch.writes),
     floor: newest.floor,

@@ -8,7 +8,7 @@ const lane = { log: 'writes', origin: 'guangzhou', partition: 0 } as const;
 const NEW_EPOCH = 'ffffffffffffffff';
 
 async function marksOf(room: TestRoom): Promise<string[]> {
-  const sinks = [await room.cache.marks(), await room.database.marks(), await room.bookFile.marks()];
+  const sinks = [(await room.cache.marks()).marks, await room.database.marks(), await room.bookFile.marks()];
   return sinks.flat().map(({ epoch, seq }) => `${epoch.slice(0, 4)}:${seq}`);
 }
 

@@ -9,7 +9,7 @@ import { type Lane, laneKey, type Mark, NOTHING_SEEN } from '../../core/words.ts
 import type { MarkMove } from '../../store/cache.ts';
 import type { LaneGap } from '../lane.ts';
 import type { Skip, SkipDraft } from '../receipts/receipts.ts';
-import { type Context, markMoved } from './context.ts';
+import { type Context, cacheWentBack, markMoved } from './context.ts';
 
 /** What would be given up. LOG_GAP with the reason where it must not be. */
 export async function planSkip(context: Context, lane: Lane, gap: LaneGap): Promise<SkipDraft> {
@@ -52,7 +52,7 @@ async function lostTail(context: Context, range: Omit<SkipDraft, 'writes' | 'nex
 
 /** Carries a decision out; what is done already stays. */
 export async function finishSkip(context: Context, skip: Skip): Promise<void> {
-  const { cache, database, executes, book, runtime } = context;
+  const { cache, view, database, executes, book, runtime } = context;
   const { log, origin, partition, next } = skip;
   const goesBack = next.epoch === skip.epoch && next.seq < skip.from;
   const moveTo = (marks: readonly Mark[]): MarkMove | undefined => {
@@ -65,14 +65,17 @@ export async function finishSkip(context: Context, skip: Skip): Promise<void> {
     const result = move === undefined ? undefined : await database.execute({ moves: [move], lane: skip, writes: [] });
     if (result?.moved === false) throw markMoved(skip, 'database', move?.expected ?? NOTHING_SEEN, result.stored);
   }
-  const move = moveTo(await cache.marks());
-  const result = move === undefined ? undefined : await cache.apply({ moves: [move], writes: [], floor: '', nowMs: runtime.nowMs() });
+  const { generation, marks } = await view.marks();
+  const move = moveTo(marks);
+  const result =
+    move === undefined ? undefined : await cache.apply({ generation, moves: [move], writes: [], floor: '', nowMs: runtime.nowMs() });
+  if (result?.moved === false && result.generation !== generation) throw cacheWentBack(skip);
   if (result?.moved === false) throw markMoved(skip, 'cache', move?.expected ?? NOTHING_SEEN, result.stored);
   await book.finishSkip(skip);
 }
 
-async function sinkMarks({ cache, database, executes, book }: Context, lane: Lane): Promise<(Mark | undefined)[]> {
-  const sinks = [await cache.marks(), await book.marks()];
+async function sinkMarks({ view, database, executes, book }: Context, lane: Lane): Promise<(Mark | undefined)[]> {
+  const sinks = [(await view.marks()).marks, await book.marks()];
   if (executes && database !== undefined) sinks.push(await database.marks());
   return sinks.map((marks) => marks.find((mark) => isOf(mark, lane)));
 }

@@ -8,11 +8,11 @@ import { stampMs } from '../../core/stamp.ts';
 import { NOTHING_SEEN, type Seq, type StampedWrite } from '../../core/words.ts';
 import { encodeFrame, FRAME_BYTES_MAX, writeBytesMax } from '../../link/frame.ts';
 import type { FrameDraft, Log } from '../../log/log.ts';
-import type { CacheOutcome, MarkMove } from '../../store/cache.ts';
+import type { CacheOutcome, Generation, MarkMove } from '../../store/cache.ts';
 import type { DatabaseOutcome } from '../../store/database.ts';
 import type { EpochLane, ParkedWrite } from '../receipts/receipts.ts';
 import type { Context } from './context.ts';
-import { markMoved } from './context.ts';
+import { cacheWentBack, markMoved } from './context.ts';
 import { type EffectEntry, entryWrite } from './effect-entries.ts';
 import { decide, type Work } from './work.ts';
 
@@ -60,16 +60,28 @@ export async function recordedWorks(context: Context, lane: EpochLane, works: re
   return refused;
 }
 
+/** A batch's place in the cache. */
+export interface CachePlace {
+  readonly lane: EpochLane;
+  /** That the lane knows the cache in. */
+  readonly generation: Generation;
+  /** Empty: a retry, or a replay below the mark. */
+  readonly moves: readonly MarkMove[];
+}
+
 /** Applies the works' effects and moves the marks. Returns an outcome for each work. MARK_MOVED. */
-export async function applyWorks(context: Context, moves: readonly MarkMove[], works: readonly Work[]): Promise<readonly CacheOutcome[]> {
+export async function applyWorks(context: Context, place: CachePlace, works: readonly Work[]): Promise<readonly CacheOutcome[]> {
+  const { lane, generation, moves } = place;
   if (moves.length === 0 && works.length === 0) return [];
-  const batch = { moves, writes: works.map((work) => work.effects), floor: context.floor(), nowMs: context.runtime.nowMs() };
+  // A lane that knows an older generation than the floor is refused, whatever the floor.
+  const batch = { generation, moves, writes: works.map((work) => work.effects), floor: context.floor(), nowMs: context.runtime.nowMs() };
   const result = await context.shared.apply(batch);
   if (result.moved) return result.outcomes;
+  if (result.generation !== generation) throw cacheWentBack(lane);
   const move =
     moves.find((it) => it.log === result.stored?.log && it.origin === result.stored.origin && it.partition === result.stored.partition) ??
     moves[0];
-  throw markMoved(move ?? { log: 'writes', origin: '', partition: 0 }, 'cache', move?.expected ?? -1, result.stored);
+  throw markMoved(move ?? lane, 'cache', move?.expected ?? -1, result.stored);
 }
 
 /** Turns the cache's answer into the outcome. Exactly this version being there already means that it was applied before. */

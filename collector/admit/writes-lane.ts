@@ -6,12 +6,12 @@ import { formatPosition, type Lane, type LogEpoch, laneKey, NOTHING_SEEN, type P
 import type { LaneEnd, LinkFrame } from '../../link/link.ts';
 import type { LaneConsumer, LaneGap, LaneProgress } from '../lane.ts';
 import type { Retried, Retryable } from '../receipts/parked.ts';
-import type { EpochLane, ExceptionReceipt, ParkedWrite, SkipDraft } from '../receipts/receipts.ts';
+import type { ExceptionReceipt, ParkedWrite, SkipDraft } from '../receipts/receipts.ts';
 import { Serial } from '../receipts/serial.ts';
-import { applyAgain } from './again.ts';
-import { type Context, markOf } from './context.ts';
+import type { Context } from './context.ts';
 import { cutBatch, openFrame, type SeqFrame } from './frames.ts';
 import { History } from './history.ts';
+import { type LaneMarks, loadLane } from './lane-marks.ts';
 import { ParkedKeys } from './parked-keys.ts';
 import { Progress } from './progress.ts';
 import { Retry } from './retry.ts';
@@ -35,6 +35,7 @@ export class WritesLane implements LaneConsumer, Retryable {
   #movedMs = Number.NEGATIVE_INFINITY;
   /** Undefined: a resume must come first. */
   #at: LaneMarks | undefined;
+  #isStale = false;
 
   constructor(lane: Lane, context: Context) {
     this.#lane = { log: lane.log, origin: lane.origin, partition: lane.partition };
@@ -55,12 +56,32 @@ export class WritesLane implements LaneConsumer, Retryable {
     return this.#serial.run(async () => {
       const at = this.#at;
       this.#at = undefined;
+      this.#isStale = false;
       if (at !== undefined) await this.#catchUp(at);
       if (offer.epoch !== this.#progress.epoch) this.#history.reset();
       const marks = await this.#load(offer.epoch);
       const historyWrites = this.#history.resume(marks.next - 1);
       this.#at = marks;
       return { after: marks.next - 1, historyWrites };
+    });
+  }
+
+  get isStale(): boolean {
+    return this.#isStale;
+  }
+
+  /** The cache may have come back from an older copy. Where the lane would go on elsewhere now, it has to be resumed. */
+  lookAgain(): Promise<void> {
+    return this.#serial.run(async () => {
+      const at = this.#at;
+      if (this.#progress.epoch === '') return;
+      this.#at = undefined;
+      if (at !== undefined) this.#isStale = true;
+      if (at !== undefined) await this.#catchUp(at);
+      const marks = await this.#load(this.#progress.epoch);
+      if (at?.next !== marks.next || at.cache !== marks.cache) return;
+      this.#at = marks;
+      this.#isStale = false;
     });
   }
 
@@ -81,18 +102,10 @@ export class WritesLane implements LaneConsumer, Retryable {
   }
 
   async #load(epoch: LogEpoch): Promise<LaneMarks> {
-    const { cache, database, executes, book, acks } = this.#context;
-    const lane = { ...this.#lane, epoch };
-    const skip = await book.pendingSkip(lane);
-    if (skip !== undefined) await finishSkip(this.#context, skip);
-    const cacheMark = markOf(lane, epoch, { name: 'cache', marks: await cache.marks() });
-    const bookMark = markOf(lane, epoch, { name: 'receipt book', marks: await book.marks() });
-    const databaseMark =
-      executes && database !== undefined ? markOf(lane, epoch, { name: 'database', marks: await database.marks() }) : undefined;
-    const mark = Math.min(cacheMark, bookMark, databaseMark ?? bookMark);
-    await applyAgain(this.#context, lane);
-    const summary = await book.summary(lane);
-    this.#keys.load(await book.parkedKeys(lane));
+    const { book, acks } = this.#context;
+    const { marks, summary } = await loadLane(this.#context, { ...this.#lane, epoch });
+    const mark = marks.next - 1;
+    this.#keys.load(await book.parkedKeys(marks.lane));
     this.#progress.set({
       epoch,
       mark,
@@ -100,16 +113,8 @@ export class WritesLane implements LaneConsumer, Retryable {
       stampLast: mark === summary.seq ? summary.stampLast : NO_STAMP,
       parked: summary.parked,
     });
-    acks.publish(lane, { seq: mark, parkedSeq: summary.parkedSeq }, []);
-    return {
-      lane,
-      next: mark + 1,
-      cache: cacheMark,
-      book: bookMark,
-      database: databaseMark,
-      known: summary.knownSeq,
-      parkedSeq: summary.parkedSeq,
-    };
+    acks.publish(marks.lane, { seq: mark, parkedSeq: summary.parkedSeq }, []);
+    return marks;
   }
 
   take(frames: readonly LinkFrame[]): Promise<void> {
@@ -284,10 +289,11 @@ export class WritesLane implements LaneConsumer, Retryable {
     const last = frames.at(-1)?.seq ?? at.cache;
     const open = works.filter((work) => work.outcome === '');
     const touching = open.filter((work) => work.effects.length > 0);
-    const outcomes = await applyWorks(this.#context, moveOf(at.lane, at.cache, last), touching);
+    const place = { lane: at.lane, generation: at.generation, moves: moveOf(at.lane, at.cache, last) };
+    const outcomes = await applyWorks(this.#context, place, touching);
     const isReplay = last <= at.cache;
     at.cache = Math.max(at.cache, last);
-    for (const [place, work] of touching.entries()) settleInCache(work, isReplay ? replayed(outcomes[place]) : outcomes[place]);
+    for (const [index, work] of touching.entries()) settleInCache(work, isReplay ? replayed(outcomes[index]) : outcomes[index]);
     for (const work of open) if (work.outcome === '') decide(work, 'applied');
   }
 
@@ -373,19 +379,6 @@ export class WritesLane implements LaneConsumer, Retryable {
   progress(): LaneProgress {
     return this.#progress.report(this.#context.runtime.nowMs());
   }
-}
-
-/** How far each sink is; moved on as they commit. */
-interface LaneMarks {
-  readonly lane: EpochLane;
-  next: Seq;
-  cache: Seq;
-  book: Seq;
-  /** Undefined where the room executes no statements. */
-  database: Seq | undefined;
-  /** The book may say something of frames up to here. */
-  known: Seq;
-  parkedSeq: Seq;
 }
 
 const NOTHING_KEPT: ReadonlyMap<string, ExceptionReceipt> = new Map();

@@ -150,6 +150,16 @@ export class LaneLink {
     if (this.#taking === undefined && this.queuedBytes > 0) this.#startTaking();
   }
 
+  /** A lane whose stores came back older is resumed, though nothing failed. Looked at with every pulse. */
+  checkStale(): void {
+    const attempt = this.#attempt;
+    if (attempt?.expected === undefined || this.#taking !== undefined || this.#options.consumer.isStale !== true) return;
+    this.#fail(
+      attempt,
+      new WmbError('MARK_MOVED', `${laneKey(this.lane)}: a store of this room came back from an older copy; the lane resumes at its mark`),
+    );
+  }
+
   /** An origin that owes this lane an answer, or the frame that it waits for, as long as silence may last is asked again. Looked at with every pulse. */
   checkStall(): void {
     const attempt = this.#attempt;

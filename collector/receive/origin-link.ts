@@ -234,7 +234,9 @@ export class OriginLink {
     for (const end of message.ends) {
       if (end.partition >= this.#options.config.topology.partitions) continue;
       this.#options.consumers({ log: end.log, origin: this.origin, partition: end.partition }).pulse(end);
-      this.#lanes.get(`${end.log}/${end.partition}`)?.checkStall();
+      const lane = this.#lanes.get(`${end.log}/${end.partition}`);
+      lane?.checkStale();
+      lane?.checkStall();
     }
     // A sign of life: grants nothing, but the origin hears it.
     session.send({ type: 'credit', log: 'writes', partition: 0, bytes: 0 });

@@ -9,12 +9,13 @@ const SCHEMA_VERSION = 1;
 
 /**
  * A string stands whole in its row of `keys` (`version`, `value`); `parts` says which of the other tables may hold rows of the key, so that a
- * plain SET touches one row. `buckets` holds the dirty ones. The partial indexes are what sweeping looks for.
+ * plain SET touches one row. `buckets` holds the dirty ones. `wmb_revision` is another with every commit. The partial indexes are what sweeping looks for.
  */
 const TABLES = `
   CREATE TABLE IF NOT EXISTS wmb_cache (room TEXT NOT NULL, schema INTEGER NOT NULL, settled TEXT NOT NULL);
   CREATE TABLE IF NOT EXISTS wmb_marks (log TEXT NOT NULL, origin TEXT NOT NULL, partition INTEGER NOT NULL, epoch TEXT NOT NULL, seq INTEGER NOT NULL,
     PRIMARY KEY (log, origin, partition)) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS wmb_revision (one INTEGER PRIMARY KEY CHECK (one = 1), revision TEXT NOT NULL);
   CREATE TABLE IF NOT EXISTS keys (key TEXT NOT NULL PRIMARY KEY, bucket INTEGER NOT NULL, type INTEGER NOT NULL, kill TEXT NOT NULL,
     version TEXT NOT NULL, value TEXT, expire_at INTEGER NOT NULL, parts INTEGER NOT NULL, timeline TEXT) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS elements (key TEXT NOT NULL, name TEXT NOT NULL, version TEXT NOT NULL, value, PRIMARY KEY (key, name)) WITHOUT ROWID;

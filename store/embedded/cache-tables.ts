@@ -35,8 +35,13 @@ const SQL = {
   expiriesDrop: 'DELETE FROM expiries WHERE key = ? AND version <= ?',
   expiriesAny: 'SELECT 1 FROM expiries WHERE key = ? LIMIT 1',
 
+  settled: 'SELECT settled FROM wmb_cache',
   settledPut: 'UPDATE wmb_cache SET settled = ?',
+  revision: 'SELECT revision FROM wmb_revision',
+  revisionPut: 'INSERT INTO wmb_revision VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET revision = excluded.revision',
   bucketPut: 'INSERT OR IGNORE INTO buckets VALUES (?)',
+  bucketsPut:
+    'WITH RECURSIVE every (bucket) AS (SELECT 0 UNION ALL SELECT bucket + 1 FROM every WHERE bucket + 1 < ?) INSERT OR IGNORE INTO buckets SELECT bucket FROM every',
   buckets: 'SELECT bucket FROM buckets',
 } as const;
 

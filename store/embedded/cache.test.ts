@@ -36,6 +36,7 @@ async function openCache(room = 'beijing', at = directory): Promise<EmbeddedCach
 let ms = 1_000;
 async function set(store: EmbeddedCache, ...commands: (readonly (string | number)[])[]): Promise<void> {
   await store.apply({
+    generation: 0,
     moves: [],
     writes: [compileCommands(commands, formatStamp({ ms: ms++, counter: 0, writer: 1 }))],
     floor: '',
@@ -68,7 +69,7 @@ test('a process that is killed loses the cache, keeps its data, and is named whi
     const store = new EmbeddedCache({ directory: ${JSON.stringify(directory)}, room: 'beijing', runtime: systemRuntime });
     await store.open();
     const effect = { op: 'set', key: 'k', version: '0'.repeat(26) + '11', value: 'v', expireAtMs: 0 };
-    await store.apply({ moves: [{ log: 'writes', origin: 'beijing', partition: 0, epoch: 'e', expected: -1, next: 3 }], writes: [[effect]], floor: '', nowMs: 1 });
+    await store.apply({ generation: 0, moves: [{ log: 'writes', origin: 'beijing', partition: 0, epoch: 'e', expected: -1, next: 3 }], writes: [[effect]], floor: '', nowMs: 1 });
     process.stdout.write('open');
     setInterval(() => {}, 1000);
   `;
@@ -83,7 +84,7 @@ test('a process that is killed loses the cache, keeps its data, and is named whi
   const store = await openCache();
   assert.deepEqual((await store.get('k', 1))?.value, { type: 'string', value: 'v' });
   assert.deepEqual(
-    (await store.marks()).map(({ seq }) => seq),
+    (await store.marks()).marks.map(({ seq }) => seq),
     [3],
   );
 });
@@ -141,12 +142,15 @@ test('a batch that fails half-way leaves nothing behind and the cache goes on', 
   db.exec(`CREATE TRIGGER full BEFORE INSERT ON elements WHEN new.name = 'bad' BEGIN SELECT RAISE(ABORT, 'made to fail'); END`);
   const move = { log: 'writes', origin: 'beijing', partition: 0, epoch: 'e', expected: -1, next: 0 } as const;
   const writes = [compileCommands([['HSET', 'h', 'good', '1', 'bad', '2']], formatStamp({ ms: 9_000, counter: 0, writer: 1 }))];
-  await assert.rejects(store.apply({ moves: [move], writes, floor: '', nowMs: 9_000 }), refusal('STORE_UNAVAILABLE', /made to fail/));
+  await assert.rejects(
+    store.apply({ generation: 0, moves: [move], writes, floor: '', nowMs: 9_000 }),
+    refusal('STORE_UNAVAILABLE', /made to fail/),
+  );
   assert.equal(await store.get('h', 9_000), undefined);
-  assert.deepEqual(await store.marks(), []);
+  assert.deepEqual((await store.marks()).marks, []);
   db.exec('DROP TRIGGER full');
   db.close();
-  assert.equal((await store.apply({ moves: [move], writes, floor: '', nowMs: 9_000 })).moved, true);
+  assert.equal((await store.apply({ generation: 0, moves: [move], writes, floor: '', nowMs: 9_000 })).moved, true);
   assert.equal((await store.get('h', 9_000))?.value.type, 'hash');
 });
 
@@ -205,8 +209,8 @@ test('after everything has been deleted and the floor has passed, no row is left
     ['PEXPIREAT', 'none', 5_000],
   );
   const floor = formatStamp({ ms: 6_000, counter: 0, writer: 1 });
-  assert.ok((await store.sweep(floor, 7_000)) > 0);
-  await store.sweep(floor, 7_000);
+  assert.ok((await store.sweep({ generation: 0, floor, nowMs: 7_000 })) > 0);
+  await store.sweep({ generation: 0, floor, nowMs: 7_000 });
   const db = reader();
   for (const table of ['keys', 'elements', 'increments', 'expiries'])
     assert.deepEqual(db.prepare(`SELECT * FROM ${table}`).all(), [], table);
@@ -219,8 +223,8 @@ test('sweeping reaches every key, however many there are', async () => {
     await set(store, ...Array.from({ length: 500 }, (_, index) => ['SET', `k${from + index}`, 'v', 'PXAT', 50_000]));
     await set(store, ...Array.from({ length: 500 }, (_, index) => ['HDEL', `h${from + index}`, 'f']));
   }
-  await store.sweep(formatStamp({ ms: 60_000, counter: 0, writer: 1 }), 70_000);
-  await store.sweep(formatStamp({ ms: 60_000, counter: 0, writer: 1 }), 70_000);
+  await store.sweep({ generation: 0, floor: formatStamp({ ms: 60_000, counter: 0, writer: 1 }), nowMs: 70_000 });
+  await store.sweep({ generation: 0, floor: formatStamp({ ms: 60_000, counter: 0, writer: 1 }), nowMs: 70_000 });
   const db = reader();
   assert.equal(db.prepare('SELECT count(*) AS rows FROM keys').get()?.['rows'], 0);
   assert.equal(db.prepare('SELECT count(*) AS rows FROM elements').get()?.['rows'], 0);

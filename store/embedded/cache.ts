@@ -11,6 +11,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { BUCKETS } from '../../core/converge/bucket.ts';
 import type { EffectResult } from '../../core/converge/cell.ts';
 import type { CacheEntry, Effect } from '../../core/converge/effects.ts';
 import { outcomeOf } from '../../core/converge/outcome.ts';
@@ -19,10 +20,11 @@ import { settleKey } from '../../core/converge/settle.ts';
 import { visible } from '../../core/converge/visible.ts';
 import { WmbError } from '../../core/errors.ts';
 import { type Runtime, sleep } from '../../core/runtime.ts';
-import type { Stamp, Version } from '../../core/stamp.ts';
-import type { Mark, RoomId } from '../../core/words.ts';
-import type { CacheBatch, CacheOutcome, CacheResult, CacheStore } from '../cache.ts';
+import type { Version } from '../../core/stamp.ts';
+import type { RoomId } from '../../core/words.ts';
+import type { CacheBatch, CacheMarks, CacheOutcome, CacheResult, CacheStore, CacheSweep, Generation } from '../cache.ts';
 import { EmbeddedCell } from './cache-cell.ts';
+import { Revisions } from './cache-revisions.ts';
 import { openCacheTables } from './cache-schema.ts';
 import { SweepPages } from './cache-sweep.ts';
 import { type CacheTables, prepareCacheTables } from './cache-tables.ts';
@@ -52,6 +54,7 @@ interface Opened {
   readonly lock: DatabaseLock;
   readonly tables: CacheTables;
   readonly marks: MarkTable;
+  readonly revisions: Revisions;
   readonly sweep: SweepPages;
   /** Effects up to this version may have been forgotten; never goes back. */
   settled: Version;
@@ -90,20 +93,24 @@ export class EmbeddedCache implements CacheStore {
     const settled = inTransaction(db, () => openCacheTables(db, this.#options.room, this.#file));
     const tables = prepareCacheTables(db);
     const dirty = new Set(tables.buckets.all().map((row) => Number(row['bucket'])));
-    return { db, lock, tables, settled, dirty, marks: new MarkTable(db, 'wmb_marks'), sweep: new SweepPages(db) };
+    const revisions = new Revisions(tables, this.#options.runtime);
+    return { db, lock, tables, settled, dirty, revisions, marks: new MarkTable(db, 'wmb_marks'), sweep: new SweepPages(db) };
   }
 
-  async marks(): Promise<readonly Mark[]> {
-    return this.#open().marks.all();
+  async marks(): Promise<CacheMarks> {
+    const opened = this.#open();
+    return this.#transaction(opened, () => ({ generation: look(opened), marks: opened.marks.all() }));
   }
 
   async apply(batch: CacheBatch): Promise<CacheResult> {
     const opened = this.#open();
-    const settled = laterOf(opened.settled, settledUpTo(batch.floor, batch.nowMs));
-    const learned: Learned = { settled, touched: new Set() };
+    const learned: Learned = { settled: '', touched: new Set() };
     const result = this.#transaction(opened, (): CacheResult => {
+      const generation = look(opened);
+      if (generation !== batch.generation) return { moved: false, generation, stored: undefined };
       const refused = opened.marks.refused(batch.moves);
-      if (refused !== undefined) return { moved: false, stored: refused.stored };
+      if (refused !== undefined) return { moved: false, generation, stored: refused.stored };
+      learned.settled = laterOf(opened.settled, settledUpTo(batch.floor, batch.nowMs));
       const outcomes = applyWrites(opened.tables, batch.writes, learned);
       for (const move of batch.moves) opened.marks.move(move);
       note(opened, learned);
@@ -131,14 +138,14 @@ export class EmbeddedCache implements CacheStore {
     }
   }
 
-  async sweep(floor: Stamp, nowMs: number): Promise<number> {
+  async sweep({ generation, floor, nowMs }: CacheSweep): Promise<number> {
     const opened = this.#open();
-    const settled = laterOf(opened.settled, settledUpTo(floor, nowMs));
-    if (settled === '') return 0;
     // Before anything is forgotten, and also where there is nothing to forget.
-    let gone = this.#sweepPage(opened, [], settled);
+    let gone = this.#sweepPage(opened, [], { generation, upTo: settledUpTo(floor, nowMs) });
+    const { settled } = opened;
+    if (settled === '') return 0;
     for (const keys of opened.sweep.pages(settled)) {
-      gone += this.#sweepPage(opened, keys, settled);
+      gone += this.#sweepPage(opened, keys, { generation, upTo: settled });
       // The loop must breathe between two pages; the store may be closed meanwhile.
       await sleep(this.#options.runtime, 0);
       if (this.#opened !== opened) break;
@@ -153,19 +160,26 @@ export class EmbeddedCache implements CacheStore {
     opened?.lock.release();
   }
 
-  #sweepPage(opened: Opened, keys: readonly string[], settled: Version): number {
-    const touched = new Set<number>();
+  #sweepPage(opened: Opened, keys: readonly string[], of: { readonly generation: Generation; readonly upTo: Version }): number {
+    const learned: Learned = { settled: '', touched: new Set() };
     const gone = this.#transaction(opened, () => {
+      if (look(opened) !== of.generation) return undefined;
+      learned.settled = laterOf(opened.settled, of.upTo);
       let dropped = 0;
       for (const key of keys) {
         const cell = new EmbeddedCell(opened.tables, key);
-        dropped += settleCell(cell, settled);
-        touched.add(cell.bucket);
+        dropped += settleCell(cell, learned.settled);
+        learned.touched.add(cell.bucket);
       }
-      note(opened, { settled, touched });
+      note(opened, learned);
       return dropped;
     });
-    remember(opened, { settled, touched });
+    if (gone === undefined)
+      throw new WmbError(
+        'MARK_MOVED',
+        `${this.#file} came back from an older copy or was changed by somebody else; it is swept by its own marks`,
+      );
+    remember(opened, learned);
     return gone;
   }
 
@@ -185,7 +199,7 @@ export class EmbeddedCache implements CacheStore {
 
 /** What a transaction learns beside its rows. */
 interface Learned {
-  readonly settled: Version;
+  settled: Version;
   readonly touched: Set<number>;
 }
 
@@ -222,14 +236,30 @@ function settleCell(cell: EmbeddedCell, settled: Version): number {
 
 /** Writes what was learned into the transaction; most batches learn nothing new. */
 function note(opened: Opened, { settled, touched }: Learned): void {
+  opened.revisions.put();
   if (settled !== opened.settled) opened.tables.settledPut.run(settled);
   for (const bucket of touched) if (!opened.dirty.has(bucket)) opened.tables.bucketPut.run(bucket);
 }
 
 /** After the commit. */
 function remember(opened: Opened, { settled, touched }: Learned): void {
+  opened.revisions.committed();
   opened.settled = settled;
   for (const bucket of touched) opened.dirty.add(bucket);
+}
+
+/**
+ * Within a transaction: the generation that the file is in. In a new one nothing of what was kept in memory counts, and any bucket may differ from what
+ * somebody has seen of it.
+ */
+function look(opened: Opened): Generation {
+  const { revisions, tables, dirty } = opened;
+  if (revisions.isOther()) {
+    opened.settled = String(tables.settled.get()?.['settled'] ?? '');
+    tables.bucketsPut.run(BUCKETS);
+    for (let bucket = 0; bucket < BUCKETS; bucket += 1) dirty.add(bucket);
+  }
+  return revisions.generation;
 }
 
 function laterOf(a: Version, b: Version): Version {

@@ -1,0 +1,116 @@
+/**
+ * What the collector takes its cache for. A cache may come back from an older copy, fail over to a replica without its last commits, or be emptied while the
+ * collector runs; a lane with traffic would run into it, an idle one never. So the marks are read every second, and where the store has begun
+ * a new generation every lane looks again: one whose mark went back is resumed from there, and what was retried and may be lost is applied again.
+ * Until all have looked there is no floor, because it rests on what every lane has seen.
+ */
+import { asWmbError } from '../../core/errors.ts';
+import type { Logger } from '../../core/logger.ts';
+import type { Runtime, Timer } from '../../core/runtime.ts';
+import type { CacheMarks, CacheStore, Generation } from '../../store/cache.ts';
+
+const LOOK_MS = 1_000;
+
+/** A lane whose frames end in the cache. */
+export interface Looker {
+  /** In the lane's own turn: takes the stores for what they are now. */
+  lookAgain(): Promise<void>;
+}
+
+export interface CacheViewOptions {
+  readonly cache: CacheStore;
+  readonly lookers: () => readonly Looker[];
+  readonly runtime: Runtime;
+  readonly logger: Logger;
+}
+
+export class CacheView {
+  readonly #options: CacheViewOptions;
+  #generation: Generation | undefined;
+  /** Lanes that have not looked since the generation began. */
+  readonly #blind = new Set<Looker>();
+  readonly #looking = new Map<Looker, Promise<void>>();
+  #timer: Timer | undefined;
+  #stopped = true;
+
+  constructor(options: CacheViewOptions) {
+    this.#options = options;
+  }
+
+  /** What a batch names that has no marks of its own to go by; it goes with the floor of the same moment. */
+  get generation(): Generation {
+    return this.#generation ?? 0;
+  }
+
+  /** Every lane has seen what the cache holds in this generation. */
+  get isWhole(): boolean {
+    return this.#blind.size === 0;
+  }
+
+  /** Everybody reads the marks here, so that nobody knows of a new generation before the floor does. */
+  async marks(): Promise<CacheMarks> {
+    const found = await this.#options.cache.marks();
+    if (this.#generation !== undefined && found.generation > this.#generation) this.#wentBack(found);
+    this.#generation = Math.max(this.#generation ?? 0, found.generation);
+    return found;
+  }
+
+  async start(): Promise<void> {
+    this.#stopped = false;
+    await this.marks();
+    this.#schedule();
+  }
+
+  /** Resolves when nobody looks any more. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#timer?.cancel();
+    await Promise.all(this.#looking.values());
+  }
+
+  #wentBack({ generation }: CacheMarks): void {
+    this.#options.logger.warn(
+      { generation },
+      'the cache is not as it was left: it came back from a copy, or somebody else works on it; all lanes look again',
+    );
+    for (const looker of this.#options.lookers()) this.#blind.add(looker);
+    this.#look();
+  }
+
+  #schedule(): void {
+    if (this.#stopped) return;
+    this.#timer = this.#options.runtime.after(LOOK_MS, () => void this.#tick(), true);
+  }
+
+  async #tick(): Promise<void> {
+    try {
+      await this.marks();
+      this.#look();
+    } catch (cause) {
+      this.#options.logger.warn({ error: asWmbError(cause).message }, 'the marks of the cache could not be read; they are read again');
+    }
+    this.#schedule();
+  }
+
+  /** Nobody waits for a lane whose turn is long in coming. */
+  #look(): void {
+    for (const looker of this.#blind) {
+      if (this.#looking.has(looker)) continue;
+      this.#looking.set(
+        looker,
+        this.#lookOne(looker).finally(() => this.#looking.delete(looker)),
+      );
+    }
+  }
+
+  async #lookOne(looker: Looker): Promise<void> {
+    const generation = this.#generation;
+    try {
+      await looker.lookAgain();
+      // It may have been yet another one meanwhile.
+      if (generation === this.#generation) this.#blind.delete(looker);
+    } catch (cause) {
+      this.#options.logger.warn({ error: asWmbError(cause).message }, 'a lane could not look at the cache again; it tries again');
+    }
+  }
+}
