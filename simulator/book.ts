@@ -1,4 +1,5 @@
 /** A receipt book in memory that outlives the collector: the same port and the same answers as the one on SQLite. */
+import { receiptDigest } from '../collector/receipts/receipt-digest.ts';
 import type {
   BookEntry,
   EpochLane,
@@ -14,6 +15,7 @@ import type {
   Skip,
 } from '../collector/receipts/receipts.ts';
 import type { ErrorCode } from '../core/errors.ts';
+import type { FrameReceipts, SeqRange } from '../core/inspection.ts';
 import { formatPosition, type Lane, laneKey, type Mark, NOTHING_SEEN, type Position, type Seq } from '../core/words.ts';
 
 interface BookLane {
@@ -65,7 +67,7 @@ export class MemoryBook implements ReceiptBook {
   #recordEntry(entry: BookEntry): void {
     const lane = this.#lane(entry.lane);
     for (const frame of entry.frames) {
-      lane.frames.set(frame.seq, frame);
+      lane.frames.set(frame.seq, { ...frame, appliedMs: lane.frames.get(frame.seq)?.appliedMs ?? frame.appliedMs });
       if (frame.seq > lane.seq) lane.writes += frame.count;
       else for (const [name, it] of lane.exceptions) if (it.seq === frame.seq) lane.exceptions.delete(name);
     }
@@ -81,6 +83,24 @@ export class MemoryBook implements ReceiptBook {
     return this.exceptionsOf(lane)
       .filter(({ seq }) => seq >= from && seq <= to)
       .sort((a, b) => a.seq - b.seq || a.index - b.index);
+  }
+
+  async frames({ lane, from, to }: SeqRange): Promise<readonly FrameReceipts[]> {
+    const exceptions = Map.groupBy(await this.exceptions(lane, from, to), ({ seq }) => seq);
+    return [...(this.#lanes.get(nameOf(lane))?.frames.values() ?? [])]
+      .filter(({ seq }) => seq >= from && seq <= to)
+      .sort((a, b) => a.seq - b.seq)
+      .map((frame) => ({ ...frame, exceptions: (exceptions.get(frame.seq) ?? []).map((it) => this.#detailOf(lane, it)) }));
+  }
+
+  #detailOf(lane: EpochLane, { seq, index, requestId, outcome, code }: ExceptionReceipt): FrameReceipts['exceptions'][number] {
+    const parked = this.#parked.find((it) => outcome === 'parked' && isSame(it, { position: { ...lane, seq, index } }));
+    return { index, requestId, outcome, code, parkedMs: parked?.parkedMs ?? 0, attempts: parked?.attempts ?? 0 };
+  }
+
+  async digest(range: SeqRange): Promise<string> {
+    const frames = await this.frames(range);
+    return frames.length === range.to - range.from + 1 ? receiptDigest(frames) : '';
   }
 
   async parkedKeys(lane: EpochLane): Promise<readonly { key: string; seq: Seq; index: number }[]> {

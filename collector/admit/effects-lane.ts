@@ -24,7 +24,7 @@ import { Serial } from '../receipts/serial.ts';
 import { type Context, markOf } from './context.ts';
 import type { DerivedLane } from './derived-lane.ts';
 import { type EffectEntry, parseEntry } from './effect-entries.ts';
-import { cutBatch, type SeqFrame } from './frames.ts';
+import { cutBatch, receiptsOf, type SeqFrame } from './frames.ts';
 import { Progress } from './progress.ts';
 import { applyWorks, moveOf, replayed, settleInCache } from './steps.ts';
 import { decide, exceptionOf, newWork, parkedOf, type Work } from './work.ts';
@@ -222,7 +222,8 @@ export class EffectsLane implements LaneConsumer {
       source.cache = seq;
     }
     if (seq > source.book) {
-      source.frames.push({ seq, count: index + 1, stampFirst: source.stampFirst, stampLast: end.write.stamp });
+      const appliedMs = this.#context.runtime.nowMs();
+      source.frames.push({ seq, count: index + 1, stampFirst: source.stampFirst, stampLast: end.write.stamp, appliedMs });
       source.book = seq;
     }
     source.stampFirst = NO_STAMP;
@@ -230,7 +231,7 @@ export class EffectsLane implements LaneConsumer {
 
   async #toBook(at: LaneMarks, frames: readonly SeqFrame[], sources: readonly SourceBatch[]): Promise<void> {
     const nowMs = this.#context.runtime.nowMs();
-    const own = frames.map(({ seq, header }) => ({ seq, count: header.count, stampFirst: header.stampFirst, stampLast: header.stampLast }));
+    const own = receiptsOf(frames, nowMs);
     const entries: BookEntry[] = sources.map((source) => ({
       lane: source.marks.lane,
       frames: source.frames,

@@ -7,6 +7,7 @@ import { WmbError } from '../../core/errors.ts';
 import { type Lane, type LogEpoch, laneKey, type Seq } from '../../core/words.ts';
 import { decodeFrame, type Frame } from '../../link/frame.ts';
 import type { LinkFrame } from '../../link/link.ts';
+import type { FrameReceipt } from '../receipts/receipts.ts';
 
 /** A batch takes frames until it has this many write requests; more keeps the event loop waiting and gains nothing. */
 const BATCH_WRITES = 512;
@@ -21,6 +22,17 @@ export interface Cut {
   readonly batch: readonly SeqFrame[];
   /** Where in the list to go on. */
   readonly at: number;
+}
+
+/** What the book keeps of frames that have their receipts now. */
+export function receiptsOf(frames: readonly SeqFrame[], appliedMs: number): FrameReceipt[] {
+  return frames.map(({ seq, header }) => ({
+    seq,
+    count: header.count,
+    stampFirst: header.stampFirst,
+    stampLast: header.stampLast,
+    appliedMs,
+  }));
 }
 
 /** Decodes a frame and checks that it is the lane's. FRAME_CORRUPT with the seq and what is wrong. */

@@ -9,7 +9,7 @@ import type { Retried, Retryable } from '../receipts/parked.ts';
 import type { ExceptionReceipt, ParkedWrite, SkipDraft } from '../receipts/receipts.ts';
 import { Serial } from '../receipts/serial.ts';
 import type { Context } from './context.ts';
-import { cutBatch, openFrame, type SeqFrame } from './frames.ts';
+import { cutBatch, openFrame, receiptsOf, type SeqFrame } from './frames.ts';
 import { History } from './history.ts';
 import { type LaneMarks, loadLane } from './lane-marks.ts';
 import { ParkedKeys } from './parked-keys.ts';
@@ -298,15 +298,10 @@ export class WritesLane implements LaneConsumer, Retryable {
   }
 
   async #toBook(at: LaneMarks, frames: readonly SeqFrame[], works: readonly Work[]): Promise<void> {
-    const { shared, acks, hints, config } = this.#context;
+    const { shared, acks, hints, config, runtime } = this.#context;
     const parked = works.filter((work) => work.outcome === 'parked' && !work.kept);
     const exceptions = works.filter((work) => work.outcome !== 'applied').map(exceptionOf);
-    const receipts = frames.map(({ seq, header }) => ({
-      seq,
-      count: header.count,
-      stampFirst: header.stampFirst,
-      stampLast: header.stampLast,
-    }));
+    const receipts = receiptsOf(frames, runtime.nowMs());
     await shared.record([{ lane: at.lane, frames: receipts, exceptions, parked: this.#parkedRows(at, parked) }]);
     this.#count(at, parked);
     for (const { seq, header } of frames) if (seq > at.book) this.#progress.writes += header.count;

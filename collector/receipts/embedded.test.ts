@@ -22,6 +22,7 @@ function frames(from: number, to: number): BookEntry {
     count: 2,
     stampFirst: 'a',
     stampLast: `s${from + at}`,
+    appliedMs: 5,
   }));
   return { lane, frames: list, exceptions: [], parked: [] };
 }

@@ -1,9 +1,11 @@
 /** The receipt book in SQLite: `book.db` in the room's directory. One process has it open. */
 import type { DatabaseSync } from 'node:sqlite';
 import type { ErrorCode } from '../../core/errors.ts';
+import type { FrameReceipts, SeqRange } from '../../core/inspection.ts';
 import { NO_STAMP } from '../../core/stamp.ts';
 import { type Lane, type Mark, NOTHING_SEEN, type Outcome, type Position, type RoomId, type Seq } from '../../core/words.ts';
 import { BookFile, laneOf } from './book-file.ts';
+import { FrameRows } from './frame-rows.ts';
 import { PARKING_LIMITS, type ParkingLimits, ParkingLot, RETRIED_LIMITS, type RetriedLimits } from './parking-lot.ts';
 import type {
   BookEntry,
@@ -25,6 +27,9 @@ import { Skips } from './skips.ts';
 export const FRAMES_KEPT = 100_000;
 /** Old rows go this many frames at a time, not with every batch. */
 const TRIM_EVERY_FRAMES = 512;
+const PUT_FRAME = `INSERT INTO frames (lane, seq, count, stamp_first, stamp_last, applied_ms) VALUES (?, ?, ?, ?, ?, ?)
+  ON CONFLICT (lane, seq) DO UPDATE SET count = excluded.count, stamp_first = excluded.stamp_first, stamp_last = excluded.stamp_last`;
+
 export interface EmbeddedBookOptions {
   readonly file: string;
   readonly room: RoomId;
@@ -38,12 +43,14 @@ export class EmbeddedBook implements ReceiptBook {
   readonly #file: BookFile;
   readonly #lot: ParkingLot;
   readonly #skips: Skips;
+  readonly #rows: FrameRows;
   readonly #framesKept: number;
 
   constructor(options: EmbeddedBookOptions) {
     this.#file = new BookFile(options);
     this.#lot = new ParkingLot(this.#file, options.parking ?? PARKING_LIMITS, options.retried ?? RETRIED_LIMITS);
     this.#skips = new Skips(this.#file);
+    this.#rows = new FrameRows(this.#file);
     this.#framesKept = options.framesKept ?? FRAMES_KEPT;
   }
 
@@ -107,9 +114,7 @@ export class EmbeddedBook implements ReceiptBook {
     const stored = Number(mark?.['seq']);
     let writes = Number(mark?.['writes']);
     for (const frame of entry.frames) {
-      this.#file
-        .sql('INSERT OR REPLACE INTO frames VALUES (?, ?, ?, ?, ?)')
-        .run(lane, frame.seq, frame.count, frame.stampFirst, frame.stampLast);
+      this.#file.sql(PUT_FRAME).run(lane, frame.seq, frame.count, frame.stampFirst, frame.stampLast, frame.appliedMs);
       // What an earlier run wrote about the frame gives way to what is written now.
       if (frame.seq <= stored) this.#file.sql('DELETE FROM exceptions WHERE lane = ? AND seq = ?').run(lane, frame.seq);
       else writes += frame.count;
@@ -154,6 +159,14 @@ export class EmbeddedBook implements ReceiptBook {
       outcome: row['outcome'] as Outcome,
       code: row['code'] as ErrorCode | '',
     }));
+  }
+
+  async frames(range: SeqRange): Promise<readonly FrameReceipts[]> {
+    return this.#rows.frames(range);
+  }
+
+  async digest(range: SeqRange): Promise<string> {
+    return this.#rows.digest(range);
   }
 
   async parkedKeys(lane: EpochLane): Promise<readonly { key: string; seq: Seq; index: number }[]> {

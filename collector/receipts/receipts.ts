@@ -8,6 +8,7 @@
  * Rows of frames leave from the old end; what is parked stays until somebody retries or discards it.
  */
 import type { ErrorCode } from '../../core/errors.ts';
+import type { FrameReceipts, SeqRange } from '../../core/inspection.ts';
 import type { Stamp } from '../../core/stamp.ts';
 import type { Lane, LogEpoch, Mark, Outcome, Position, Seq, StampedWrite } from '../../core/words.ts';
 
@@ -23,6 +24,8 @@ export interface FrameReceipt {
   readonly count: number;
   readonly stampFirst: Stamp;
   readonly stampLast: Stamp;
+  /** Wall clock. Of a frame that is recorded again the first one stays. */
+  readonly appliedMs: number;
 }
 
 /** A receipt that is not `applied`. */
@@ -140,6 +143,10 @@ export interface ReceiptBook {
   record(entries: readonly BookEntry[]): Promise<void>;
   /** The exceptions of the frames `from` to `to`, inclusive. */
   exceptions(lane: EpochLane, from: Seq, to: Seq): Promise<readonly ExceptionReceipt[]>;
+  /** Of the frames of the range those that are known, ascending. Ask for few at a time: nearly every write request may be an exception. */
+  frames(range: SeqRange): Promise<readonly FrameReceipts[]>;
+  /** See receipt-digest.ts. Empty: not all frames of the range are known. */
+  digest(range: SeqRange): Promise<string>;
   /** Every key of the lane with something parked, with the place of its oldest. */
   parkedKeys(lane: EpochLane): Promise<readonly { readonly key: string; readonly seq: Seq; readonly index: number }[]>;
   /** In the order of parking, after the position `after` (empty: from the first), at most `limit`, and fewer where payloads are large. */

@@ -5,7 +5,8 @@ import { DatabaseSync } from 'node:sqlite';
 import { WmbError } from '../../core/errors.ts';
 import type { RoomId } from '../../core/words.ts';
 
-const VERSION = 1;
+/** 2: frames say when they were applied. */
+const VERSION = 2;
 const BUSY = 5;
 const READONLY = 8;
 const FULL = 13;
@@ -24,6 +25,7 @@ CREATE TABLE IF NOT EXISTS lanes (
 );
 CREATE TABLE IF NOT EXISTS frames (
   lane INTEGER NOT NULL, seq INTEGER NOT NULL, count INTEGER NOT NULL, stamp_first TEXT NOT NULL, stamp_last TEXT NOT NULL,
+  applied_ms INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (lane, seq)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS exceptions (
@@ -82,8 +84,19 @@ function checkOwner(db: DatabaseSync, file: string, room: RoomId): void {
   if (row !== undefined && Number(row['version']) > VERSION)
     throw foreign(`was written by a newer WMB (version ${Number(row['version'])})`);
   if (row !== undefined && row['room'] !== room) throw foreign(`belongs to room ${String(row['room'])}`);
+  migrate(db, room);
+}
+
+/** All or nothing, so that the version always says what the tables are. What the file has already stays. */
+function migrate(db: DatabaseSync, room: RoomId): void {
+  db.exec('BEGIN IMMEDIATE');
+  const columns = db.prepare(`SELECT name FROM pragma_table_info('frames')`).all();
+  // When older frames were applied is not known.
+  if (columns.length > 0 && !columns.some(({ name }) => name === 'applied_ms'))
+    db.exec('ALTER TABLE frames ADD COLUMN applied_ms INTEGER NOT NULL DEFAULT 0');
   db.exec(SCHEMA);
-  db.prepare('INSERT OR IGNORE INTO book VALUES (1, ?, ?)').run(VERSION, room);
+  db.prepare('INSERT INTO book VALUES (1, ?1, ?2) ON CONFLICT (one) DO UPDATE SET version = ?1').run(VERSION, room);
+  db.exec('COMMIT');
 }
 
 /** What SQLite says of the book, as a WmbError. */
