@@ -1,5 +1,13 @@
 /** Calls from a command to the daemons of any room of the topology, each with a deadline, each failing with a WmbError that names who did not answer. */
-import { type CallOptions, ChannelCredentials, type Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
+import {
+  type CallOptions,
+  ChannelCredentials,
+  type Client,
+  type ClientReadableStream,
+  credentials,
+  Metadata,
+  type ServiceError,
+} from '@grpc/grpc-js';
 import type { Config } from '../core/config/types.ts';
 import { WmbError } from '../core/errors.ts';
 import type { Runtime } from '../core/runtime.ts';
@@ -8,13 +16,16 @@ import type { RoomId } from '../core/words.ts';
 import { fromGrpcError } from '../daemon/grpc-errors.ts';
 import { readTls } from '../daemon/tls.ts';
 import { CollectorClient, ReshipClient } from '../proto/gen/wmb/v1/admin.ts';
+import { CheckerClient } from '../proto/gen/wmb/v1/checker.ts';
 import { WritesClient } from '../proto/gen/wmb/v1/writes.ts';
 
-export type DaemonName = 'reship' | 'collector';
+export type DaemonName = 'reship' | 'collector' | 'checker';
 
 /** Long enough for a busy daemon over a long line, short enough for a person who waits. */
 export const CALL_MS_MAX = 5_000;
 const MESSAGE_BYTES_MAX = 64 * 1024 * 1024;
+/** A stream that is silent for good reasons must be told from one whose other end is gone. */
+const KEEPALIVE = { 'grpc.keepalive_time_ms': 20_000, 'grpc.keepalive_timeout_ms': 10_000 };
 
 type Answer<T> = (error: ServiceError | null, response: T) => void;
 type StartCall<C, T> = (client: C, metadata: Metadata, options: Partial<CallOptions>, answer: Answer<T>) => unknown;
@@ -58,11 +69,37 @@ export class Clients {
     return this.#client(WritesClient, room, 'reship');
   }
 
+  /** Rejects with CHECKER_ABSENT where the room has none. */
+  async checker<T>(room: RoomId, start: StartCall<CheckerClient, T>, msMax = CALL_MS_MAX): Promise<T> {
+    return this.#call({ room, daemon: 'checker', client: this.#client(CheckerClient, room, 'checker'), start, msMax });
+  }
+
+  /** What the room’s checker says, message by message, until it ends the stream, breaks off (rejects) or `signal` aborts (ends). */
+  async *checkerStream<T>(
+    room: RoomId,
+    start: (client: CheckerClient) => ClientReadableStream<T>,
+    signal?: AbortSignal,
+  ): AsyncGenerator<T, void, undefined> {
+    const stream = start(this.#client(CheckerClient, room, 'checker'));
+    const cancel = () => stream.cancel();
+    signal?.addEventListener('abort', cancel, { once: true });
+    try {
+      for await (const message of stream) yield message as T;
+    } catch (error) {
+      if (!signal?.aborted) throw this.failure(room, 'checker', error);
+    } finally {
+      signal?.removeEventListener('abort', cancel);
+      stream.cancel();
+    }
+  }
+
   /** host:port of the room’s daemon, from the address book. */
   address(room: RoomId, daemon: DaemonName): string {
     const entry = roomEntry(this.config.topology, room);
     if (entry === undefined) throw new WmbError('ROOM_UNKNOWN', `there is no room “${room}” in the topology`);
-    return entry[daemon].grpc;
+    const addresses = entry[daemon];
+    if (addresses === undefined) throw new WmbError('CHECKER_ABSENT', `room ${room} has no checker in the topology`);
+    return addresses.grpc;
   }
 
   /** The failure of a call to a room’s daemon, for people. */
@@ -98,7 +135,10 @@ export class Clients {
     const key = `${Constructor.serviceName}/${room}`;
     const known = this.#open.get(key) as C | undefined;
     if (known !== undefined) return known;
-    const client = new Constructor(this.address(room, daemon), this.#credentials, { 'grpc.max_receive_message_length': MESSAGE_BYTES_MAX });
+    const client = new Constructor(this.address(room, daemon), this.#credentials, {
+      'grpc.max_receive_message_length': MESSAGE_BYTES_MAX,
+      ...KEEPALIVE,
+    });
     this.#open.set(key, client);
     return client;
   }

@@ -15,6 +15,8 @@ export interface Context {
   /** Writes one line to stderr: for people, never part of the result. */
   note(text: string): void;
   readonly stdoutIsTTY: boolean;
+  /** Width of the terminal, or what is taken for it where stdout is none. */
+  readonly columns: number;
   readonly stderrIsTTY: boolean;
   /** Aborts on the first Ctrl-C or SIGTERM; asking for it takes the signals over. A second Ctrl-C ends the process. */
   interrupted(): AbortSignal;

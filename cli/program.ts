@@ -5,16 +5,20 @@ import { Command, CommanderError } from 'commander';
 import { asWmbError, ERRORS, EXIT, WmbError } from '../core/errors.ts';
 import { systemRuntime } from '../core/runtime.ts';
 import { errorLine } from '../daemon/error-line.ts';
+import { addCompareCommand } from './commands/compare.ts';
 import { addConfigCommands } from './commands/config.ts';
 import { addDaemonCommands } from './commands/daemons.ts';
+import { addDriftCommands } from './commands/drift.ts';
 import { addErrorsCommand } from './commands/errors.ts';
 import { addGetCommand } from './commands/get.ts';
 import { addLinkCommands } from './commands/link.ts';
 import { addParkedCommands } from './commands/parked.ts';
+import { addRepairCommand } from './commands/repair.ts';
 import { addReplayCommand } from './commands/replay.ts';
 import { addStatusCommand } from './commands/status.ts';
 import { addSubmitCommand } from './commands/submit.ts';
 import { addTopologyCommands } from './commands/topology.ts';
+import { addTraceCommand } from './commands/trace.ts';
 import { addUpCommand } from './commands/up.ts';
 import type { Context } from './context.ts';
 
@@ -29,6 +33,9 @@ export const EXIT_MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
   environment: 'a disk, directory or port of this machine stands in the way',
   difference: 'a comparison found a difference, or a check failed',
 };
+
+/** Where stdout is no terminal: what it is piped into ends at one, mostly. */
+const COLUMNS_DEFAULT = 80;
 
 export function buildProgram(context: Context): Command {
   const program = new Command('wmb')
@@ -46,6 +53,10 @@ export function buildProgram(context: Context): Command {
   addReplayCommand(program, context);
   addStatusCommand(program, context);
   addGetCommand(program, context);
+  addDriftCommands(program, context);
+  addRepairCommand(program, context);
+  addCompareCommand(program, context);
+  addTraceCommand(program, context);
   addParkedCommands(program, context);
   addLinkCommands(program, context);
   addConfigCommands(program, context);
@@ -98,6 +109,7 @@ function processContext(): Context {
     print: (text) => process.stdout.write(`${text}\n`),
     note: (text) => process.stderr.write(`${text}\n`),
     stdoutIsTTY: process.stdout.isTTY === true,
+    columns: process.stdout.columns || COLUMNS_DEFAULT,
     stderrIsTTY: process.stderr.isTTY === true,
     interrupted() {
       const ending = new AbortController();

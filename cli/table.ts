@@ -5,23 +5,121 @@ export interface Table {
   readonly rows: readonly (readonly string[])[];
   /** Columns of numbers, from 0. */
   readonly right?: readonly number[];
+  /** Widest line. A table that is wider gives up, in this order: its optional columns, the width of the last one (it is wrapped), that of the flexible ones. */
+  readonly columnsMax?: number;
+  /** Columns that may be left out, the first one of the list last. */
+  readonly optional?: readonly number[];
+  /** Columns that may be shortened, the first one of the list first. */
+  readonly flexible?: readonly number[];
 }
 
-export function formatTable({ head, rows, right = [] }: Table): string {
-  const lines = [head, ...rows].map((row) => row.map(printable));
-  const widths = head.map((_, column) => Math.max(...lines.map((line) => displayWidth(line[column] ?? ''))));
-  const last = head.length - 1;
-  return lines
-    .map((line) => {
-      const cells = widths.map((width, column) => {
-        const cell = line[column] ?? '';
-        const space = ' '.repeat(width - displayWidth(cell));
-        if (right.includes(column)) return space + cell;
-        return column === last ? cell : cell + space;
-      });
-      return cells.join('  ').trimEnd();
+const GAP = 2;
+/** A last column narrower than this is no text any more: it goes beneath its row instead. */
+const WRAPPED_MIN = 24;
+const SHORTENED_MIN = 10;
+const INDENT = 4;
+
+export function formatTable(table: Table): string {
+  const lines = [table.head, ...table.rows].map((row) => table.head.map((_, column) => printable(row[column] ?? '')));
+  const widths = table.head.map((_, column) => Math.max(...lines.map((line) => displayWidth(line[column] ?? ''))));
+  const layout = fit(widths, table);
+  return lines.flatMap((line, index) => rowLines(line, layout, index === 0)).join('\n');
+}
+
+interface Layout {
+  /** Columns that are shown side by side, with their widths. */
+  readonly columns: readonly { readonly column: number; readonly width: number; readonly right: boolean }[];
+  /** The last column, and how wide its text may be; undefined: it needs no wrapping. */
+  readonly wrapped: { readonly column: number; readonly width: number; readonly beneath: boolean } | undefined;
+}
+
+function fit(
+  natural: readonly number[],
+  { columnsMax = Number.POSITIVE_INFINITY, optional = [], flexible = [], right = [] }: Table,
+): Layout {
+  const widths = [...natural];
+  const last = widths.length - 1;
+  let shown = widths.map((_, column) => column);
+  const left = () => columnsMax - shown.reduce((sum, column) => sum + (column === last ? 0 : (widths[column] ?? 0) + GAP), 0);
+  const wanted = Math.min(natural[last] ?? 0, WRAPPED_MIN);
+  for (const column of [...optional].reverse()) if (left() < (natural[last] ?? 0)) shown = shown.filter((other) => other !== column);
+  for (const column of flexible) {
+    const width = widths[column] ?? 0;
+    widths[column] = Math.max(Math.min(width, SHORTENED_MIN), width - Math.max(0, wanted - left()));
+  }
+  const columns = (some: readonly number[]) =>
+    some.map((column) => ({ column, width: widths[column] ?? 0, right: right.includes(column) }));
+  if ((natural[last] ?? 0) <= left()) return { columns: columns(shown), wrapped: undefined };
+  const beneath = left() < wanted;
+  return { columns: columns(shown.slice(0, -1)), wrapped: { column: last, width: beneath ? columnsMax - INDENT : left(), beneath } };
+}
+
+function rowLines(line: readonly string[], { columns, wrapped }: Layout, isHead: boolean): readonly string[] {
+  const lastColumn = line.length - 1;
+  const cells = columns.map(({ column, width, right }) => {
+    const cell = shorten(line[column] ?? '', width);
+    const space = ' '.repeat(width - displayWidth(cell));
+    if (right) return space + cell;
+    return column === lastColumn ? cell : cell + space;
+  });
+  const row = cells.join(' '.repeat(GAP));
+  const text = wrapped === undefined ? '' : (line[wrapped.column] ?? '');
+  if (wrapped === undefined || text === '') return [row.trimEnd()];
+  if (wrapped.beneath) return [row.trimEnd(), ...(isHead ? [] : wrap(text, wrapped.width).map((part) => ' '.repeat(INDENT) + part))];
+  const [first = '', ...others] = wrap(text, wrapped.width);
+  const space = ' '.repeat(displayWidth(row) + GAP);
+  return [row + ' '.repeat(GAP) + first, ...others.map((part) => space + part)];
+}
+
+export interface FieldOptions {
+  readonly columnsMax: number;
+  /** Spaces in front of every line. */
+  readonly indent?: number;
+}
+
+/** Names and texts, a line each, long texts wrapped beside their names. Fields without text are left out. */
+export function formatFields(fields: readonly (readonly [name: string, text: string])[], { columnsMax, indent = 0 }: FieldOptions): string {
+  const told = fields.filter(([, text]) => text !== '');
+  const width = Math.max(0, ...told.map(([name]) => displayWidth(name)));
+  const space = ' '.repeat(indent + width + GAP);
+  return told
+    .flatMap(([name, text]) => {
+      const parts = wrap(printable(text), columnsMax - space.length);
+      return parts.map((part, index) => (index === 0 ? `${' '.repeat(indent)}${name.padEnd(width + GAP)}${part}` : space + part));
     })
     .join('\n');
+}
+
+/** Lines of at most `columns` columns, broken between words, and within a word that is longer than a line. */
+export function wrap(text: string, columns: number): readonly string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(' ')) {
+    const longer = line === '' ? word : `${line} ${word}`;
+    if (displayWidth(longer) <= columns) {
+      line = longer;
+      continue;
+    }
+    if (line !== '') lines.push(line);
+    const pieces = split(word, columns);
+    lines.push(...pieces.slice(0, -1));
+    line = pieces.at(-1) ?? '';
+  }
+  return [...lines, line];
+}
+
+function split(word: string, columns: number): readonly string[] {
+  if (displayWidth(word) <= columns) return [word];
+  const pieces: string[] = [];
+  let piece = '';
+  for (const { segment } of SEGMENTS.segment(word)) {
+    if (piece !== '' && displayWidth(piece) + displayWidth(segment) > columns) {
+      pieces.push(piece);
+      piece = '';
+    }
+    piece += segment;
+  }
+  return [...pieces, piece];
 }
 
 const SEGMENTS = new Intl.Segmenter();

@@ -7,6 +7,7 @@ import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Server, ServerCredentials, type UntypedServiceImplementation } from '@grpc/grpc-js';
 import { CollectorService, ReshipService } from '../proto/gen/wmb/v1/admin.ts';
+import { CheckerService } from '../proto/gen/wmb/v1/checker.ts';
 import { WritesService } from '../proto/gen/wmb/v1/writes.ts';
 
 const children = new Set<ChildProcess>();
@@ -75,6 +76,8 @@ export interface FakeRoom {
   readonly reship?: Handlers;
   readonly collector?: Handlers;
   readonly writes?: Handlers;
+  /** `away`: in the topology, and not there. */
+  readonly checker?: Handlers | 'away';
 }
 
 export interface FakeRooms {
@@ -94,7 +97,9 @@ export async function fakeRooms(rooms: readonly FakeRoom[]): Promise<FakeRooms> 
       [ReshipService, room.reship],
     ]);
     const collector = await serve(servers, [[CollectorService, room.collector]]);
-    entries.push(roomEntry(index, reship, collector));
+    const checker =
+      room.checker === undefined ? undefined : await serve(servers, [[CheckerService, room.checker === 'away' ? undefined : room.checker]]);
+    entries.push(roomEntry(index, { reship, collector, checker }));
   }
   const topology = ['epoch: 3', 'mode: independent', 'partitions: 4', 'rooms:', ...entries].join('\n');
   writeFileSync(join(directory, 'topology.yaml'), topology);
@@ -121,7 +126,13 @@ async function serve(servers: Server[], services: readonly (readonly [object, Ha
   });
 }
 
-function roomEntry(index: number, reship: number, collector: number): string {
+interface Ports {
+  readonly reship: number;
+  readonly collector: number;
+  readonly checker: number | undefined;
+}
+
+function roomEntry(index: number, { reship, collector, checker }: Ports): string {
   // Addresses have to differ from each other, those of absent daemons and HTTP ports too.
   const host = (part: number) => `127.0.${index + 1}.${part}`;
   const at = (port: number, part: number) => (port === 1 ? `${host(part)}:1` : `127.0.0.1:${port}`);
@@ -131,5 +142,6 @@ function roomEntry(index: number, reship: number, collector: number): string {
     '    database: none',
     `    reship: { grpc: '${at(reship, 1)}', http: '${host(2)}:1' }`,
     `    collector: { grpc: '${at(collector, 3)}', http: '${host(4)}:1' }`,
+    ...(checker === undefined ? [] : [`    checker: { grpc: '${at(checker, 5)}', http: '${host(6)}:1' }`]),
   ].join('\n');
 }

@@ -115,6 +115,8 @@ export const ERRORS = {
   SCHEMA_INVALID: spec('never', 'FAILED_PRECONDITION', 500, EXIT.config, 'The schema file of the database has an error, or a table in it cannot be replicated; file, line and table are named.', 'Correct the named statement.'),
   MARK_MOVED: spec('later', 'FAILED_PRECONDITION', 409, EXIT.refused, 'The stored mark is not the expected one: another collector owns the lane, or the store came back from an older copy.', 'Nothing: work resumes from the stored mark.'),
   CHANGES_CONFLICT: spec('never', 'FAILED_PRECONDITION', 409, EXIT.refused, 'A row of this slave database is not what the master’s change expects: it was changed here by hand or by another program.', 'Restore the slave database from the master.'),
+  // checker
+  CHECKER_ABSENT: spec('never', 'FAILED_PRECONDITION', 409, EXIT.config, 'A room has no checker in the topology: nothing verifies it.', 'Add `checker: { grpc: HOST:PORT, http: HOST:PORT }` to the room in the topology, in every room’s copy, and start it with `wmb up` or `wmb checker`.'),
   // lookups and environment
   NOT_FOUND: spec('never', 'NOT_FOUND', 404, EXIT.refused, 'What was asked for does not exist.', 'Check the spelling.'),
   PORT_IN_USE: spec('later', 'FAILED_PRECONDITION', 500, EXIT.environment, 'An address to listen on is taken.', 'Stop the other program or choose another address.'),

@@ -23,6 +23,7 @@ export function cliPage(): string {
     print: () => {},
     note: () => {},
     stdoutIsTTY: false,
+    columns: COLUMNS,
     stderrIsTTY: false,
     interrupted: () => new AbortController().signal,
   });
