@@ -12,6 +12,7 @@
  */
 import type { Config } from '../../core/config/types.ts';
 import { asWmbError, WmbError } from '../../core/errors.ts';
+import type { LanePlace } from '../../core/inspection.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Metrics } from '../../core/metrics.ts';
 import type { Runtime, Timer } from '../../core/runtime.ts';
@@ -145,6 +146,20 @@ export class Applier {
     return partitions
       .map((partition) => this.#consumer({ log: 'effects', origin, partition }))
       .filter((lane) => lane instanceof EffectsLane);
+  }
+
+  /** How far this room is in the `writes` lanes of every origin, its own included. Of their links nothing is said: `state` and `reason` are empty. */
+  horizon(): LanePlace[] {
+    const { rooms, partitions } = this.#options.config.topology;
+    return rooms.flatMap(({ id }) =>
+      Array.from({ length: partitions }, (_, partition) => this.#place({ log: 'writes', origin: id, partition })),
+    );
+  }
+
+  #place(lane: Lane): LanePlace {
+    const consumer = this.#writesLane(lane);
+    const { epoch, mark, lagWrites } = consumer.progress();
+    return { ...lane, epoch, mark, seen: consumer.progressState.seen(), state: '', reason: '', lagWrites };
   }
 
   #consumer(lane: Lane): LaneConsumer {

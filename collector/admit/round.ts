@@ -1,6 +1,7 @@
 /**
  * One batch's way through the processors: in order per key, at the same time across keys, and a failure holds up its own key only (I7).
  */
+import { CANARY_KIND } from '../../core/canary.ts';
 import type { KindEntry } from '../../core/config/types.ts';
 import { asWmbError, type ErrorCode, type WmbError } from '../../core/errors.ts';
 import type { Context } from './context.ts';
@@ -66,7 +67,11 @@ export class Round {
   }
 
   #isHeld(work: Work): boolean {
-    return this.#parkedHere.holds(work.write.key, work) || this.#parked.holds(work.write.key, work);
+    return this.#isHeldHere(work) || (this.#parked.holds(work.write.key, work) && !isCanary(work));
+  }
+
+  #isHeldHere(work: Work): boolean {
+    return this.#parkedHere.holds(work.write.key, work) && !isCanary(work);
   }
 
   #processFailed(work: Work, cause: unknown): void {
@@ -88,13 +93,18 @@ export class Round {
   /** After failures that came later than processing: what stands behind them in its key waits. */
   holdLater(works: readonly Work[]): void {
     for (const work of works) {
-      if (work.outcome === '' && this.#parkedHere.holds(work.write.key, work)) decide(work, 'parked', 'BEHIND_PARKED', BEHIND);
+      if (work.outcome === '' && this.#isHeldHere(work)) decide(work, 'parked', 'BEHIND_PARKED', BEHIND);
     }
   }
 
   #kind(work: Work): KindEntry | undefined {
     return this.#context.config.topology.kinds[work.write.kind];
   }
+}
+
+/** They are held up by nothing: they tell whether the lane moves, not whether a key does. */
+function isCanary(work: Work): boolean {
+  return work.write.kind === CANARY_KIND;
 }
 
 /** Whether the processors of this room handle the kind; elsewhere it gets its receipt without effects. */

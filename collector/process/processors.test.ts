@@ -45,6 +45,11 @@ test('the built-in kind cache compiles the payload without a promise', async () 
   ]);
 });
 
+test('a canary makes nothing, and has no say in what its payload is', async () => {
+  const processed = (await processorsOf({})).run(write('wmb.canary', 'anything'));
+  assert.deepEqual(processed, { commands: [], effects: [], statements: [] });
+});
+
 test('a payload that is no command fails that write request', async () => {
   const processors = await processorsOf({});
   for (const payload of ['{', [['LPUSH', 'a', 'b']], [[]]]) {

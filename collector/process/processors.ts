@@ -1,10 +1,11 @@
 /**
- * All processors of the room, by kind: the built-in `cache`, modules and gRPC services. What they answer is checked and compiled
+ * All processors of the room, by kind: the built-in ones for `cache` and the checker's canaries, modules and gRPC services. What they answer is checked and compiled
  * into effects here, so that everything behind this door is known to be well formed.
  *
  * A synchronous processor answers without a promise: at tens of thousands of write requests a second the promises would cost more
  * than the work.
  */
+import { CANARY_KIND } from '../../core/canary.ts';
 import type { Config, ProcessorConfig } from '../../core/config/types.ts';
 import { compileCommands, parseCachePayload } from '../../core/converge/commands.ts';
 import type { Effect } from '../../core/converge/effects.ts';
@@ -26,6 +27,8 @@ export interface Processed {
 
 type Handler = (write: StampedWrite) => CheckedOutput | Promise<CheckedOutput>;
 
+const NOTHING: CheckedOutput = { commands: [], statements: [] };
+
 export class Processors {
   readonly #config: Config;
   readonly #runtime: Runtime;
@@ -35,6 +38,7 @@ export class Processors {
   constructor(options: { readonly config: Config; readonly runtime: Runtime }) {
     this.#config = options.config;
     this.#runtime = options.runtime;
+    this.#handlers.set(CANARY_KIND, () => NOTHING);
     this.#handlers.set('cache', (write) => ({ commands: parseCachePayload(write.payload), statements: [] }));
   }
 

@@ -173,7 +173,14 @@ describe('validation', () => {
     ['a request id over its limit', { requestId: 'x'.repeat(129) }, 'WRITE_TOO_LARGE', /requestId has 129 bytes; 128/],
     ['no kind', { kind: '' }, 'WRITE_INVALID', /kind is empty/],
     ['an unknown kind', { kind: 'massage' }, 'KIND_UNKNOWN', /"massage" is not in the topology; it has: cache, message, /],
-    ['a reserved kind', { kind: 'wmb.canary' }, 'KIND_UNKNOWN', /reserved/],
+    ['a reserved kind', { kind: 'wmb.effects', payload: Buffer.alloc(0) }, 'KIND_UNKNOWN', /reserved/],
+    [
+      'a canary with a payload',
+      { kind: 'wmb.canary', key: 'wmb.canary/1' },
+      'WRITE_INVALID',
+      /payload is empty; this one has the key "wmb.canary\/1" and 5 bytes/,
+    ],
+    ['a canary with another key', { kind: 'wmb.canary', payload: Buffer.alloc(0) }, 'WRITE_INVALID', /key begins with wmb\.canary\//],
     ['a payload over its limit', { payload: Buffer.alloc(4_097) }, 'WRITE_TOO_LARGE', /payload has 4097 bytes; 4096/],
     ['a malformed trace context', { trace: 'hello' }, 'WRITE_INVALID', /traceparent/],
     ['a cache payload that is no JSON', { kind: 'cache', payload: Buffer.from('SET a 1') }, 'WRITE_INVALID', /./],
@@ -194,6 +201,16 @@ describe('validation', () => {
       assert.equal(room.log.writes.length, 2);
     });
   }
+
+  test('a canary of the checker is taken, though no topology lists its kind', async () => {
+    const room = openRoom();
+    const results = await room.intake.submit([write({ kind: 'wmb.canary', key: 'wmb.canary/12', payload: Buffer.alloc(0) })], LOGGED);
+    assert.deepEqual(codes(results), [undefined]);
+    assert.deepEqual(
+      room.log.writes.map(({ kind, key }) => [kind, key]),
+      [['wmb.canary', 'wmb.canary/12']],
+    );
+  });
 
   test('cache commands that converge are taken, and the longest texts fit', async () => {
     const room = openRoom();

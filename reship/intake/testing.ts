@@ -175,7 +175,7 @@ export const topology: Topology = {
   links: [],
   kinds: {
     message: { rooms: ['beijing', 'guangzhou'], onFailure: 'park' },
-    'wmb.canary': { rooms: ['beijing', 'guangzhou'], onFailure: 'park' },
+    'wmb.effects': { rooms: ['beijing', 'guangzhou'], onFailure: 'park' },
   },
   limits: { payloadBytesMax: 4_096, clockAheadMsMax: 5_000, duplicateWindowWrites: 65_536 },
 };

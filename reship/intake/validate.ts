@@ -1,4 +1,5 @@
 /** What intake checks of a write request before it gives it a stamp: after the ack it is too late to refuse. */
+import { CANARY_KEY_PREFIX, CANARY_KIND } from '../../core/canary.ts';
 import { parseCachePayload, validateCommands } from '../../core/converge/commands.ts';
 import { asWmbError, WmbError } from '../../core/errors.ts';
 import type { Runtime } from '../../core/runtime.ts';
@@ -6,13 +7,13 @@ import type { IncomingWrite } from './call.ts';
 
 export const REQUEST_ID_BYTES_MAX = 128;
 export const KEY_BYTES_MAX = 512;
-/** Kinds that begin so are WMB's own. */
+/** Kinds that begin so are WMB's own; the checker's canaries are the only ones that come in here. */
 const RESERVED_KIND = 'wmb.';
 const CACHE_KIND = 'cache';
 const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[\x21-\x7e]{1,64})?$/;
 
 export interface WriteRules {
-  /** Of the topology; `cache` is always known. */
+  /** Of the topology; `cache` and the checker's canaries are always known. */
   readonly kinds: ReadonlySet<string>;
   readonly payloadBytesMax: number;
 }
@@ -54,7 +55,7 @@ function checkText(field: string, text: string, bytesMin: number, bytesMax: numb
 }
 
 function checkKind(kind: string, kinds: ReadonlySet<string>): WmbError | undefined {
-  if (kind === CACHE_KIND || (kinds.has(kind) && !kind.startsWith(RESERVED_KIND))) return undefined;
+  if (kind === CACHE_KIND || kind === CANARY_KIND || (kinds.has(kind) && !kind.startsWith(RESERVED_KIND))) return undefined;
   if (kind === '') return new WmbError('WRITE_INVALID', 'kind is empty; it must be a kind of the topology, or `cache`');
   const shown = JSON.stringify(kind.slice(0, 64));
   if (kind.startsWith(RESERVED_KIND))
@@ -73,6 +74,7 @@ function checkPayload(write: IncomingWrite, payloadBytesMax: number): WmbError |
     const message = `payload has ${write.payload.length} bytes; ${payloadBytesMax} is the most (limits.payloadBytesMax of the topology)`;
     return new WmbError('WRITE_TOO_LARGE', message);
   }
+  if (write.kind === CANARY_KIND) return checkCanary(write);
   if (write.kind !== CACHE_KIND) return undefined;
   try {
     validateCommands(parseCachePayload(write.payload));
@@ -80,4 +82,14 @@ function checkPayload(write: IncomingWrite, payloadBytesMax: number): WmbError |
   } catch (cause) {
     return asWmbError(cause);
   }
+}
+
+/** So that nothing which an application wants to be done is taken for one. */
+function checkCanary({ key, payload }: IncomingWrite): WmbError | undefined {
+  if (payload.length === 0 && key.startsWith(CANARY_KEY_PREFIX)) return undefined;
+  const shown = `key ${JSON.stringify(key.slice(0, 64))} and ${payload.length} bytes of payload`;
+  return new WmbError(
+    'WRITE_INVALID',
+    `kind ${CANARY_KIND} is the checker's: its key begins with ${CANARY_KEY_PREFIX} and its payload is empty; this one has the ${shown}`,
+  );
 }
