@@ -81,6 +81,14 @@ export class MemoryCell implements KeyCell {
     return top;
   }
 
+  /** Forgets everything. */
+  clear(): void {
+    Object.assign(this.head, emptyHead());
+    this.#registers.clear();
+    this.#increments.clear();
+    this.#expiries = [];
+  }
+
   dropUpTo(upTo: Version): void {
     for (const [name, { version }] of this.#registers) if (version <= upTo) this.#registers.delete(name);
     for (const name of [...this.#increments.keys()]) this.dropIncrements(name, upTo);
