@@ -6,7 +6,7 @@ import type { ReceiptBook } from '../collector/receipts/receipts.ts';
 import type { Config } from '../core/config/types.ts';
 import type { LinkDialer } from '../link/link.ts';
 import type { Log } from '../log/log.ts';
-import type { CacheStore } from '../store/cache.ts';
+import type { CacheStore, Generation } from '../store/cache.ts';
 import type { Invariant } from './checks/failure.ts';
 import type { Injection } from './wiring.ts';
 
@@ -27,6 +27,16 @@ export const MUTATIONS: readonly Mutation[] = [
   { name: 'a reader skips a frame', breaks: ['I4'], make: () => ({ log: skippingLog(5) }) },
   { name: 'a cache loses a write request', breaks: ['I5'], make: () => ({ cache: lossyCache(25) }) },
   { name: 'a cache forgets what some room has not passed', breaks: ['I2', 'I5', 'I6', 'I7', 'L'], make: () => ({ cache: eagerFloor }) },
+  {
+    name: 'a cache that comes back older does not say so, and nobody looks at its marks again',
+    breaks: ['I2', 'I3', 'I5', 'I6', 'I7', 'L'],
+    make: () => ({ store: (store) => obligingStore(store, 0) }),
+  },
+  {
+    name: 'a store takes a floor that was made from what it has lost since',
+    breaks: ['I2', 'I5', 'I6', 'I7', 'L'],
+    make: () => ({ store: (store) => obligingStore(store, undefined) }),
+  },
   { name: 'a store keeps what was deleted', breaks: ['I6'], make: () => ({ store: undeletingStore }) },
   { name: 'a collector forgets which keys are held up', breaks: ['I7'], make: () => ({ book: forgetfulKeys }) },
   { name: 'credit has no limit', breaks: ['I11'], make: () => ({ config: unboundedCredit }) },
@@ -124,6 +134,22 @@ function eagerFloor(cache: CacheStore): CacheStore {
       for (const effects of batch.writes) for (const { version } of effects) if (version > newest) newest = version;
       return cache.apply({ ...batch, floor: newest.slice(0, 24) });
     },
+  });
+}
+
+/** Takes what was made for any generation; `told` is the one that it says it is in, its own where undefined. */
+function obligingStore(store: CacheStore, told: Generation | undefined): CacheStore {
+  const own = async () => (await store.marks()).generation;
+  return instead(store, {
+    marks: async () => {
+      const found = await store.marks();
+      return { ...found, generation: told ?? found.generation };
+    },
+    apply: async (batch) => {
+      const result = await store.apply({ ...batch, generation: await own() });
+      return result.moved ? result : { ...result, generation: batch.generation };
+    },
+    sweep: async (sweep) => store.sweep({ ...sweep, generation: await own() }),
   });
 }
 

@@ -23,23 +23,12 @@ async function ailingRoom(options: ConstructorParameters<typeof TestRoom>[0] = {
   return { room, heal: () => void Object.assign(state, { healed: true }) };
 }
 
-/** What the cache holds now; `restore` brings it back. */
-function copyCache(room: TestRoom): () => void {
-  const values = structuredClone(room.cache.values);
-  const marks = structuredClone(room.cache.marksTable.all());
-  return () => {
-    room.cache.values.clear();
-    for (const [key, value] of values) room.cache.values.set(key, value);
-    for (const mark of marks) room.cache.marksTable.set(mark);
-  };
-}
-
 test('a cache from a copy taken between parking and retry gets the retried write request again, whether or not the lane went on', async () => {
   for (const goesOn of [false, true]) {
     const { room, heal } = await ailingRoom();
     const log = new TestLog().add(message('p'), set('a', '1'));
     await room.run(log);
-    const restore = copyCache(room);
+    const restore = room.cache.copy();
     heal();
     await room.applier.parking.retry(ALL);
     if (goesOn) await room.run(log.add(set('a', '2')));
@@ -58,7 +47,7 @@ test('a cache that goes back while the collector runs gets the retried write req
   const { room, heal } = await ailingRoom();
   const log = new TestLog().add(message('p'));
   await room.run(log);
-  const restore = copyCache(room);
+  const restore = room.cache.copy();
   heal();
   await room.applier.parking.retry(ALL);
   await room.run(log.add(set('a', '1')));
@@ -98,7 +87,7 @@ test('one that an older cache holds for late is parked again, one that a cache o
   const { room, heal } = await ailingRoom();
   const log = new TestLog().add(set('a', '1'));
   await room.run(log);
-  const restore = copyCache(room);
+  const restore = room.cache.copy();
   await room.run(log.add(message('p')));
   heal();
   await room.applier.parking.retry(ALL);
@@ -126,7 +115,7 @@ test('a slave keeps what it retried itself, too', async () => {
   slave.cache.late.add('a');
   await slave.run(effects);
   slave.cache.late.clear();
-  const restore = copyCache(slave);
+  const restore = slave.cache.copy();
   await slave.applier.parking.retry(ALL);
   restore();
   await slave.run(effects);

@@ -50,8 +50,9 @@ export class CacheView {
   /** Everybody reads the marks here, so that nobody knows of a new generation before the floor does. */
   async marks(): Promise<CacheMarks> {
     const found = await this.#options.cache.marks();
-    if (this.#generation !== undefined && found.generation > this.#generation) this.#wentBack(found);
-    this.#generation = Math.max(this.#generation ?? 0, found.generation);
+    const known = this.#generation;
+    this.#generation = Math.max(known ?? 0, found.generation);
+    if (known !== undefined && known < found.generation) this.#wentBack(found);
     return found;
   }
 

@@ -5,7 +5,7 @@
 import { compileCommands } from '../../core/converge/commands.ts';
 import { WmbError } from '../../core/errors.ts';
 import { NO_STAMP } from '../../core/stamp.ts';
-import { formatPosition, type Lane, type LogEpoch, laneKey, type Seq } from '../../core/words.ts';
+import { formatPosition, type Lane, type LogEpoch, laneKey, NOTHING_SEEN, type Seq } from '../../core/words.ts';
 import type { LaneEnd } from '../../link/link.ts';
 import type { LaneConsumer, LaneProgress } from '../lane.ts';
 import type { Retried, Retryable } from '../receipts/parked.ts';
@@ -23,6 +23,8 @@ export class DerivedLane implements LaneConsumer, Retryable {
   readonly #context: Context;
   readonly #serial = new Serial();
   readonly #progress = new Progress();
+  /** As it was last heard of. */
+  #cacheSeq: Seq = NOTHING_SEEN;
 
   constructor(lane: Lane, context: Context) {
     this.#lane = { log: lane.log, origin: lane.origin, partition: lane.partition };
@@ -33,8 +35,11 @@ export class DerivedLane implements LaneConsumer, Retryable {
     return this.#progress;
   }
 
-  announce(epoch: LogEpoch): Promise<void> {
-    return this.#readMarks({ ...this.#lane, epoch });
+  /** Tells what the stores hold. LOG_GAP where the cache is in another epoch. */
+  async announce(epoch: LogEpoch): Promise<void> {
+    const lane = { ...this.#lane, epoch };
+    const { marks } = await this.#context.view.marks();
+    await this.advance(lane, markOf(lane, epoch, { name: 'cache', marks }));
   }
 
   /** The cache may have come back from an older copy. Called in the turn of the effects lane that moves this one's marks. */
@@ -58,8 +63,10 @@ export class DerivedLane implements LaneConsumer, Retryable {
     cacheSeq: Seq,
     batch?: { readonly from: Seq; readonly exceptions: readonly ExceptionReceipt[] },
   ): Promise<void> {
+    this.#cacheSeq = cacheSeq;
     const summary = await this.#context.book.summary(lane);
-    const mark = Math.min(summary.seq, cacheSeq);
+    // Whoever called last knows best, also where he is answered first.
+    const mark = Math.min(summary.seq, this.#cacheSeq);
     this.#progress.set({
       epoch: lane.epoch,
       mark,
@@ -70,11 +77,6 @@ export class DerivedLane implements LaneConsumer, Retryable {
     const told = batch?.exceptions.map(({ seq, index, outcome, code }) => ({ seq, index, outcome, reason: code })) ?? [];
     const from = batch?.from ?? mark + 1;
     this.#context.acks.publish(lane, { seq: mark, parkedSeq: summary.parkedSeq, from }, told);
-  }
-
-  /** Tells what the stores hold of `lane`. LOG_GAP where the cache is in another epoch. */
-  async #readMarks(lane: EpochLane): Promise<void> {
-    await this.advance(lane, markOf(lane, lane.epoch, { name: 'cache', marks: (await this.#context.view.marks()).marks }));
   }
 
   async resume(): Promise<never> {
@@ -120,7 +122,7 @@ export class DerivedLane implements LaneConsumer, Retryable {
     const code = outcome === 'rejected' ? parked.code : '';
     await this.#context.book.settle({ position: parked.position, requestId: parked.write.requestId, outcome, code, effects });
     const { log, origin, partition, epoch } = parked.position;
-    if (epoch === this.#progress.epoch) await this.#readMarks({ log, origin, partition, epoch });
+    if (epoch === this.#progress.epoch) await this.advance({ log, origin, partition, epoch }, this.#cacheSeq);
     return { outcome, code, message: '' };
   }
 

@@ -44,6 +44,10 @@ class Marks {
   set(mark: Mark): void {
     this.#marks.set(laneKey(mark), mark);
   }
+
+  clear(): void {
+    this.#marks.clear();
+  }
 }
 
 export class MemoryCache implements CacheStore {
@@ -56,6 +60,19 @@ export class MemoryCache implements CacheStore {
 
   constructor(crash: Crash) {
     this.#crash = crash;
+  }
+
+  /** What it holds now; calling it brings that back. */
+  copy(): () => void {
+    const values = structuredClone(this.values);
+    const marks = this.marksTable.all();
+    return () => {
+      this.generation += 1;
+      this.values.clear();
+      for (const [key, value] of structuredClone(values)) this.values.set(key, value);
+      this.marksTable.clear();
+      for (const mark of marks) this.marksTable.set(mark);
+    };
   }
 
   async open(): Promise<void> {}

@@ -23,7 +23,12 @@ function rig(options: { remembered?: LinkStateRow; after?: Seq; laneBytesMax?: n
   const sent: Upward[] = [];
   const saved: LinkStateRow[] = [];
   const taken: { seq: Seq; history: boolean }[] = [];
-  const state = { mark: options.after ?? -1, hold: undefined as Promise<void> | undefined, error: undefined as WmbError | undefined };
+  const state = {
+    mark: options.after ?? -1,
+    hold: undefined as Promise<void> | undefined,
+    error: undefined as WmbError | undefined,
+    stale: false,
+  };
   const consumer = {
     resume: async () => ({ after: state.mark, historyWrites: 0 }),
     take: async (frames: readonly LinkFrame[]) => {
@@ -33,6 +38,9 @@ function rig(options: { remembered?: LinkStateRow; after?: Seq; laneBytesMax?: n
         taken.push({ seq, history });
         if (!history) state.mark = seq;
       }
+    },
+    get isStale() {
+      return state.stale;
     },
     pulse() {},
     progress: () => ({ epoch: EPOCH, mark: state.mark, parked: 0, lagWrites: 0, lagMs: 0 }),
@@ -256,6 +264,25 @@ test('an origin that never answers resume is asked again after the silence limit
   await time.advance(1);
   lane.checkStall();
   assert.equal(lane.state, 'backing-off');
+});
+
+test('a lane whose stores came back older is resumed where they stand, though nothing failed', async () => {
+  const { lane, connect, resumed, state, sent, time } = rig({ after: 4 });
+  await connect();
+  state.stale = true;
+  lane.checkStale();
+  assert.equal(lane.state, 'resuming', 'it is being resumed anyway');
+  state.stale = false;
+  resumed(5);
+  lane.checkStale();
+  assert.equal(lane.state, 'streaming');
+  Object.assign(state, { stale: true, mark: 2 });
+  lane.checkStale();
+  assert.equal(lane.state, 'backing-off');
+  assert.match(lane.status().reason, /MARK_MOVED: writes\/beijing\/0/);
+  await time.advance(1_000);
+  const last = sent.at(-1);
+  assert.equal(last?.type === 'resume' && last.after, 2);
 });
 
 test('a lane is resumed only when the take before is done', async () => {
