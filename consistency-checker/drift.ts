@@ -141,6 +141,11 @@ export interface AuditEntry {
   readonly detail: string;
 }
 
+/** An entry as it is kept. */
+export interface KeptAudit extends AuditEntry {
+  readonly id: number;
+}
+
 /** Where the checker keeps what it found and what it did. Adapters: report/embedded-book.ts, report/memory-book.ts. */
 export interface DriftBook {
   open(): Promise<void>;
@@ -154,6 +159,6 @@ export interface DriftBook {
   audit(entry: AuditEntry): Promise<number>;
   settleAudit(id: number, result: AuditEntry['result'], detail: string): Promise<void>;
   /** Newest first. */
-  audits(limit: number): Promise<readonly AuditEntry[]>;
+  audits(limit: number): Promise<readonly KeptAudit[]>;
   close(): Promise<void>;
 }

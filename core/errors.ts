@@ -117,6 +117,7 @@ export const ERRORS = {
   CHANGES_CONFLICT: spec('never', 'FAILED_PRECONDITION', 409, EXIT.refused, 'A row of this slave database is not what the master’s change expects: it was changed here by hand or by another program.', 'Restore the slave database from the master.'),
   // checker
   CHECKER_ABSENT: spec('never', 'FAILED_PRECONDITION', 409, EXIT.config, 'A room has no checker in the topology: nothing verifies it.', 'Add `checker: { grpc: HOST:PORT, http: HOST:PORT }` to the room in the topology, in every room’s copy, and start it with `wmb up` or `wmb checker`.'),
+  REPAIR_LIMIT: spec('never', 'RESOURCE_EXHAUSTED', 409, EXIT.refused, 'A repair would change more keys and write requests than it may at once. Nothing was changed beyond what it said before.', 'Look at the report first: so many drifts have one cause. Then repair some of them by their ids, or raise the limit for this once with `--limit N`.'),
   // lookups and environment
   NOT_FOUND: spec('never', 'NOT_FOUND', 404, EXIT.refused, 'What was asked for does not exist.', 'Check the spelling.'),
   PORT_IN_USE: spec('later', 'FAILED_PRECONDITION', 500, EXIT.environment, 'An address to listen on is taken.', 'Stop the other program or choose another address.'),
