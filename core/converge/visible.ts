@@ -27,13 +27,14 @@ export function visible(
   return { key, value: toValue(head.type, shown), expireAtMs: expiry.atMs, version };
 }
 
-interface Live extends Register {
+/** An element that is there at some moment. */
+export interface Live extends Register {
   readonly name: string;
   readonly value: string | number;
 }
 
 /** Everything below it is dead by expiry. */
-function lastDeath(expiries: readonly Expiry[], nowMs: number): Version {
+export function lastDeath(expiries: readonly Expiry[], nowMs: number): Version {
   let last = '';
   for (let index = 0; index < expiries.length; index++) {
     const death = deathOf(expiries, index);
@@ -44,12 +45,14 @@ function lastDeath(expiries: readonly Expiry[], nowMs: number): Version {
 
 const NO_EXPIRY: Expiry = { version: '', atMs: 0 };
 
-function expiryInForce(expiries: readonly Expiry[], nowMs: number): Expiry {
+/** `atMs` 0: none. */
+export function expiryInForce(expiries: readonly Expiry[], nowMs: number): Expiry {
   const last = expiries.at(-1);
   return last === undefined || last.atMs <= nowMs ? NO_EXPIRY : last;
 }
 
-function liveElements(cell: Pick<KeyCell, 'registers' | 'increments'>, death: Version): Live[] {
+/** Those with a version from `death` on; increments are added up. A timeline hides some of them. */
+export function liveElements(cell: Pick<KeyCell, 'registers' | 'increments'>, death: Version): Live[] {
   const live: Live[] = [];
   const counted = new Map<string, readonly Increment[]>();
   for (const [name, increments] of cell.increments('')) {
