@@ -9,7 +9,7 @@ export interface Timer {
 }
 
 export interface Runtime {
-  /** Wall clock, milliseconds since 1970. It may jump either way. */
+  /** Wall clock, whole milliseconds since 1970. It may jump either way. */
   nowMs(): number;
   /** Milliseconds since some fixed moment; never goes back. For durations. */
   monotonicMs(): number;

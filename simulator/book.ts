@@ -164,7 +164,15 @@ export class MemoryBook implements ReceiptBook {
     if (found === undefined) return;
     const { position, write } = found.parked;
     this.#retried = this.#retried.filter((it) => it !== found);
-    this.#parked.push({ ...found.parked, code: why.code, message: why.message, parkedMs: why.nowMs, attempts: 1, retryMs: undefined });
+    this.#parked.push({
+      ...found.parked,
+      code: why.code,
+      message: why.message,
+      parkedMs: why.nowMs,
+      attempts: 1,
+      retryMs: undefined,
+      inDatabase: true,
+    });
     const { seq, index } = position;
     putException(this.#lane(position), { seq, index, requestId: write.requestId, outcome: 'parked', code: why.code });
   }

@@ -127,6 +127,10 @@ function settleTests(each: Each): void {
     assert.deepEqual(await value(store, 'k', 15_000), { type: 'string', value: 'v' });
     assert.deepEqual(await apply(store, [write(16_000, ['SET', 'k', 'w'])], { nowMs: 15_000 }), ['applied']);
   });
+  each('a clock that says parts of a millisecond counts as the millisecond that it is in', async ({ store }) => {
+    await sweep(store, stamp(30_000), 15_000.7);
+    assert.deepEqual(await apply(store, [write(14_999, ['SET', 'k', 'v']), write(15_001, ['SET', 'k', 'w'])]), ['late', 'applied']);
+  });
   each('a batch raises the floor for its own writes', async ({ store }) => {
     assert.deepEqual(await apply(store, [write(5_000, ['SET', 'k', 'v']), write(5_001, ['SET', 'k', 'w'])], { floor: FLOOR }), [
       'late',

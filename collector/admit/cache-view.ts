@@ -56,10 +56,10 @@ export class CacheView {
     return found;
   }
 
-  async start(): Promise<void> {
+  /** A cache that is away is looked at when it is back. */
+  start(): Promise<void> {
     this.#stopped = false;
-    await this.marks();
-    this.#schedule();
+    return this.#tick();
   }
 
   /** Resolves when nobody looks any more. */

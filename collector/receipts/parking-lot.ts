@@ -120,17 +120,7 @@ export class ParkingLot {
   }
 
   list(after: string, limit: number): ParkedWrite[] {
-    const position = parsePosition(after);
-    const found = position === undefined ? undefined : this.#file.findLane(position);
-    const from =
-      position === undefined || found === undefined
-        ? 0
-        : this.#file.number(
-            'SELECT max(id) AS n FROM parked WHERE lane = ? AND (seq, place) <= (?, ?)',
-            found,
-            position.seq,
-            position.index,
-          );
+    const from = this.#idOf(after);
     return this.#file.guarded(() => {
       const writes: ParkedWrite[] = [];
       let bytes = 0;
@@ -142,6 +132,17 @@ export class ParkingLot {
       }
       return writes;
     });
+  }
+
+  /** Of one that has left since: of those before it in its lane, the one that was parked last. */
+  #idOf(name: string): number {
+    const position = parsePosition(name);
+    const lane = position === undefined ? undefined : this.#file.findLane(position);
+    if (position === undefined || lane === undefined) return 0;
+    const { seq, index } = position;
+    const found = this.#file.read('SELECT id FROM parked WHERE lane = ? AND seq = ? AND place = ?', lane, seq, index)[0];
+    if (found !== undefined) return Number(found['id']);
+    return this.#file.number('SELECT max(id) AS n FROM parked WHERE lane = ? AND (seq, place) <= (?, ?)', lane, seq, index);
   }
 
   page(after: string, limit: number): ParkedPlace[] {

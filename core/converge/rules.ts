@@ -17,10 +17,10 @@ import { settleExpiries } from './expiry.ts';
 import { raiseKill } from './kill.ts';
 import { addMember } from './timeline.ts';
 
-/** The greatest version covered by the floor; the floor never counts beyond the room's own clock. '' for no floor. */
+/** The greatest version covered by the floor; the floor never counts beyond the room's own clock, which may say parts of a millisecond. '' for no floor. */
 export function settledUpTo(floor: Stamp, nowMs: number): Version {
   if (floor === '') return '';
-  const now = versionAt(nowMs).slice(0, floor.length);
+  const now = versionAt(Math.floor(nowMs)).slice(0, floor.length);
   return `${floor < now ? floor : now}ffff`;
 }
 
