@@ -3,20 +3,27 @@
  * to what it was at any earlier moment), and beside it the effects that went in, so that what it shows can be held against the oracle.
  */
 import type { Effect } from '../core/converge/effects.ts';
+import { effectsOf } from '../core/converge/effects-of.ts';
 import { oracle } from '../core/converge/oracle-kit.ts';
 import type { Version } from '../core/stamp.ts';
 import { NOTHING_SEEN, type Seq } from '../core/words.ts';
 import type { CacheBatch, CacheResult, CacheStore, CacheSweep } from '../store/cache.ts';
+import type { CacheRepair, RepairOutcome } from '../store/inspection.ts';
 import { MemoryCache } from '../store/memory/cache.ts';
 import { type EpochLane, type Failure, failure } from './checks/failure.ts';
 
-type Step = { readonly batch: CacheBatch } | { readonly sweep: CacheSweep };
+type Step =
+  | { readonly batch: CacheBatch }
+  | { readonly sweep: CacheSweep }
+  | { readonly repairs: readonly CacheRepair[]; readonly nowMs: number };
 
 /** What it holds from one time that it is put back to the next. */
 interface Content {
+  readonly memory: MemoryCache;
+  /** The same, with what stands around it. */
   readonly cache: CacheStore;
   readonly journal: Step[];
-  /** By key: what was applied since the beginning, a late write request excepted. */
+  /** By key: what was applied since the beginning, a late write request excepted; a repair brings in what it stands for. */
   readonly effects: Map<string, Effect[]>;
   /** By key: the greatest DEL. */
   readonly killed: Map<string, Version>;
@@ -38,7 +45,13 @@ export class CacheDisk {
   }
 
   #empty(): Content {
-    return { cache: this.#around(new MemoryCache(this.#restores)), journal: [], effects: new Map(), killed: new Map() };
+    const memory = new MemoryCache(this.#restores);
+    return { memory, cache: this.#around(memory), journal: [], effects: new Map(), killed: new Map() };
+  }
+
+  /** What is really stored now: for the inspector. */
+  get memory(): MemoryCache {
+    return this.#content.memory;
   }
 
   get cache(): CacheStore {
@@ -57,6 +70,10 @@ export class CacheDisk {
     return sweepIn(this.#content, sweep);
   }
 
+  async repair(repairs: readonly CacheRepair[], nowMs: number): Promise<readonly RepairOutcome[]> {
+    return repairIn(this.#content, repairs, nowMs);
+  }
+
   /** Puts the cache back to what it was after its first `steps` changes, marks included, at one moment. */
   async restore(steps: number): Promise<void> {
     this.#restores += 1;
@@ -64,7 +81,8 @@ export class CacheDisk {
     const content = this.#empty();
     for (const step of this.#content.journal.slice(0, steps)) {
       if ('batch' in step) await applyTo(content, { ...step.batch, generation });
-      else await sweepIn(content, { ...step.sweep, generation });
+      else if ('sweep' in step) await sweepIn(content, { ...step.sweep, generation });
+      else await repairIn(content, step.repairs, step.nowMs);
     }
     this.#content = content;
   }
@@ -112,6 +130,21 @@ async function sweepIn(content: Content, sweep: CacheSweep): Promise<number> {
   const gone = await content.cache.sweep(sweep);
   content.journal.push({ sweep });
   return gone;
+}
+
+async function repairIn(content: Content, repairs: readonly CacheRepair[], nowMs: number): Promise<readonly RepairOutcome[]> {
+  const outcomes = await content.cache.repair(repairs, nowMs);
+  content.journal.push({ repairs, nowMs });
+  for (const [place, repair] of repairs.entries()) {
+    if (outcomes[place] === 'repaired') content.effects.set(repair.key, afterRepair(content.effects.get(repair.key) ?? [], repair));
+  }
+  return outcomes;
+}
+
+/** What the key has got now: what came up to `upTo` counts no longer, and in its place is what the right side had got. */
+function afterRepair(effects: readonly Effect[], repair: CacheRepair): Effect[] {
+  if (repair.action === 'resend') return [...effects, ...repair.effects.filter(({ key }) => key === repair.key)];
+  return [...effects.filter(({ version }) => version > repair.upTo), ...effectsOf(repair.state)];
 }
 
 function learn({ effects: known, killed }: Content, batch: CacheBatch, result: Extract<CacheResult, { moved: true }>): void {

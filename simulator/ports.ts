@@ -7,6 +7,7 @@ import { type LogName, laneKey, type RoomId, type Seq } from '../core/words.ts';
 import type { LinkDialer, LinkSession, Upward } from '../link/link.ts';
 import type { Extent, FrameDraft, Log, RetentionFloor, RetentionPolicy, StoredFrame } from '../log/log.ts';
 import type { CacheBatch, CacheResult, CacheStore, CacheSweep } from '../store/cache.ts';
+import type { CacheRepair, RepairOutcome } from '../store/inspection.ts';
 import type { MemoryBook } from './book.ts';
 import type { CacheDisk } from './cache-disk.ts';
 import { type Life, never } from './life.ts';
@@ -108,6 +109,12 @@ export class GatedCache implements CacheStore {
   }
   sweep(sweep: CacheSweep): Promise<number> {
     return this.#life.io('sweeping the cache', () => this.#disk.sweep(sweep));
+  }
+  takeDirty(max: number): Promise<readonly number[]> {
+    return this.#life.io('taking dirty buckets', () => this.#disk.cache.takeDirty(max));
+  }
+  repair(repairs: readonly CacheRepair[], nowMs: number): Promise<readonly RepairOutcome[]> {
+    return this.#life.io('repairing keys', () => this.#disk.repair(repairs, nowMs));
   }
 }
 

@@ -13,11 +13,12 @@
  * The marks of a cache of several nodes are the smallest of the nodes' marks; a node that is ahead applies the batch again
  * (effects are idempotent) without moving its own mark.
  *
- * Adapters must pass store/cache.contract.ts.
+ * Adapters must pass store/cache.contract.ts and store/mending.contract.ts.
  */
 import type { CacheEntry, Effect } from '../core/converge/effects.ts';
 import type { Stamp } from '../core/stamp.ts';
 import type { Lane, LogEpoch, Mark, Outcome, Seq } from '../core/words.ts';
+import type { CacheMending } from './inspection.ts';
 
 /**
  * How often this store, since it was made, found itself other than it had left itself. It only grows, and says nothing to another process.
@@ -74,7 +75,7 @@ export interface CacheSweep {
   readonly nowMs: number;
 }
 
-export interface CacheStore {
+export interface CacheStore extends CacheMending {
   open(): Promise<void>;
   marks(): Promise<CacheMarks>;
   apply(batch: CacheBatch): Promise<CacheResult>;

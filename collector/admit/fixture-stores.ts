@@ -5,6 +5,7 @@ import { decodeFrame } from '../../link/frame.ts';
 import type { FrameDraft, Log } from '../../log/log.ts';
 import type { CacheBatch, CacheMarks, CacheOutcome, CacheResult, CacheStore, MarkMove } from '../../store/cache.ts';
 import type { DatabaseBatch, DatabaseOutcome, DatabaseResult, DatabaseStore } from '../../store/database.ts';
+import type { RepairOutcome } from '../../store/inspection.ts';
 import type { ReceiptBook } from '../receipts/receipts.ts';
 
 /** Throws before or after the named step, once. */
@@ -115,6 +116,13 @@ export class MemoryCache implements CacheStore {
     cell.version = effect.version;
     cell.value = effect.op === 'set' ? effect.value : undefined;
     return 'applied';
+  }
+
+  async takeDirty(): Promise<readonly number[]> {
+    return [];
+  }
+  async repair(): Promise<readonly RepairOutcome[]> {
+    return [];
   }
 
   value(key: string): string | undefined {

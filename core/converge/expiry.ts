@@ -23,6 +23,15 @@ export function deathOf(expiries: readonly Expiry[], index: number): Version {
   return next === undefined || death <= next.version ? death : '';
 }
 
+/** The next moment after `nowMs` at which something dies; 0: none. */
+export function nextDeathMs(expiries: readonly Expiry[], nowMs: number): number {
+  let next = 0;
+  for (const [index, { atMs }] of expiries.entries()) {
+    if (atMs > nowMs && (next === 0 || atMs < next) && deathOf(expiries, index) !== '') next = atMs;
+  }
+  return next;
+}
+
 /** Keeps the last expiry below `settled` unless it has done its work, and all above; deaths become kills. */
 export function settleExpiries(cell: KeyCell, settled: Version): void {
   const expiries = allExpiries(cell.head, cell.expiries());

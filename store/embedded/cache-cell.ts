@@ -4,10 +4,11 @@
  */
 import type { StatementSync } from 'node:sqlite';
 import { bucketOf } from '../../core/converge/bucket.ts';
-import type { Expiry, Increment, KeyCell, KeyHead, Register } from '../../core/converge/cell.ts';
+import type { Cap, Expiry, Increment, KeyHead, Register } from '../../core/converge/cell.ts';
 import { emptyHead } from '../../core/converge/cell.ts';
+import type { MendableCell } from '../../core/converge/mend.ts';
 import type { Version } from '../../core/stamp.ts';
-import type { CacheTables } from './cache-tables.ts';
+import { type CacheTables, LAST_MS } from './cache-tables.ts';
 
 /** What the key may have rows of, in `keys.parts`. */
 const ELEMENTS = 1;
@@ -16,7 +17,8 @@ const EXPIRIES = 4;
 
 const TYPES: readonly KeyHead['type'][] = ['none', 'string', 'hash', 'set', 'zset', 'timeline'];
 
-interface HeadRow {
+/** A row of `keys`. */
+export interface HeadRow {
   readonly type: number;
   readonly kill: Version;
   readonly version: Version;
@@ -26,36 +28,27 @@ interface HeadRow {
   readonly timeline: string | null;
 }
 
-export class EmbeddedCell implements KeyCell {
+export class EmbeddedCell implements MendableCell {
   readonly key: string;
   readonly head: KeyHead;
   readonly #tables: CacheTables;
-  readonly #stored: boolean;
+  #stored: boolean;
   #changed = false;
   #dropped = 0;
   #parts = 0;
   /** Of a string. */
   #string: Register | undefined;
 
-  constructor(tables: CacheTables, key: string) {
+  /** `row`: where it was read already. */
+  constructor(tables: CacheTables, key: string, row = tables.head.get(key) as HeadRow | undefined) {
     this.#tables = tables;
     this.key = key;
-    const row = tables.head.get(key) as HeadRow | undefined;
     this.#stored = row !== undefined;
-    if (row === undefined) {
-      this.head = emptyHead();
-      return;
-    }
+    this.head = row === undefined ? emptyHead() : headOf(row);
+    if (row === undefined) return;
     this.#parts = row.parts;
-    if (row.version !== '') this.#string = { version: row.version, value: row.value };
-    const timeline = row.timeline === null ? { caps: [], members: 0 } : JSON.parse(row.timeline);
-    this.head = {
-      type: TYPES[row.type] ?? 'none',
-      kill: row.kill,
-      expireAtMs: row.expire_at,
-      caps: timeline.caps,
-      members: timeline.members,
-    };
+    // A value without its version is seen by whoever looks into the file, so it is not passed over.
+    if (row.version !== '' || row.value !== null) this.#string = { version: row.version, value: row.value };
   }
 
   get bucket(): number {
@@ -83,6 +76,17 @@ export class EmbeddedCell implements KeyCell {
     else this.#tables.headPut.run(...row, bucketOf(this.key));
   }
 
+  /** Removes whatever any table holds of the key, also what its head does not know of. */
+  clear(): void {
+    const { headDrop, elementsClear, incrementsClear, expiriesClear } = this.#tables;
+    for (const statement of [headDrop, elementsClear, incrementsClear, expiriesClear]) this.#drop(statement, this.key);
+    Object.assign(this.head, emptyHead());
+    this.#string = undefined;
+    this.#parts = 0;
+    this.#stored = false;
+    this.#changed = false;
+  }
+
   /** Removes the key; nothing but its head may be left. */
   forget(): void {
     this.#drop(this.#tables.headDrop, this.key);
@@ -90,7 +94,8 @@ export class EmbeddedCell implements KeyCell {
 
   register(name: string): Register | undefined {
     if (this.head.type === 'string') return this.#string;
-    return this.#has(ELEMENTS) ? (this.#tables.element.get(this.key, name) as Register | undefined) : undefined;
+    const row = this.#has(ELEMENTS) ? (this.#tables.element.get(this.key, name) as Register | undefined) : undefined;
+    return row && this.#typed(row);
   }
 
   setRegister(name: string, register: Register): void {
@@ -110,7 +115,7 @@ export class EmbeddedCell implements KeyCell {
   *registers(): Iterable<readonly [string, Register]> {
     if (this.#string !== undefined) yield ['', this.#string];
     if (!this.#has(ELEMENTS)) return;
-    for (const row of this.#tables.elements.all(this.key) as unknown as ({ name: string } & Register)[]) yield [row.name, row];
+    for (const row of this.#tables.elements.all(this.key) as unknown as ({ name: string } & Register)[]) yield [row.name, this.#typed(row)];
   }
 
   tombstones(upTo: Version): readonly (readonly [string, Version])[] {
@@ -190,6 +195,13 @@ export class EmbeddedCell implements KeyCell {
     this.dropExpiries(upTo);
   }
 
+  /** A value that the key's type does not have is not taken for one that it has. */
+  #typed(register: Register): Register {
+    const { version, value } = register;
+    if (this.head.type === 'hash' && typeof value === 'number') return { version, value: `${value} (a number)` };
+    return this.head.type === 'zset' && typeof value === 'string' ? { version, value: Number.NaN } : register;
+  }
+
   #drop(statement: StatementSync, ...params: readonly string[]): void {
     this.#dropped += Number(statement.run(...params).changes);
   }
@@ -209,4 +221,32 @@ export class EmbeddedCell implements KeyCell {
     this.#parts &= ~part;
     this.#changed = true;
   }
+}
+
+/** What is broken in a head shows as an expiry at the end of time, so that an application sees what is there, and the checker that it is not right. */
+function headOf(row: HeadRow): KeyHead {
+  const type = TYPES[row.type] ?? 'none';
+  const shown = type === 'none' && (row.type < 0 || row.value !== null) ? shownType(row) : type;
+  const timeline = type === 'timeline' ? parseTimeline(row.timeline) : NO_TIMELINE;
+  const isBroken = shown !== type || timeline === undefined;
+  return { type: shown, kill: row.kill, expireAtMs: isBroken ? LAST_MS : row.expire_at, ...(timeline ?? NO_TIMELINE) };
+}
+
+function shownType(row: HeadRow): KeyHead['type'] {
+  return row.value === null ? 'hash' : 'string';
+}
+
+const NO_TIMELINE: Pick<KeyHead, 'caps' | 'members'> = { caps: [], members: 0 };
+
+function parseTimeline(text: string | null): Pick<KeyHead, 'caps' | 'members'> | undefined {
+  try {
+    const { caps, members } = JSON.parse(text ?? '');
+    return Array.isArray(caps) && caps.every(isCap) && Number.isSafeInteger(members) ? { caps, members } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isCap(cap: Partial<Cap> | null): cap is Cap {
+  return typeof cap === 'object' && typeof cap?.version === 'string' && typeof cap.cap === 'number';
 }

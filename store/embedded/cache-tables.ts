@@ -1,21 +1,47 @@
 /** The prepared statements of the embedded cache. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 
+/** The last moment there is, as versions count. It also stands where a moment is none: see below. */
+export const LAST_MS = 2 ** 48 - 1;
+
+/*
+ * Anybody may change a row with SQLite at hand. What no rule has written is read as something that all code can stand, and that is never the same as what
+ * was there before: bytes as their SQL literal, and an expiry, type or list of parts out of range as the last one, none (-1) and all.
+ */
+const text = (column: string) => `CASE typeof(${column}) WHEN 'blob' THEN quote(${column}) ELSE ${column} END AS ${column}`;
+const number = (column: string) =>
+  `CASE typeof(${column}) WHEN 'integer' THEN CAST(${column} AS REAL) WHEN 'blob' THEN quote(${column}) ELSE ${column} END AS ${column}`;
+const within = (column: string, last: number, otherwise: number) =>
+  `CASE WHEN ${column} BETWEEN 0 AND ${last} THEN CAST(${column} AS INTEGER) ELSE ${otherwise} END AS ${column}`;
+
+const HEAD = [
+  within('type', 5, -1),
+  text('kill'),
+  text('version'),
+  text('value'),
+  within('expire_at', LAST_MS, LAST_MS),
+  within('parts', 7, 7),
+  text('timeline'),
+].join(', ');
+const INCREMENT = `${text('name')}, ${text('version')}, ${number('delta')}`;
+
 export type CacheTables = { readonly [Name in keyof typeof SQL]: StatementSync };
 
 const SQL = {
-  head: 'SELECT type, kill, version, value, expire_at, parts, timeline FROM keys WHERE key = ?',
+  head: `SELECT ${HEAD} FROM keys WHERE key = ?`,
+  headsOf: `SELECT ${text('key')}, ${HEAD} FROM keys WHERE bucket >= ? AND bucket < ?`,
   headPut: 'INSERT INTO keys (type, kill, version, value, expire_at, parts, timeline, key, bucket) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
   headChange: 'UPDATE keys SET type = ?, kill = ?, version = ?, value = ?, expire_at = ?, parts = ?, timeline = ? WHERE key = ?',
   headDrop: 'DELETE FROM keys WHERE key = ?',
   keysAfter: 'SELECT key FROM keys WHERE key > ? ORDER BY key LIMIT ?',
   keysFrom: 'SELECT key FROM keys WHERE key >= ? ORDER BY key LIMIT ?',
 
-  element: 'SELECT version, value FROM elements WHERE key = ? AND name = ?',
+  element: `SELECT ${text('version')}, ${number('value')} FROM elements WHERE key = ? AND name = ?`,
   elementPut:
     'INSERT INTO elements VALUES (?, ?, ?, ?) ON CONFLICT (key, name) DO UPDATE SET version = excluded.version, value = excluded.value',
   elementDrop: 'DELETE FROM elements WHERE key = ? AND name = ?',
-  elements: 'SELECT name, version, value FROM elements WHERE key = ?',
+  elements: `SELECT ${text('name')}, ${text('version')}, ${number('value')} FROM elements WHERE key = ?`,
+  elementsClear: 'DELETE FROM elements WHERE key = ?',
   elementsDrop: 'DELETE FROM elements WHERE key = ? AND version <= ?',
   elementsAny: 'SELECT 1 FROM elements WHERE key = ? LIMIT 1',
   elementsTop: `SELECT coalesce(max(version), '') AS top FROM elements WHERE key = ?`,
@@ -23,14 +49,16 @@ const SQL = {
 
   increment: 'SELECT 1 FROM increments WHERE key = ? AND name = ? AND version = ?',
   incrementPut: 'INSERT INTO increments VALUES (?, ?, ?, ?)',
-  increments: 'SELECT name, version, delta FROM increments WHERE key = ? ORDER BY name, version',
-  incrementsUpTo: 'SELECT name, version, delta FROM increments WHERE key = ? AND version <= ? ORDER BY name, version',
+  increments: `SELECT ${INCREMENT} FROM increments WHERE key = ? ORDER BY increments.name, increments.version`,
+  incrementsClear: 'DELETE FROM increments WHERE key = ?',
+  incrementsUpTo: `SELECT ${INCREMENT} FROM increments WHERE key = ? AND version <= ? ORDER BY increments.name, increments.version`,
   incrementsDrop: 'DELETE FROM increments WHERE key = ? AND version <= ?',
   incrementsDropOf: 'DELETE FROM increments WHERE key = ? AND name = ? AND version <= ?',
   incrementsAny: 'SELECT 1 FROM increments WHERE key = ? LIMIT 1',
   incrementsTop: `SELECT coalesce(max(version), '') AS top FROM increments WHERE key = ?`,
 
-  expiries: 'SELECT version, at_ms FROM expiries WHERE key = ? ORDER BY version',
+  expiries: `SELECT ${text('version')}, ${within('at_ms', LAST_MS, LAST_MS)} FROM expiries WHERE key = ? ORDER BY expiries.version`,
+  expiriesClear: 'DELETE FROM expiries WHERE key = ?',
   expiryPut: 'INSERT INTO expiries VALUES (?, ?, ?)',
   expiriesDrop: 'DELETE FROM expiries WHERE key = ? AND version <= ?',
   expiriesAny: 'SELECT 1 FROM expiries WHERE key = ? LIMIT 1',
@@ -42,6 +70,7 @@ const SQL = {
   bucketPut: 'INSERT OR IGNORE INTO buckets VALUES (?)',
   bucketsPut:
     'WITH RECURSIVE every (bucket) AS (SELECT 0 UNION ALL SELECT bucket + 1 FROM every WHERE bucket + 1 < ?) INSERT OR IGNORE INTO buckets SELECT bucket FROM every',
+  bucketDrop: 'DELETE FROM buckets WHERE bucket = ?',
   buckets: 'SELECT bucket FROM buckets',
 } as const;
 

@@ -14,6 +14,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { BUCKETS } from '../../core/converge/bucket.ts';
 import type { EffectResult } from '../../core/converge/cell.ts';
 import type { CacheEntry, Effect } from '../../core/converge/effects.ts';
+import { mend } from '../../core/converge/mend.ts';
 import { outcomeOf } from '../../core/converge/outcome.ts';
 import { applyEffect, settledUpTo } from '../../core/converge/rules.ts';
 import { settleKey } from '../../core/converge/settle.ts';
@@ -23,6 +24,7 @@ import { type Runtime, sleep } from '../../core/runtime.ts';
 import type { Version } from '../../core/stamp.ts';
 import type { RoomId } from '../../core/words.ts';
 import type { CacheBatch, CacheMarks, CacheOutcome, CacheResult, CacheStore, CacheSweep, Generation } from '../cache.ts';
+import type { CacheRepair, RepairOutcome } from '../inspection.ts';
 import { EmbeddedCell } from './cache-cell.ts';
 import { Revisions } from './cache-revisions.ts';
 import { openCacheTables } from './cache-schema.ts';
@@ -151,6 +153,39 @@ export class EmbeddedCache implements CacheStore {
       if (this.#opened !== opened) break;
     }
     return gone;
+  }
+
+  async takeDirty(max: number): Promise<readonly number[]> {
+    const opened = this.#open();
+    const taken = this.#transaction(opened, () => {
+      look(opened);
+      const buckets = [...opened.dirty].slice(0, max);
+      for (const bucket of buckets) opened.tables.bucketDrop.run(bucket);
+      return buckets;
+    });
+    for (const bucket of taken) opened.dirty.delete(bucket);
+    return taken;
+  }
+
+  async repair(repairs: readonly CacheRepair[], _nowMs: number): Promise<readonly RepairOutcome[]> {
+    return repairs.map((repair) => this.#repairKey(this.#open(), repair));
+  }
+
+  #repairKey(opened: Opened, repair: CacheRepair): RepairOutcome {
+    const learned: Learned = { settled: '', touched: new Set() };
+    const outcome = this.#transaction(opened, () => {
+      look(opened);
+      learned.settled = opened.settled;
+      const cell = new EmbeddedCell(opened.tables, repair.key);
+      const result = mend(cell, repair, opened.settled);
+      if (result !== 'repaired') return result;
+      cell.flush();
+      learned.touched.add(cell.bucket);
+      note(opened, learned);
+      return result;
+    });
+    if (outcome === 'repaired') remember(opened, learned);
+    return outcome;
   }
 
   async close(): Promise<void> {

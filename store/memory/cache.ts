@@ -1,32 +1,43 @@
 /** A cache in memory: the model of store/cache.contract.ts, and the cache of simulated rooms. */
+import { BUCKETS, bucketOf } from '../../core/converge/bucket.ts';
 import type { EffectResult, KeyCell } from '../../core/converge/cell.ts';
 import type { CacheEntry, Effect } from '../../core/converge/effects.ts';
 import { MemoryCell } from '../../core/converge/memory-cell.ts';
+import { mend } from '../../core/converge/mend.ts';
 import { compareText } from '../../core/converge/order.ts';
 import { outcomeOf } from '../../core/converge/outcome.ts';
 import { applyEffect, settledUpTo } from '../../core/converge/rules.ts';
 import { settleKey } from '../../core/converge/settle.ts';
+import { exportState } from '../../core/converge/state.ts';
 import { visible } from '../../core/converge/visible.ts';
 import { WmbError } from '../../core/errors.ts';
 import type { Stamp, Version } from '../../core/stamp.ts';
 import { laneKey, type Mark, NOTHING_SEEN } from '../../core/words.ts';
 import type { CacheBatch, CacheMarks, CacheResult, CacheStore, CacheSweep, Generation } from '../cache.ts';
+import type { CacheRepair, RepairOutcome } from '../inspection.ts';
 
 export class MemoryCache implements CacheStore {
   readonly #cells = new Map<string, MemoryCell>();
+  /** Keys of `#cells` by bucket. */
+  readonly #buckets = new Map<number, Set<string>>();
+  readonly #dirty = new Set<number>();
   readonly #marks = new Map<string, Mark>();
   readonly #generation: Generation;
   #settled: Version = '';
 
-  /** Nobody changes memory behind its back: its generation is for whoever puts another cache in its place. */
+  /**
+   * Nobody changes memory behind its back: its generation is for whoever puts another cache in its place. Then any bucket may differ from what
+   * somebody has seen of it.
+   */
   constructor(generation: Generation = 0) {
     this.#generation = generation;
+    if (generation > 0) for (let bucket = 0; bucket < BUCKETS; bucket += 1) this.#dirty.add(bucket);
   }
 
   /** What it holds now, as another cache. */
   copy(generation: Generation): MemoryCache {
     const copy = new MemoryCache(generation);
-    for (const [key, cell] of this.#cells) copy.#cells.set(key, copyOf(cell));
+    for (const [key, cell] of this.#cells) copyOf(cell, copy.#touched(key));
     for (const [lane, mark] of this.#marks) copy.#marks.set(lane, mark);
     copy.#settled = this.#settled;
     return copy;
@@ -71,16 +82,59 @@ export class MemoryCache implements CacheStore {
     if (generation !== this.#generation) throw new WmbError('MARK_MOVED', 'the cache in memory was replaced by another one');
     this.#settleUpTo(floor, nowMs);
     let gone = 0;
-    for (const [key, cell] of this.#cells) if (settleKey(cell, this.#settled)) gone += Number(this.#cells.delete(key));
+    for (const [key, cell] of this.#cells) if (settleKey(cell, this.#settled)) gone += this.#forget(key);
     return gone;
+  }
+
+  async takeDirty(max: number): Promise<readonly number[]> {
+    const taken = [...this.#dirty].slice(0, max);
+    for (const bucket of taken) this.#dirty.delete(bucket);
+    return taken;
+  }
+
+  async repair(repairs: readonly CacheRepair[], _nowMs: number): Promise<readonly RepairOutcome[]> {
+    return repairs.map((repair) => {
+      const { key } = repair;
+      const cell = this.#cells.get(key) ?? new MemoryCell();
+      const outcome = mend(cell, repair, this.#settled);
+      if (outcome !== 'repaired') return outcome;
+      this.#touched(key, cell);
+      if (exportState(key, cell) === undefined) this.#forget(key);
+      return outcome;
+    });
+  }
+
+  /** For the inspector beside it. */
+  cell(key: string): KeyCell | undefined {
+    return this.#cells.get(key);
+  }
+
+  /** For the inspector beside it: ascending. */
+  keysOf(bucket: number): readonly string[] {
+    return [...(this.#buckets.get(bucket) ?? [])].sort(compareText);
   }
 
   async close(): Promise<void> {}
 
   #apply(effect: Effect): EffectResult {
-    const cell = this.#cells.get(effect.key) ?? new MemoryCell();
-    this.#cells.set(effect.key, cell);
-    return applyEffect(cell, effect, this.#settled);
+    return applyEffect(this.#touched(effect.key), effect, this.#settled);
+  }
+
+  /** The cell of a key that is about to be changed, or was. */
+  #touched(key: string, cell = this.#cells.get(key) ?? new MemoryCell()): MemoryCell {
+    const bucket = bucketOf(key);
+    this.#dirty.add(bucket);
+    if (this.#cells.has(key)) return cell;
+    this.#cells.set(key, cell);
+    const keys = this.#buckets.get(bucket);
+    if (keys === undefined) this.#buckets.set(bucket, new Set([key]));
+    else keys.add(key);
+    return cell;
+  }
+
+  #forget(key: string): number {
+    this.#buckets.get(bucketOf(key))?.delete(key);
+    return Number(this.#cells.delete(key));
   }
 
   #settleUpTo(floor: Stamp, nowMs: number): void {
@@ -89,11 +143,9 @@ export class MemoryCache implements CacheStore {
   }
 }
 
-function copyOf(cell: KeyCell): MemoryCell {
-  const copy = new MemoryCell();
+function copyOf(cell: KeyCell, copy: MemoryCell): void {
   Object.assign(copy.head, cell.head);
   for (const [name, register] of cell.registers()) copy.setRegister(name, register);
   for (const [name, increments] of cell.increments('')) for (const increment of increments) copy.addIncrement(name, increment);
   for (const expiry of cell.expiries()) copy.addExpiry(expiry);
-  return copy;
 }
