@@ -289,7 +289,7 @@ test('every daemon lists its own services by gRPC reflection, and describes them
   const { reship, collector } = scene.room(0);
   for (const [address, wanted] of [
     [reship.grpc, ['wmb.v1.Link', 'wmb.v1.Reship', 'wmb.v1.Writes']],
-    [collector.grpc, ['wmb.v1.Collector']],
+    [collector.grpc, ['wmb.v1.Collector', 'wmb.v1.Inspection']],
   ] as const) {
     assert.deepEqual((await listServices(address)).sort(), ['grpc.health.v1.Health', ...wanted]);
     for (const name of wanted) {
