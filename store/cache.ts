@@ -21,7 +21,7 @@ import type { Lane, LogEpoch, Mark, Outcome, Seq } from '../core/words.ts';
 import type { CacheMending } from './inspection.ts';
 
 /**
- * How often this store, since it was made, found itself other than it had left itself. It only grows, and says nothing to another process.
+ * How often this store, since it was opened, found itself other than it had left itself. It only grows, and says nothing to another process.
  */
 export type Generation = number;
 
