@@ -136,14 +136,14 @@ function scanTests(each: Each): void {
 }
 
 /** Each run has keys and a stretch of time of its own above the last, because floors never go back. */
-function shifted(effect: Effect, run: number): Effect {
+export function shifted(effect: Effect, run: number): Effect {
   const ms = stampMs(effect.version) + run * RUN_MS;
   const version = versionAt(ms).slice(0, 12) + effect.version.slice(12);
   const later = 'expireAtMs' in effect && effect.expireAtMs !== 0 ? { expireAtMs: effect.expireAtMs + run * RUN_MS } : {};
   return { ...effect, ...later, key: `${run}:${effect.key}`, version };
 }
 
-const RUN_MS = 1_000;
+export const RUN_MS = 1_000;
 const RUNS = 200;
 
 const batches = randomEffects(30).chain((effects) =>

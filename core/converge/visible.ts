@@ -1,6 +1,6 @@
 /** What an application sees of a key: a function of the remembered effects and the clock. */
 import type { Version } from '../stamp.ts';
-import { stampMs } from '../stamp.ts';
+import { stampMs, VERSION_DIGITS } from '../stamp.ts';
 import type { Expiry, Increment, KeyCell, Register } from './cell.ts';
 import type { CacheEntry, CacheValue } from './effects.ts';
 import { allExpiries, deathOf } from './expiry.ts';
@@ -22,9 +22,17 @@ export function visible(
   const shown = head.type === 'timeline' ? shownMembers(live, head.caps) : live;
   if (shown.length === 0) return undefined;
   const expiry = expiryInForce(expiries, nowMs);
-  let version = expiry.version;
-  for (const element of shown) if (element.version > version) version = element.version;
-  return { key, value: toValue(head.type, shown), expireAtMs: expiry.atMs, version };
+  return { key, value: toValue(head.type, shown), expireAtMs: expiry.atMs, version: greatestVersion(shown, expiry.version) };
+}
+
+/** Where an element has lost its version, in a store that somebody else has changed, that is what shows. */
+function greatestVersion(shown: readonly Live[], least: Version): Version {
+  let greatest = least;
+  for (const { version } of shown) {
+    if (version.length !== VERSION_DIGITS) return version;
+    if (version > greatest) greatest = version;
+  }
+  return greatest;
 }
 
 /** An element that is there at some moment. */

@@ -1,0 +1,136 @@
+/**
+ * Looks into the file of the embedded cache from a process of its own, by a connection that only reads. Each call sees one moment of the file, and holds up neither
+ * the collector that writes it nor anybody who changes it behind its back.
+ *
+ * A file that came in the place of the one that was opened (a restored copy) is opened at the next call.
+ */
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { BUCKETS } from '../../core/converge/bucket.ts';
+import { compareText } from '../../core/converge/order.ts';
+import { exportState, type KeyState } from '../../core/converge/state.ts';
+import { WmbError } from '../../core/errors.ts';
+import type { Runtime } from '../../core/runtime.ts';
+import { digestOf, entriesOf } from '../bucket-digest.ts';
+import type { BucketDigest, CacheInspector, EntryDigest } from '../inspection.ts';
+import { CACHE_FILE } from './cache.ts';
+import { EmbeddedCell, type HeadRow } from './cache-cell.ts';
+import { hasCacheTables } from './cache-schema.ts';
+import { type CacheTables, prepareCacheTables } from './cache-tables.ts';
+import { storeError } from './database-errors.ts';
+
+/** How long a statement waits while the file is being recovered. */
+const BUSY_MS_MAX = 1_000;
+/** Page cache of SQLite, in KiB. */
+const PAGES_KIB = 32_768;
+/** Buckets between two turns of the loop, and in one read transaction: a long one would keep the WAL from being cut back. */
+const BUCKETS_A_TURN = 64;
+/** Above everything that a column can hold: what is no bucket at all belongs to the last one. */
+const ABOVE_ALL = Buffer.alloc(64, 0xff);
+
+interface Opened {
+  readonly db: DatabaseSync;
+  readonly tables: CacheTables;
+  readonly inode: number;
+}
+
+export class EmbeddedCacheInspector implements CacheInspector {
+  readonly #file: string;
+  readonly #runtime: Runtime;
+  #opened: Opened | undefined;
+
+  /** `directory`: of the room's EmbeddedCache. */
+  constructor({ directory, runtime }: { readonly directory: string; readonly runtime: Runtime }) {
+    this.#file = join(directory, CACHE_FILE);
+    this.#runtime = runtime;
+  }
+
+  /** STORE_UNAVAILABLE, STORE_CORRUPT. Every other call opens too where it has to. */
+  async open(): Promise<void> {
+    this.#read(() => {});
+  }
+
+  async digests(buckets: readonly number[], nowMs: number): Promise<readonly BucketDigest[]> {
+    const digests: BucketDigest[] = [];
+    for (let from = 0; from < buckets.length; from += BUCKETS_A_TURN) {
+      if (from > 0) await this.#runtime.turn();
+      const some = buckets.slice(from, from + BUCKETS_A_TURN);
+      this.#read((tables) => {
+        for (const bucket of some) digests.push(digestOf(bucket, cellsOf(tables, bucket), nowMs));
+      });
+    }
+    return digests;
+  }
+
+  async entries(bucket: number, nowMs: number): Promise<readonly EntryDigest[]> {
+    return this.#read((tables) => entriesOf(cellsOf(tables, bucket), nowMs));
+  }
+
+  async states(keys: readonly string[]): Promise<readonly (KeyState | undefined)[]> {
+    return this.#read((tables) => keys.map((key) => exportState(key, new EmbeddedCell(tables, key))));
+  }
+
+  async close(): Promise<void> {
+    const opened = this.#opened;
+    this.#opened = undefined;
+    opened?.db.close();
+  }
+
+  /** Runs `question` at one moment of the file that is there now. */
+  #read<T>(question: (tables: CacheTables) => T): T {
+    try {
+      const { db, tables } = this.#current();
+      db.exec('BEGIN');
+      const answer = question(tables);
+      db.exec('COMMIT');
+      return answer;
+    } catch (cause) {
+      this.#opened?.db.close();
+      this.#opened = undefined;
+      throw readError(cause, this.#file);
+    }
+  }
+
+  #current(): Opened {
+    const inode = statSync(this.#file, { throwIfNoEntry: false })?.ino;
+    if (this.#opened !== undefined && this.#opened.inode === inode) return this.#opened;
+    this.#opened?.db.close();
+    this.#opened = undefined;
+    if (inode === undefined) throw notYet(this.#file, 'does not exist yet');
+    this.#opened = openFile(this.#file, inode);
+    return this.#opened;
+  }
+}
+
+function openFile(file: string, inode: number): Opened {
+  const db = new DatabaseSync(file, { readOnly: true, timeout: BUSY_MS_MAX });
+  try {
+    db.exec(`PRAGMA cache_size = -${PAGES_KIB}`);
+    if (!hasCacheTables(db)) throw notYet(file, 'is not made, or not brought up to this version of WMB, yet');
+    return { db, tables: prepareCacheTables(db), inode };
+  } catch (cause) {
+    db.close();
+    throw cause;
+  }
+}
+
+function notYet(file: string, what: string): WmbError {
+  return new WmbError('STORE_UNAVAILABLE', `${file} ${what}; the room’s collector does it when it starts`);
+}
+
+function readError(cause: unknown, file: string): unknown {
+  const error = storeError(cause, file);
+  if (!(error instanceof WmbError) || error.code !== 'STORE_READONLY') return error;
+  return new WmbError('STORE_UNAVAILABLE', `${file} cannot be read (${(cause as Error).message})`, { cause });
+}
+
+/** A row that stands in a bucket which is none counts in the one that is nearest. */
+function cellsOf(tables: CacheTables, bucket: number): readonly (readonly [string, EmbeddedCell])[] {
+  const from = bucket === 0 ? Number.NEGATIVE_INFINITY : bucket;
+  const below = bucket === BUCKETS - 1 ? ABOVE_ALL : bucket + 1;
+  const rows = tables.headsOf.all(from, below) as unknown as (HeadRow & { readonly key: string })[];
+  const cells = rows.map((row) => [row.key, new EmbeddedCell(tables, row.key, row)] as const);
+  // The index has them in this order but where buckets are none.
+  return cells.sort(([a], [b]) => compareText(a, b));
+}
