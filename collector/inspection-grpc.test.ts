@@ -33,8 +33,8 @@ const links: LinkStatus[] = [
     transport: 'rpc',
     paused: true,
     lanes: [
-      { ...laneStatus, log: 'changes', state: 'streaming', reason: 'resumed', lagWrites: 1 },
       { ...laneStatus, log: 'writes', state: 'paused', reason: 'by an operator', lagWrites: 9 },
+      { ...laneStatus, log: 'changes', state: 'streaming', reason: 'resumed', lagWrites: 1 },
     ],
   },
 ];
@@ -162,6 +162,18 @@ test('written buckets are taken once, and keys are put right only where they are
   const { outcomes } = await ask<RepairKeysResponse>((answer) => client.repairKeys({ repairs }, answer));
   assert.deepEqual(outcomes, ['repaired', 'overtaken']);
   assert.equal((await cache.get('b', room.runtime.now))?.version, right);
+});
+
+test('effects that do not fit into one answer are refused, and said so', async (t) => {
+  const { client, room } = await serve(t);
+  room.processors.kinds['message'] = (write) => ({ cache: [['SET', write.key, 'x'.repeat(13 * 1024 * 1024)]] });
+  const writes = [1, 2].map((counter) => writeToWire(write('message', {}, counter)));
+  await assert.rejects(
+    ask<DeriveResponse>((answer) => client.derive({ writes }, answer)),
+    { code: 'USAGE', message: /the effects of 2 write requests are too many for one answer/ },
+  );
+  const one = await ask<DeriveResponse>((answer) => client.derive({ writes: writes.slice(1) }, answer));
+  assert.equal(one.writes[0]?.effects[0]?.value.length, 13 * 1024 * 1024);
 });
 
 const range = rangeToWire({ lane, from: 0, to: 0 });
