@@ -50,7 +50,8 @@ export interface RoomView {
    * (for level 0: [0]). Leaves asked for are computed anew where they were written or have expired since.
    */
   nodes(query: { readonly level: number; readonly parents: readonly number[] }): Promise<NodeDigests>;
-  entries(buckets: readonly number[]): Promise<readonly (readonly EntryDigest[])[]>;
+  /** `urgent`: a person waits for it; it is not held back to the share of work that rounds have. */
+  entries(buckets: readonly number[], urgent?: boolean): Promise<readonly (readonly EntryDigest[])[]>;
   states(keys: readonly string[]): Promise<readonly StateAnswer[]>;
   /**
    * A digest per range (16 hex digits): of each frame's seq, count and stamps, and of the receipts that are `duplicate`, `parked` or `rejected`. `applied`

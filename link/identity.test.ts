@@ -50,6 +50,16 @@ test('changing anything that the proof covers makes the hello worthless', () => 
     assert.throws(() => new HelloVerifier('secret', runtime).verify(attempt), { ...refused, message: /proof does not match/ });
 });
 
+test('a hello proves something for its own purpose only', () => {
+  const { runtime } = clock();
+  const forChecker = signHello({ ...claim, purpose: { name: 'wmb-checker/getStates', protocol: 1 } }, 'secret', runtime);
+  const other = { ...refused, message: /proof does not match/ };
+  assert.throws(() => new HelloVerifier('secret', runtime).verify(forChecker), other);
+  assert.throws(() => new HelloVerifier('secret', runtime).verify(forChecker, 'wmb-checker/derive'), other);
+  assert.throws(() => new HelloVerifier('secret', runtime).verify(signHello(claim, 'secret', runtime), 'wmb-checker/derive'), other);
+  new HelloVerifier('secret', runtime).verify(forChecker, 'wmb-checker/getStates');
+});
+
 test('a hello is accepted once, and when its nonce may be forgotten it is too old', () => {
   const { runtime, now } = clock();
   const verifier = new HelloVerifier('secret', runtime);
@@ -89,7 +99,7 @@ test('the memory for nonces is bounded: beyond it new sessions are refused rathe
   const first = signHello(claim, 'secret', runtime);
   verifier.verify(first);
   for (let i = 1; i < 65_536; i += 1) verifier.verify(signHello(claim, 'secret', runtime));
-  assert.throws(() => verifier.verify(signHello(claim, 'secret', runtime)), { ...refused, message: /65536 sessions/ });
+  assert.throws(() => verifier.verify(signHello(claim, 'secret', runtime)), { ...refused, message: /65536 hellos/ });
   assert.throws(() => verifier.verify(first), { ...refused, message: /nonce/ });
   now.ms += CLOCK_DIFFERENCE_MS_MAX + 1;
   verifier.verify(signHello(claim, 'secret', runtime));

@@ -18,22 +18,32 @@ export const CLOCK_DIFFERENCE_MS_MAX = 60_000;
 const NONCES_MAX = 65_536;
 const NONCE_BYTES = 16;
 
+/** What a hello is for. It proves nothing for another purpose, even to one that has not seen its nonce. */
+export interface HelloPurpose {
+  readonly name: string;
+  readonly protocol: number;
+}
+
+const LINK: HelloPurpose = { name: 'wmb-link', protocol: LINK_PROTOCOL };
+
 export interface HelloClaim {
   readonly from: RoomId;
   readonly to: RoomId;
   readonly topologyEpoch: number;
   readonly instance: string;
+  /** Default: to open a link. */
+  readonly purpose?: HelloPurpose;
 }
 
-/** A hello for one dial, signed with the link secret. */
-export function signHello(claim: HelloClaim, secret: string, runtime: Runtime): Hello {
+/** A hello for one dial (or for one call, as its purpose says), signed with the link secret. */
+export function signHello({ purpose = LINK, ...claim }: HelloClaim, secret: string, runtime: Runtime): Hello {
   const unsigned = {
-    protocol: LINK_PROTOCOL,
+    protocol: purpose.protocol,
     ...claim,
     sentMs: Math.floor(runtime.nowMs()),
     nonce: Buffer.from(runtime.bytes(NONCE_BYTES)).toString('hex'),
   };
-  return { ...unsigned, proof: proofOf(unsigned, secret) };
+  return { ...unsigned, proof: proofOf(unsigned, { secret, purpose: purpose.name }) };
 }
 
 /** Checks hellos. Keeps the nonces of the accepted ones for as long as they could be replayed. */
@@ -49,7 +59,7 @@ export class HelloVerifier {
   }
 
   /** Throws IDENTITY_REFUSED where the hello does not prove that its sender holds the secret. */
-  verify(hello: Hello): void {
+  verify(hello: Hello, purpose = LINK.name): void {
     if (this.#secret === '' || hello.proof === '') {
       if (this.#secret === hello.proof) return;
       throw refused(
@@ -57,7 +67,8 @@ export class HelloVerifier {
         this.#secret === '' ? 'it signed with a link secret, and this room has none' : 'it has no link secret, and this room has one',
       );
     }
-    if (!equal(hello.proof, proofOf(hello, this.#secret))) throw refused(hello, 'its proof does not match: the link secrets differ');
+    if (!equal(hello.proof, proofOf(hello, { secret: this.#secret, purpose })))
+      throw refused(hello, 'its proof does not match: the link secrets differ');
     const differenceMs = hello.sentMs - this.#runtime.nowMs();
     if (!(Math.abs(differenceMs) <= CLOCK_DIFFERENCE_MS_MAX)) {
       throw refused(
@@ -71,7 +82,7 @@ export class HelloVerifier {
   #remember(hello: Hello): void {
     this.#forget();
     if (this.#nonces.has(hello.nonce)) throw refused(hello, 'its nonce was used before');
-    if (this.#nonces.size >= NONCES_MAX) throw refused(hello, `${NONCES_MAX} sessions were opened within a minute`);
+    if (this.#nonces.size >= NONCES_MAX) throw refused(hello, `${NONCES_MAX} hellos came within a minute`);
     this.#nonces.set(hello.nonce, hello.sentMs);
   }
 
@@ -85,9 +96,14 @@ export class HelloVerifier {
   }
 }
 
-function proofOf(hello: Omit<Hello, 'proof'>, secret: string): string {
+interface Signing {
+  readonly secret: string;
+  readonly purpose: string;
+}
+
+function proofOf(hello: Omit<Hello, 'proof'>, { secret, purpose }: Signing): string {
   if (secret === '') return '';
-  const claim = JSON.stringify(['wmb-link', hello.protocol, hello.from, hello.to, hello.topologyEpoch, hello.sentMs, hello.nonce]);
+  const claim = JSON.stringify([purpose, hello.protocol, hello.from, hello.to, hello.topologyEpoch, hello.sentMs, hello.nonce]);
   return createHmac('sha256', secret).update(claim).digest('hex');
 }
 

@@ -23,17 +23,28 @@ export function readImportTable(markdown: string): ImportTable {
 }
 
 /** Concrete adapters: only wiring.ts says which of them there is. */
-const ADAPTERS = ['log/embedded', 'log/memory', 'store/embedded', 'link/rpc', 'link/memory', 'collector/receipts/embedded.ts'];
+const ADAPTERS = [
+  'log/embedded',
+  'log/memory',
+  'store/embedded',
+  'link/rpc',
+  'link/memory',
+  'collector/receipts/embedded.ts',
+  'consistency-checker/report/embedded-book.ts',
+];
 
 /** Client libraries, and where their adapters are. */
 const LIBRARIES: readonly { readonly name: RegExp; readonly home: RegExp }[] = [
-  { name: /^node:sqlite$/, home: /^(store\/embedded|log\/embedded)\/|^collector\/(receipts|receive)\// },
+  {
+    name: /^node:sqlite$/,
+    home: /^(store\/embedded|log\/embedded)\/|^collector\/(receipts|receive)\/|^consistency-checker\/report\/embedded-book\.ts$/,
+  },
   { name: /^node:worker_threads$/, home: /^log\/embedded\// },
   {
     name: /^@grpc\//,
-    home: /^(link\/rpc|cli|daemon)\/|^reship\/(admin|intake\/grpc[^/]*)\.ts$|^collector\/(.*\/)?[^/]*grpc[^/]*\.ts$|^test\//,
+    home: /^(link\/rpc|cli|daemon)\/|^reship\/(admin|intake\/grpc[^/]*)\.ts$|^(collector|consistency-checker)\/(.*\/)?[^/]*grpc[^/]*\.ts$|^test\//,
   },
-  { name: /^fastify$/, home: /^daemon\/ops-http\.ts$|^(reship|collector)\/(.*\/)?[^/]*http[^/]*\.ts$/ },
+  { name: /^fastify$/, home: /^daemon\/ops-http\.ts$|^(reship|collector|consistency-checker)\/(.*\/)?[^/]*http[^/]*\.ts$/ },
   { name: /^pino$/, home: /^daemon\/logger\.ts$/ },
   { name: /^@prometheus-io\/client$/, home: /^daemon\/metrics\.ts$/ },
   { name: /^(yaml|zod)$/, home: /^core\/config\// },

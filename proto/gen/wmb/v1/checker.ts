@@ -70,6 +70,8 @@ export interface GetNodesResponse {
 export interface GetEntriesRequest {
   hello: PeerHello | undefined;
   buckets: number[];
+  /** A person waits for it: it is not held back to the share of work that rounds have. */
+  urgent: boolean;
 }
 
 export interface GetEntriesResponse {
@@ -660,7 +662,7 @@ export const GetNodesResponse: MessageFns<GetNodesResponse> = {
 };
 
 function createBaseGetEntriesRequest(): GetEntriesRequest {
-  return { hello: undefined, buckets: [] };
+  return { hello: undefined, buckets: [], urgent: false };
 }
 
 export const GetEntriesRequest: MessageFns<GetEntriesRequest> = {
@@ -674,6 +676,9 @@ export const GetEntriesRequest: MessageFns<GetEntriesRequest> = {
         writer.uint32(v);
       }
       writer.join();
+    }
+    if (message.urgent !== false) {
+      writer.uint32(24).bool(message.urgent);
     }
     return writer;
   },
@@ -716,6 +721,14 @@ export const GetEntriesRequest: MessageFns<GetEntriesRequest> = {
             }
 
             break;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.urgent = reader.bool();
+            continue;
           }
         }
         if ((tag & 7) === 4 || tag === 0) {

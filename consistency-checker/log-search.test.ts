@@ -1,0 +1,140 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { systemRuntime } from '../core/runtime.ts';
+import { formatStamp } from '../core/stamp.ts';
+import type { StampedWrite } from '../core/words.ts';
+import { encodeFrame } from '../link/frame.ts';
+import { MemoryLog, MemoryLogDisk } from '../log/memory/memory.ts';
+import { LogSearch } from './log-search.ts';
+
+const PARTITIONS = 3;
+
+function write(ms: number, requestId = `r${ms}`): StampedWrite {
+  return {
+    requestId,
+    kind: 'cache',
+    key: `k${ms}`,
+    trace: '',
+    payload: Buffer.from('x'),
+    stamp: formatStamp({ ms, counter: 0, writer: 1 }),
+  };
+}
+
+/** One frame after the other goes into the partitions in turn; write n is stamped at n. */
+async function logOf(frames: readonly (readonly StampedWrite[])[]): Promise<MemoryLog> {
+  const log = new MemoryLog({
+    disk: new MemoryLogDisk(),
+    log: 'writes',
+    origin: 'beijing',
+    partitions: PARTITIONS,
+    runtime: systemRuntime,
+  });
+  await log.open();
+  for (const [at, writes] of frames.entries()) await append(log, at % PARTITIONS, writes);
+  return log;
+}
+
+async function append(log: MemoryLog, partition: number, writes: readonly StampedWrite[]): Promise<void> {
+  const lane = { log: 'writes', origin: 'beijing', partition, epoch: log.epoch } as const;
+  const stamps = { stampFirst: writes[0]?.stamp ?? '', stampLast: writes.at(-1)?.stamp ?? '' };
+  await log.append([{ partition, bytes: encodeFrame(lane, writes), count: writes.length, ...stamps }]);
+}
+
+const frames = Array.from({ length: 200 }, (_, frame) => [0, 1, 2].map((n) => write(1_000 + frame * 3 + n)));
+
+function searchOf(log: MemoryLog, more: { runtime?: typeof systemRuntime; window?: number } = {}): LogSearch {
+  return new LogSearch({ log, duplicateWindowWrites: more.window ?? 10, runtime: more.runtime ?? systemRuntime });
+}
+
+test('write requests are found by their stamps, in whatever partition and frame they are', async () => {
+  const log = await logOf(frames);
+  const asked = [1_000, 1_001, 1_299, 1_598, 1_599].map((ms) => write(ms).stamp);
+  const found = await searchOf(log).find({ by: 'stamp', stamps: asked });
+  assert.deepEqual(
+    found.map(({ write: it }) => it.stamp),
+    asked,
+  );
+  assert.deepEqual(found[2]?.position, { log: 'writes', origin: 'beijing', partition: 0, epoch: log.epoch, seq: 33, index: 2 });
+});
+
+test('stamps that no write request has are left out: older than all, newer than all, and between two', async () => {
+  const log = await logOf(frames);
+  const between = formatStamp({ ms: 1_100, counter: 7, writer: 1 });
+  assert.deepEqual(await searchOf(log).find({ by: 'stamp', stamps: [write(1).stamp, write(9_999).stamp, between] }), []);
+  assert.deepEqual(await searchOf(await logOf([])).find({ by: 'stamp', stamps: [between] }), []);
+});
+
+test('by position a write request is found at once, and only in the same log and epoch', async () => {
+  const log = await logOf(frames);
+  const position = { log: 'writes', origin: 'beijing', partition: 1, epoch: log.epoch, seq: 2, index: 1 } as const;
+  const strangers = [
+    { ...position, index: 3 },
+    { ...position, seq: 67 },
+    { ...position, partition: 3 },
+    { ...position, epoch: '0'.repeat(16) },
+    { ...position, origin: 'guangzhou' },
+    { ...position, log: 'effects' as const },
+  ];
+  const found = await searchOf(log).find({ by: 'position', positions: [position, ...strangers] });
+  assert.deepEqual(
+    found.map(({ write: it }) => it.requestId),
+    [`r${1_000 + 7 * 3 + 1}`],
+  );
+});
+
+test('what was trimmed away is not found, and what follows it is', async () => {
+  const log = await logOf(frames);
+  const floors = [{ partition: 0, appliedSeq: 30 }];
+  await log.trim({ ageMsMin: 0, bytesMax: 0, overflow: 'keep', writesMin: 0 }, floors, systemRuntime.nowMs() + 1_000);
+  assert.equal(log.extent(0).first, 31);
+  const found = await searchOf(log).find({ by: 'stamp', stamps: [write(1_000).stamp, write(1_000 + 31 * 9).stamp] });
+  assert.deepEqual(
+    found.map(({ position }) => position.seq),
+    [31],
+  );
+  const gone = { log: 'writes', origin: 'beijing', partition: 0, epoch: log.epoch, seq: 3, index: 0 } as const;
+  assert.deepEqual(await searchOf(log).find({ by: 'position', positions: [gone] }), []);
+});
+
+test('by request id the retried write request is found as well, the original first', async () => {
+  const log = await logOf(frames);
+  await append(log, 2, [write(5_000), write(5_001, 'twice')]);
+  await append(log, 2, [write(5_002), write(5_003, 'twice')]);
+  const search = searchOf(log);
+  const found = await search.find({ by: 'request', requestId: 'twice', limitMs: 10_000 });
+  assert.deepEqual(
+    found.map(({ write: it }) => it.stamp),
+    [write(5_001).stamp, write(5_003).stamp],
+  );
+  const oldest = await search.find({ by: 'request', requestId: 'r1000', limitMs: 10_000 });
+  assert.deepEqual(
+    oldest.map(({ position }) => `${position.partition}:${position.seq}.${position.index}`),
+    ['0:0.0'],
+  );
+  assert.deepEqual(await search.find({ by: 'request', requestId: 'never', limitMs: 10_000 }), []);
+});
+
+test('a search for a request id stops when its time is over', async () => {
+  let now = 0;
+  const runtime = {
+    ...systemRuntime,
+    monotonicMs: () => {
+      now += 10;
+      return now;
+    },
+  };
+  const found = await searchOf(await logOf(frames), { runtime }).find({ by: 'request', requestId: 'r1000', limitMs: 20 });
+  assert.deepEqual(found, []);
+});
+
+test('a search gives others their turn while it goes on', async () => {
+  let turns = 0;
+  const runtime = {
+    ...systemRuntime,
+    turn: async () => {
+      turns += 1;
+    },
+  };
+  await searchOf(await logOf(frames), { runtime }).find({ by: 'request', requestId: 'never', limitMs: 10_000 });
+  assert.ok(turns >= 6, `${turns}`);
+});

@@ -1,0 +1,266 @@
+/**
+ * This room and one peer, compared round after round: receipts, then keys; what is confirmed is explained and recorded; what is open already is looked at again. One round at a time,
+ * and a peer that does not answer holds up nobody but itself. What could not be compared is said, never taken for equal.
+ */
+import { asWmbError, WmbError } from '../core/errors.ts';
+import { backoffMs } from '../core/flow/backoff.ts';
+import type { Logger } from '../core/logger.ts';
+import { type Runtime, sleep } from '../core/runtime.ts';
+import { formatPosition, type Position, parsePosition, type RoomId } from '../core/words.ts';
+import type { ConfirmedKey, KeyRound } from './cache/comparison.ts';
+import { type Drift, driftId } from './drift.ts';
+import type { ConfirmedReceipt, ReceiptRound } from './messages/comparison.ts';
+import type { RoundMeters } from './meters.ts';
+import type { WatchedBook } from './report/watched-book.ts';
+import type { RoomView } from './room.ts';
+
+export interface PeerRoundsOptions {
+  readonly own: RoomView;
+  readonly peer: RoomId;
+  readonly keys: { round(): Promise<KeyRound>; differs(key: string): Promise<ConfirmedKey | undefined> };
+  readonly receipts: { round(): Promise<ReceiptRound>; differs(position: Position): Promise<ConfirmedReceipt | undefined> };
+  readonly explainer: {
+    key(confirmed: ConfirmedKey, peer: RoomId): Promise<Drift | undefined>;
+    receipt(confirmed: ConfirmedReceipt, peer: RoomId): Promise<Drift | undefined>;
+  };
+  readonly book: WatchedBook;
+  readonly meters: RoundMeters;
+  readonly roundMs: number;
+  readonly runtime: Runtime;
+  readonly logger: Logger;
+}
+
+/** How this room stands with the peer. */
+export interface PeerState {
+  readonly room: RoomId;
+  /** Wall clock; 0: never. */
+  readonly verifiedMs: number;
+  /** Empty: it is verified. */
+  readonly reason: string;
+  readonly suspects: number;
+  readonly rounds: number;
+  readonly roundBytes: number;
+  readonly roundMs: number;
+  /** Wall clock and error, while the peer does not answer or answers what cannot be. */
+  readonly silence: { readonly sinceMs: number; readonly forMs: number; readonly error: WmbError } | undefined;
+}
+
+/** Open drifts looked at again in one round. */
+const LOOKED_AGAIN_MAX = 32;
+const RETRY_MS_MAX = 10_000;
+const UNEXPLAINED_MAX = 10_000;
+
+interface Failing {
+  readonly sinceMs: number;
+  readonly since: number;
+  error: WmbError;
+  /** Whether it is the peer that fails, and not this room's own daemons. */
+  isPeer: boolean;
+  count: number;
+}
+
+export class PeerRounds {
+  readonly #options: PeerRoundsOptions;
+  readonly #stopped = new AbortController();
+  #running: Promise<void> = Promise.resolve();
+  #verifiedMs = 0;
+  #verified: number | undefined;
+  #reason = 'no round has been completed yet';
+  #suspects = 0;
+  #rounds = 0;
+  #roundBytes = 0;
+  #roundMs = 0;
+  #failing: Failing | undefined;
+  /** Confirmed keys. */
+  #unexplained: ConfirmedKey[] = [];
+
+  constructor(options: PeerRoundsOptions) {
+    this.#options = options;
+  }
+
+  get state(): PeerState {
+    const { peer, runtime } = this.#options;
+    const failing = this.#failing?.isPeer === true ? this.#failing : undefined;
+    return {
+      room: peer,
+      verifiedMs: this.#verifiedMs,
+      reason: this.#reason,
+      suspects: this.#suspects,
+      rounds: this.#rounds,
+      roundBytes: this.#roundBytes,
+      roundMs: this.#roundMs,
+      silence: failing && { sinceMs: failing.sinceMs, forMs: runtime.monotonicMs() - failing.since, error: failing.error },
+    };
+  }
+
+  /** Since the last round that verified the two; undefined: there was none. */
+  get unverifiedMs(): number | undefined {
+    return this.#verified === undefined ? undefined : this.#options.runtime.monotonicMs() - this.#verified;
+  }
+
+  start(): void {
+    this.#running = this.#run();
+  }
+
+  /** Resolves when the round under way is over. */
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    await this.#running;
+  }
+
+  /** Both sides of a drift with this peer, read now; undefined: they agree. */
+  async differs({ subject }: Drift): Promise<ConfirmedKey | ConfirmedReceipt | undefined> {
+    const { keys, receipts } = this.#options;
+    if (subject.type === 'key') return keys.differs(subject.name);
+    const position = subject.type === 'write' ? parsePosition(subject.name) : undefined;
+    if (position === undefined) throw new WmbError('NOT_FOUND', `${subject.name} is nothing that two rooms could differ in`);
+    return receipts.differs(position);
+  }
+
+  /** As {@link differs}, of a key. */
+  differsKey(key: string): Promise<ConfirmedKey | undefined> {
+    return this.#options.keys.differs(key);
+  }
+
+  async #run(): Promise<void> {
+    const { runtime, roundMs } = this.#options;
+    const { signal } = this.#stopped;
+    while (!signal.aborted) {
+      await this.#roundOrFailure();
+      const failures = this.#failing?.count ?? 0;
+      const limits = { msMin: roundMs, msMax: Math.max(roundMs, RETRY_MS_MAX) };
+      await sleep(runtime, failures < 2 ? roundMs : backoffMs(failures - 2, limits, runtime.random()), signal);
+    }
+  }
+
+  async #roundOrFailure(): Promise<void> {
+    const { runtime } = this.#options;
+    const startedMs = runtime.monotonicMs();
+    try {
+      const { bytes, reasons } = await this.#round();
+      this.#completed({ bytes, ms: runtime.monotonicMs() - startedMs, reasons });
+    } catch (cause) {
+      await this.#failed(asWmbError(cause));
+    }
+  }
+
+  async #round(): Promise<{ readonly bytes: number; readonly reasons: readonly string[] }> {
+    const { receipts, keys, explainer, peer } = this.#options;
+    const messages = await receipts.round();
+    const cache = await keys.round();
+    this.#suspects = messages.suspects + cache.suspects;
+    const reasons = [...messages.incomparable, ...whyNotKeys(cache)];
+    for (const confirmed of messages.confirmed)
+      await this.#record({ type: 'write', name: formatPosition(confirmed.position) }, reasons, () => explainer.receipt(confirmed, peer));
+    for (const { key } of this.#unexplained.splice(0)) await this.#explainAgain(key, reasons);
+    for (const confirmed of cache.confirmed) await this.#explainKey(confirmed, reasons);
+    await this.#lookAgain();
+    return { bytes: messages.bytes + cache.bytes, reasons };
+  }
+
+  /** A key is confirmed once: one that cannot be explained now, because its origin is silent, is kept until it can. */
+  async #explainKey(confirmed: ConfirmedKey, reasons: string[]): Promise<void> {
+    const { explainer, peer } = this.#options;
+    const explained = await this.#record({ type: 'key', name: confirmed.key }, reasons, () => explainer.key(confirmed, peer));
+    if (!explained && this.#unexplained.length < UNEXPLAINED_MAX) this.#unexplained.push(confirmed);
+  }
+
+  async #explainAgain(key: string, reasons: string[]): Promise<void> {
+    const confirmed = await this.#options.keys.differs(key);
+    if (confirmed !== undefined) await this.#explainKey(confirmed, reasons);
+  }
+
+  /** False: it could not be explained. */
+  async #record(subject: Drift['subject'], reasons: string[], explain: () => Promise<Drift | undefined>): Promise<boolean> {
+    const { own, peer, book, meters, logger, runtime } = this.#options;
+    if (this.#stopped.signal.aborted) return true;
+    try {
+      const drift = await explain();
+      if (drift === undefined) {
+        const note = 'it is no drift of its own: see the others of the same write request, or the rooms of its kind';
+        await book.settle(driftId([own.room, peer], subject), { status: 'healed', closedMs: runtime.nowMs(), note });
+      } else if (await book.found(drift)) {
+        meters.found(drift);
+        logger.warn(
+          { drift: drift.id, kind: drift.kind, subject: subject.name, peer, wrong: drift.wrong, cause: drift.cause },
+          'drift found',
+        );
+      }
+      return true;
+    } catch (cause) {
+      const { code, message } = asWmbError(cause);
+      reasons.push(`a difference of ${subject.name} is confirmed and cannot be explained yet: ${code}: ${message}`);
+      logger.warn({ subject: subject.name, peer, code, error: message }, 'a confirmed difference cannot be explained');
+      return false;
+    }
+  }
+
+  /** What both rooms show alike again has healed, or was repaired by the other room's checker. */
+  async #lookAgain(): Promise<void> {
+    const { own, peer, book, meters, runtime, logger } = this.#options;
+    const ours = (drift: Drift) => drift.subject.type !== 'lane' && isBetween(drift, [own.room, peer]);
+    for (const drift of book.rotate(LOOKED_AGAIN_MAX, ours)) {
+      if (this.#stopped.signal.aborted) return;
+      if (await this.#stillDiffers(drift)) continue;
+      const note = 'both rooms show the same again';
+      if (!(await book.settle(drift.id, { status: 'healed', closedMs: runtime.nowMs(), note }))) continue;
+      meters.closed({ kind: drift.kind, status: 'healed' });
+      logger.info({ drift: drift.id, kind: drift.kind, subject: drift.subject.name, peer }, 'a drift is gone');
+    }
+  }
+
+  async #stillDiffers(drift: Drift): Promise<boolean> {
+    try {
+      return (await this.differs(drift)) !== undefined;
+    } catch (cause) {
+      // The room takes that part of the lane again: it is told later.
+      if (cause instanceof WmbError && cause.code === 'LANE_BEHIND') return true;
+      throw cause;
+    }
+  }
+
+  #completed({ bytes, ms, reasons }: { readonly bytes: number; readonly ms: number; readonly reasons: readonly string[] }): void {
+    const { peer, meters, logger, runtime } = this.#options;
+    if (this.#failing !== undefined) logger.info({ peer }, 'the peer is compared with again');
+    this.#failing = undefined;
+    this.#rounds += 1;
+    this.#roundBytes = bytes;
+    this.#roundMs = Math.round(ms);
+    this.#reason = reasons.length > 1 ? `${reasons[0]} (and ${reasons.length - 1} more)` : (reasons[0] ?? '');
+    meters.round(peer, { bytes, ms });
+    if (this.#reason !== '') return;
+    this.#verifiedMs = runtime.nowMs();
+    this.#verified = runtime.monotonicMs();
+  }
+
+  async #failed(error: WmbError): Promise<void> {
+    const { own, peer, meters, logger, runtime } = this.#options;
+    if (this.#stopped.signal.aborted) return;
+    // What needs both rooms fails when either does: this room is asked first, so that a peer is not blamed for it.
+    const ownError = await own.horizon().then(
+      () => undefined,
+      (cause: unknown) => asWmbError(cause),
+    );
+    const blamed = ownError ?? error;
+    this.#reason = `${blamed.code}: ${blamed.message}`;
+    meters.failed(peer, blamed.code);
+    const isPeer = ownError === undefined;
+    if (this.#failing?.isPeer !== isPeer || this.#failing.error.code !== blamed.code)
+      logger.warn({ peer, code: blamed.code, error: blamed.message }, 'this room cannot be compared with the peer');
+    if (this.#failing?.isPeer === isPeer) {
+      this.#failing.error = blamed;
+      this.#failing.count += 1;
+      return;
+    }
+    this.#failing = { sinceMs: runtime.nowMs(), since: runtime.monotonicMs(), error: blamed, isPeer, count: 1 };
+  }
+}
+
+export function isBetween({ sides }: Pick<Drift, 'sides'>, rooms: readonly [RoomId, RoomId]): boolean {
+  return sides.every(({ room }) => rooms.includes(room)) && sides[0].room !== sides[1].room;
+}
+
+function whyNotKeys({ overflowed, complete }: KeyRound): readonly string[] {
+  if (overflowed) return ['more keys differ than are followed at once; those that are followed are reported'];
+  return complete ? [] : ['more of the cache differs than one round looks at: much is on its way, or the digest tree is not built yet'];
+}
