@@ -8,6 +8,7 @@
  */
 import type { Topology } from '../../core/config/types.ts';
 import { bucketOf } from '../../core/converge/bucket.ts';
+import type { CacheEntry } from '../../core/converge/effects.ts';
 import { entryHash, type KeyState, visibleOf } from '../../core/converge/state.ts';
 import { WmbError } from '../../core/errors.ts';
 import type { Runtime } from '../../core/runtime.ts';
@@ -76,8 +77,10 @@ interface View {
 interface Looked {
   readonly mine: StateAnswer;
   readonly theirs: StateAnswer;
-  /** Undefined: an expiry is too near to tell. */
-  readonly found: readonly FoundDifference[] | undefined;
+  /** As EntryDigests would show it. */
+  readonly pair: string;
+  /** Empty as well where an expiry is too near to tell. */
+  readonly found: readonly FoundDifference[];
 }
 
 export class KeyComparison {
@@ -124,7 +127,7 @@ export class KeyComparison {
     const theirs = new CountedRoom(this.#options.theirs);
     const view = await this.#view(theirs);
     const [looked] = await this.#look(theirs, [key], view);
-    const elements = looked?.found?.filter(({ passage }) => passage !== 'ahead') ?? [];
+    const elements = looked?.found.filter(({ passage }) => passage !== 'ahead') ?? [];
     if (looked === undefined || elements.length === 0) {
       this.#suspects.clear(key);
       return undefined;
@@ -171,8 +174,9 @@ export class KeyComparison {
     const [own, other] = [byKey(answers[0]), byKey(answers[1])];
     for (const key of new Set([...own.keys(), ...other.keys()])) {
       const [a, b] = [own.get(key), other.get(key)];
-      if (a?.version === b?.version && a?.hash === b?.hash) continue;
-      if (!expiresBy(a, soonMs) && !expiresBy(b, soonMs)) differing.set(key, pairText(a, b));
+      if (expiresBy(a, soonMs) || expiresBy(b, soonMs)) continue;
+      const pair = [a, b].map((entry) => entry && `${entry.version} ${entry.hash}`);
+      if (pair[0] !== pair[1]) differing.set(key, pairText(pair[0], pair[1]));
     }
     const looked = new Set(buckets);
     this.#suspects.clearWhere((key) => looked.has(bucketOf(key)) && !differing.has(key));
@@ -199,15 +203,17 @@ export class KeyComparison {
   async #lookOnce(theirs: CountedRoom, suspects: readonly Suspect[], view: View): Promise<Map<Suspect, readonly FoundDifference[]>> {
     const looks = await this.#look(theirs, keysOf(suspects), view);
     const ripe = new Map<Suspect, readonly FoundDifference[]>();
-    suspects.forEach((suspect, index) => {
+    for (const [index, suspect] of suspects.entries()) {
       const looked = looks[index];
       const found = looked?.found ?? [];
-      if (looked === undefined || found.length === 0) return this.#suspects.clear(suspect.key);
       const passed = found.filter(({ passage }) => passage === 'passed');
-      if (passed.length === 0) return this.#suspects.defer(suspect);
-      const old = this.#suspects.ripen(suspect, passed, this.#pairOf(looked, view));
-      if (old.length > 0) ripe.set(suspect, old);
-    });
+      if (looked === undefined || found.length === 0) this.#suspects.clear(suspect.key);
+      else if (passed.length === 0) this.#suspects.defer(suspect);
+      else {
+        const old = this.#suspects.ripen(suspect, passed, looked.pair);
+        if (old.length > 0) ripe.set(suspect, old);
+      }
+    }
     return ripe;
   }
 
@@ -218,10 +224,10 @@ export class KeyComparison {
     suspects.forEach((suspect, index) => {
       const looked = looks[index];
       const prints = new Set(first.get(suspect)?.map(({ name, print }) => `${print}/${name}`));
-      const still = looked?.found?.filter(({ name, print, passage }) => passage === 'passed' && prints.has(`${print}/${name}`)) ?? [];
+      const still = looked?.found.filter(({ name, print, passage }) => passage === 'passed' && prints.has(`${print}/${name}`)) ?? [];
       if (looked === undefined || still.length === 0) return;
       const { firstSeenMs } = suspect;
-      if (this.#suspects.confirm(suspect, still, this.#pairOf(looked, view))) {
+      if (this.#suspects.confirm(suspect, still, looked.pair)) {
         this.#ready.push({ ...this.#confirmedKey(looked, still, view), firstSeenMs });
       }
     });
@@ -243,16 +249,12 @@ export class KeyComparison {
         throw new WmbError('PEER_GARBAGE', `the states of ${keys.length} keys were asked for and others came`);
       const states = { mine: mine.state, theirs: theirs.state };
       const near = [mine.state, theirs.state].some((state) => expiresWithin(state, nowMs, soonMs));
-      return { mine, theirs, found: near ? undefined : compareStates({ ...states, nowMs, settled }) };
+      if (near) return { mine, theirs, pair: '', found: [] };
+      const shown = [visibleOf(mine.state, nowMs), visibleOf(theirs.state, nowMs)].map((entry) => entry && shownText(entry));
+      // Where an application sees the same, versions of single elements may differ: that is no difference.
+      const found = shown[0] === shown[1] ? [] : compareStates({ ...states, nowMs, settled });
+      return { mine, theirs, pair: pairText(shown[0], shown[1]), found };
     });
-  }
-
-  #pairOf({ mine, theirs }: Looked, { nowMs }: View): string {
-    const [a, b] = [mine, theirs].map(({ state }) => {
-      const entry = visibleOf(state, nowMs);
-      return entry && { version: entry.version, hash: entryHash(entry) };
-    });
-    return pairText(a, b);
   }
 
   #confirmedKey({ mine, theirs }: Looked, found: readonly FoundDifference[], { horizons }: View): ConfirmedKey {
@@ -262,10 +264,13 @@ export class KeyComparison {
   }
 }
 
-type Shown = Pick<EntryDigest, 'version' | 'hash'> | undefined;
+function pairText(mine = '', theirs = ''): string {
+  return `${mine}/${theirs}`;
+}
 
-function pairText(a: Shown, b: Shown): string {
-  return [a, b].map((entry) => (entry === undefined ? '' : `${entry.version} ${entry.hash}`)).join('/');
+/** What an EntryDigest is compared by. */
+function shownText(entry: CacheEntry): string {
+  return `${entry.version} ${entryHash(entry)}`;
 }
 
 function byKey(entries: readonly (readonly EntryDigest[])[]): ReadonlyMap<string, EntryDigest> {

@@ -127,7 +127,8 @@ function compareElement(pair: Pair, name: string, taken: Taken): FoundDifference
   if (mine === undefined || theirs === undefined) {
     const lacking = pair.sides[1 - index] as Side;
     if (lacking.kill >= element.version && element.version !== '') return void taken.byKill[index].push(element);
-    if (lacking.death > element.version) return void taken.byExpiry[index].push(element);
+    const hasPassed = passageOf(pair, [element.version]) === 'passed';
+    if (lacking.death > element.version && hasPassed) return void taken.byExpiry[index].push(element);
   }
   const counted = a.increments.has(name) || b.increments.has(name);
   if (counted && a.type === b.type && a.kill === b.kill && a.death === b.death) {
@@ -205,7 +206,7 @@ function keyDifferences(pair: Pair, taken: Taken): readonly FoundDifference[] {
         { version: topOf(killed), value: describe(showing.type, killed) },
         { version: lacking.kill, value: null },
       ] as const;
-      found.push(inOrder(index, sides, passageOf(pair, [lacking.kill])));
+      found.push(inOrder(index, sides, passageOf(pair, [lacking.kill, ...clashing(showing, lacking)])));
     }
     if (taken.byExpiry[index].length > 0) {
       const shows = { version: showing.expiry.version, value: expiryText(showing) };
@@ -227,17 +228,19 @@ function compareExpiries(pair: Pair): FoundDifference | undefined {
 
 /** The greater version replaces the whole key. */
 function clash(pair: Pair): FoundDifference {
-  const [mine, theirs] = pair.sides.map(({ type, shown, kill }) => {
+  const [mine, theirs] = pair.sides.map(({ type, shown }) => {
     const elements = [...shown.values()];
-    return { version: topOf(elements), value: describe(type, elements), kill };
-  }) as [Whole & { kill: Version }, Whole & { kill: Version }];
-  const kills = mine.kill === theirs.kill ? [] : [mine.kill, theirs.kill];
-  return difference(
-    '',
-    [mine.version, theirs.version],
-    [mine.value, theirs.value],
-    passageOf(pair, [mine.version, theirs.version, ...kills]),
-  );
+    return { version: topOf(elements), value: describe(type, elements) };
+  }) as [Whole, Whole];
+  const [a, b] = pair.sides;
+  const involved = [...clashing(a, b), ...clashing(b, a)];
+  return difference('', [mine.version, theirs.version], [mine.value, theirs.value], passageOf(pair, involved));
+}
+
+/** An effect of another type kills up to what it found, not up to itself: what did it is among the elements, or tombstones, of that type. */
+function clashing(showing: Side, lacking: Side): readonly Version[] {
+  if (showing.type === lacking.type) return [];
+  return [...new Set([...lacking.registers.keys(), ...lacking.increments.keys()])].flatMap((name) => partsOf(lacking, name));
 }
 
 interface Whole {
@@ -284,8 +287,11 @@ function sameValue(a: string | number | null, b: string | number | null): boolea
   return a === b || (typeof a === typeof b && String(a) === String(b));
 }
 
-function passageOf({ settled }: Pair, versions: readonly Version[]): Passage {
-  return worst(versions.filter((version) => version !== '').map((version) => settled.passage(version)));
+/** Whatever differs, a kill or an expiry that only one side has may be the reason. */
+function passageOf({ sides: [a, b], settled }: Pair, versions: readonly Version[]): Passage {
+  const kills = a.kill === b.kill ? [] : [a.kill, b.kill];
+  const deaths = a.death === b.death ? [] : [a.deathBy, b.deathBy, a.expiryLast, b.expiryLast];
+  return worst([...kills, ...deaths, ...versions].filter((version) => version !== '').map((version) => settled.passage(version)));
 }
 
 /** One version that is certainly on its way explains it, whatever cannot be told of the others. */
