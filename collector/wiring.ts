@@ -14,6 +14,7 @@ import { rpcDialer } from '../link/rpc/dialer.ts';
 import { EmbeddedLog } from '../log/embedded/embedded.ts';
 import { CollectorService } from '../proto/gen/wmb/v1/admin.ts';
 import { InspectionService } from '../proto/gen/wmb/v1/inspection.ts';
+import type { CacheStore } from '../store/cache.ts';
 import { EmbeddedCache } from '../store/embedded/cache.ts';
 import { EmbeddedDatabase } from '../store/embedded/database.ts';
 import { collectorAdmin, type LinkAdmin } from './admin-grpc.ts';
@@ -29,12 +30,18 @@ const HTTP_BODY_BYTES_MAX = 64 * 1024;
 /** The effect log is only read by the reship, from its file; what was just appended is in the page cache. */
 const EFFECTS_TAIL_BYTES_MAX = 1024 * 1024;
 
-/** Opens the stores in this order and closes them in reverse; what fails to open ends the start with its code. */
-export async function wireCollector(parts: DaemonParts): Promise<readonly Service[]> {
+/**
+ * Opens the stores in this order and closes them in reverse; what fails to open ends the start with its code. `around` stands between the cache and
+ * whoever applies to it: that is how tests and the demo bring a faulty adapter.
+ */
+export async function wireCollector(
+  parts: DaemonParts,
+  around: (cache: CacheStore) => CacheStore = (cache) => cache,
+): Promise<readonly Service[]> {
   const { config, runtime, logger, metrics, readiness } = parts;
   const { room } = config;
   const instance = instanceName(room.id, runtime);
-  const cache = new EmbeddedCache({ directory: join(room.directory, 'cache'), room: room.id, runtime });
+  const cache = around(new EmbeddedCache({ directory: join(room.directory, 'cache'), room: room.id, runtime }));
   const book = new EmbeddedBook({ file: join(room.directory, 'book.db'), room: room.id });
   const effectLog = effectLogOf(parts);
   // The database tells of its changes before there is an applier only if nobody listens yet.
