@@ -1,0 +1,100 @@
+/** Judges all parts of a key that differ, and finds the cause. */
+import type { RoomId } from '../../core/words.ts';
+import type { ConfirmedKey } from '../cache/comparison.ts';
+import type { ElementDifference } from '../drift.ts';
+import { causeOf } from './cause.ts';
+import { type Case, judge, versionsOf } from './judge.ts';
+import type { KeyVerdict, PartVerdict } from './key-verdict.ts';
+import { LaterDeletes } from './later-deletes.ts';
+import { partOf } from './parts.ts';
+import type { Sources } from './sources.ts';
+import type { ElementVerdict, SideIndex } from './verdict.ts';
+import { WitnessStand } from './witnesses.ts';
+
+/** Parts looked into one by one; for the rest the greater version is taken as right. */
+const JUDGED_MAX = 64;
+
+export class Examiner {
+  readonly #sources: Sources;
+  readonly #laterDeletes: LaterDeletes;
+  readonly #witnesses: WitnessStand;
+
+  constructor(sources: Sources) {
+    this.#sources = sources;
+    this.#laterDeletes = new LaterDeletes(sources);
+    this.#witnesses = new WitnessStand(sources);
+  }
+
+  /** Undefined: what differs is no drift of the key, because its write requests are parked, or of a kind that is not for one of the rooms. */
+  async examine(confirmed: ConfirmedKey, peer: RoomId): Promise<KeyVerdict | undefined> {
+    const { own, runtime } = this.#sources.options;
+    const { key, mine, theirs, horizons, elements } = confirmed;
+    const judged = elements.slice(0, JUDGED_MAX);
+    const of: Case = {
+      key,
+      rooms: [own, peer],
+      answers: [mine, theirs],
+      nowMs: runtime.nowMs(),
+      findings: await this.#sources.find(versionsOf(judged)),
+      sources: this.#sources,
+      laterDeletes: this.#laterDeletes,
+      witnesses: this.#witnesses,
+    };
+    const parts: PartVerdict[] = [];
+    for (const difference of judged) parts.push(await this.#part(of, await judge(of, difference)));
+    const rest = elements.slice(JUDGED_MAX).map((difference) => byVersion(of, difference));
+    const main = mainOf(of, parts);
+    if (main === undefined) return undefined;
+    const cause = await causeOf(of, main, this.#witnesses);
+    const certain = parts.every((part) => part.apart || part.wrong !== main.wrong || part.certain);
+    return {
+      key,
+      rooms: of.rooms,
+      answers: of.answers,
+      horizons,
+      nowMs: of.nowMs,
+      parts: [...parts, ...rest],
+      main,
+      cause,
+      certain,
+      unjudged: rest.length,
+    };
+  }
+
+  async #part(of: Case, verdict: ElementVerdict): Promise<PartVerdict> {
+    const { write, wrong } = verdict;
+    if (write === undefined || wrong === undefined) return { ...verdict, apart: false };
+    const rooms = this.#sources.options.topology.kinds[write.write.kind]?.rooms;
+    if (rooms !== undefined && of.rooms.some((room) => !rooms.includes(room))) return { ...verdict, apart: true };
+    const receipt = await this.#sources.receipt(of.rooms[wrong], write.position);
+    return { ...verdict, apart: typeof receipt !== 'string' && receipt.outcome === 'parked' };
+  }
+}
+
+function byVersion(of: Case, difference: ElementDifference): PartVerdict {
+  const { versions, values } = difference;
+  const wrong: SideIndex | undefined = versions[0] === versions[1] ? undefined : versions[0] < versions[1] ? 0 : 1;
+  const kind = wrong === undefined ? 'value' : values[wrong] === null ? 'missing' : values[1 - wrong] === null ? 'extra' : 'stale';
+  const part = partOf(difference, [of.answers[0].state, of.answers[1].state]);
+  return { difference, part, wrong, kind, certain: false, why: '', write: undefined, effect: undefined, apart: false };
+}
+
+const KINDS = ['missing', 'stale', 'extra', 'value'];
+
+/**
+ * The part that the report speaks of: one whose wrong side is known rather than one of which it is not, and the same in both rooms' checkers. The drift is about that
+ * side; what is wrong on the other one is reported when this one is put right.
+ */
+function mainOf(of: Case, parts: readonly PartVerdict[]): PartVerdict | undefined {
+  const rank = ({ wrong, kind, certain }: PartVerdict) => [
+    wrong === undefined ? 1 : 0,
+    certain ? 0 : 1,
+    wrong !== undefined && of.rooms[wrong] > of.rooms[wrong === 0 ? 1 : 0] ? 1 : 0,
+    KINDS.indexOf(kind),
+  ];
+  const candidates = parts.filter(({ apart }) => !apart).map((part) => ({ part, rank: rank(part).join('.') }));
+  return candidates.reduce(
+    (best: (typeof candidates)[number] | undefined, it) => (best === undefined || it.rank < best.rank ? it : best),
+    undefined,
+  )?.part;
+}

@@ -1,0 +1,184 @@
+/** Two receipts of one write request that differ, judged: which room is wrong, why, and what of it is still to be made good. */
+import type { Effect } from '../../core/converge/effects.ts';
+import { formatPosition, type RoomId } from '../../core/words.ts';
+import type { DriftKind } from '../drift.ts';
+import type { ConfirmedReceipt } from '../messages/comparison.ts';
+import type { ReceiptSide } from '../messages/sides.ts';
+import type { FoundWrite } from '../room.ts';
+import { receiptText } from './cause.ts';
+import { type LostEffects, lostEffects } from './lost.ts';
+import { plainText, plural, writeName } from './phrases.ts';
+import type { Sources } from './sources.ts';
+import type { CauseFound, SideIndex } from './verdict.ts';
+
+export interface ReceiptVerdict {
+  readonly confirmed: ConfirmedReceipt;
+  readonly rooms: readonly [RoomId, RoomId];
+  readonly kind: Extract<DriftKind, 'lost' | 'parked' | 'duplicated'>;
+  readonly wrong: SideIndex | undefined;
+  readonly why: string;
+  readonly cause: CauseFound;
+  /** Undefined: its origin's log does not have it any more, or is silent. */
+  readonly found: FoundWrite | undefined;
+  /** `lost` only; undefined: what its effects are cannot be told. */
+  readonly lost: LostEffects | undefined;
+  readonly requestId: string;
+}
+
+const REQUEST_LOOK_MS = 500;
+
+/** Undefined: it is no drift, because the kind is not for one of the rooms, or nothing of the effects is missing any more. */
+export async function judgeReceipt(confirmed: ConfirmedReceipt, peer: RoomId, sources: Sources): Promise<ReceiptVerdict | undefined> {
+  const { own, runtime } = sources.options;
+  const { mine, theirs } = confirmed;
+  const found = await findAt(confirmed, sources);
+  const requestId = found?.write.requestId ?? confirmed.requestId;
+  const of: Subject = { confirmed, rooms: [own, peer], found, requestId, sides: [mine, theirs], nowMs: runtime.nowMs(), sources };
+  const outcomes = [mine.outcome, theirs.outcome];
+  if (outcomes.includes('parked')) return parked(of);
+  if (isForeignKind(of)) return undefined;
+  return outcomes.includes('duplicate') ? duplicated(of) : lost(of);
+}
+
+interface Subject extends Pick<ReceiptVerdict, 'confirmed' | 'rooms' | 'found' | 'requestId'> {
+  readonly sides: readonly [ReceiptSide, ReceiptSide];
+  readonly nowMs: number;
+  readonly sources: Sources;
+}
+
+async function findAt({ position }: ConfirmedReceipt, { options }: Sources): Promise<FoundWrite | undefined> {
+  try {
+    return (await options.rooms(position.origin)?.findWrites({ by: 'position', positions: [position] }))?.[0];
+  } catch {
+    return undefined;
+  }
+}
+
+function isForeignKind({ found, rooms, sources }: Subject): boolean {
+  const handled = found && sources.options.topology.kinds[found.write.kind]?.rooms;
+  return handled !== undefined && rooms.some((room) => !handled.includes(room));
+}
+
+function common(of: Subject): Pick<ReceiptVerdict, 'confirmed' | 'rooms' | 'found' | 'requestId' | 'lost'> {
+  const { confirmed, rooms, found, requestId } = of;
+  return { confirmed, rooms, found, requestId, lost: undefined };
+}
+
+function nameOf({ requestId, confirmed }: Subject): string {
+  return writeName(requestId, confirmed.position);
+}
+
+function said(of: Subject, side: SideIndex): string {
+  return receiptText(of.rooms[side], of.sides[side], of.nowMs);
+}
+
+/** Where it is parked in both rooms each checker reports its own one. */
+async function parked(of: Subject): Promise<ReceiptVerdict> {
+  const wrong: SideIndex = of.sides[0].outcome === 'parked' ? 0 : 1;
+  const { code } = of.sides[wrong];
+  const isBoth = of.sides.every(({ outcome }) => outcome === 'parked');
+  const keys = await keysOf(of);
+  const on = keys.length === 0 ? '' : `; it would change ${list(keys)}`;
+  const both = isBoth ? `, and in ${of.rooms[wrong === 0 ? 1 : 0]} as well` : `; ${said(of, wrong === 0 ? 1 : 0)}`;
+  return {
+    ...common(of),
+    ...{ kind: 'parked', wrong },
+    why: `${nameOf(of)} waits in the parking lot of ${of.rooms[wrong]}${both}${on}`,
+    cause: {
+      cause: 'parked',
+      text: `${said(of, wrong)}; until it is retried or discarded, later write requests of its key wait behind it${code === '' ? '' : ` (see \`wmb errors ${code}\`)`}`,
+    },
+  };
+}
+
+async function keysOf(of: Subject): Promise<readonly string[]> {
+  const effects = await effectsOf(of);
+  return [...new Set((effects ?? []).map(({ key }) => key))];
+}
+
+async function effectsOf({ found, sources }: Subject): Promise<readonly Effect[] | undefined> {
+  if (found === undefined) return undefined;
+  return (await sources.derive([found.write])).get(found.write.stamp)?.effects;
+}
+
+async function duplicated(of: Subject): Promise<ReceiptVerdict> {
+  const took: SideIndex = of.sides[0].outcome === 'duplicate' ? 0 : 1;
+  const applied: SideIndex = took === 0 ? 1 : 0;
+  const earlier = await earlierOnes(of);
+  const wrong = earlier === undefined ? undefined : earlier.length > 0 ? applied : took;
+  const told =
+    earlier === undefined
+      ? `whether its request id was used before cannot be told`
+      : earlier.length > 0
+        ? `its request id was used before, at ${formatPosition(earlier.at(-1)?.position ?? of.confirmed.position)}, so ${of.rooms[applied]} should not have applied it`
+        : `its request id was not used before, so ${of.rooms[took]} should have applied it`;
+  return {
+    ...common(of),
+    ...{ kind: 'duplicated', wrong },
+    why: `${of.rooms[took]} took ${nameOf(of)} for a duplicate, ${of.rooms[applied]} applied it; ${told}`,
+    cause: {
+      cause: 'duplicate-window',
+      text: `${said(of, took)}, ${said(of, applied)}: the two rooms remembered different request ids when they took it`,
+    },
+  };
+}
+
+/** Write requests with the same id before this one in its partition; undefined: that cannot be told. */
+async function earlierOnes({ requestId, confirmed: { position }, sources }: Subject): Promise<readonly FoundWrite[] | undefined> {
+  if (requestId === '') return undefined;
+  try {
+    const found = await sources.options.rooms(position.origin)?.findWrites({ by: 'request', requestId, limitMs: REQUEST_LOOK_MS });
+    const isBefore = (it: FoundWrite) =>
+      it.position.seq < position.seq || (it.position.seq === position.seq && it.position.index < position.index);
+    return found?.filter((it) => it.position.partition === position.partition && it.position.epoch === position.epoch && isBefore(it));
+  } catch {
+    return undefined;
+  }
+}
+
+async function lost(of: Subject): Promise<ReceiptVerdict | undefined> {
+  const isApplied = ({ outcome }: ReceiptSide) => outcome === 'applied' || outcome === 'superseded';
+  const right: SideIndex = isApplied(of.sides[0]) ? 0 : 1;
+  const wrong: SideIndex = right === 0 ? 1 : 0;
+  const effects = await effectsOf(of);
+  const views = [of.sources.options.rooms(of.rooms[0]), of.sources.options.rooms(of.rooms[1])] as const;
+  const [rightView, wrongView] = [views[right], views[wrong]];
+  const left =
+    effects === undefined || rightView === undefined || wrongView === undefined
+      ? undefined
+      : await lostEffects(effects, { right: rightView, wrong: wrongView });
+  if (effects !== undefined && effects.length > 0 && left?.keys.length === 0) return undefined;
+  return {
+    ...common(of),
+    ...{ kind: 'lost', wrong, lost: left },
+    why: `${of.rooms[right]} applied ${nameOf(of)}, and ${of.rooms[wrong]} never did: ${said(of, wrong)}, although the marks of both rooms have passed it${whatIsMissing(left)}`,
+    cause: causeOfLoss(of, wrong),
+  };
+}
+
+function whatIsMissing(left: LostEffects | undefined): string {
+  if (left === undefined || left.keys.length === 0) return '';
+  const effects = left.keys.reduce((sum, { effects: lacking }) => sum + lacking.length, 0);
+  return `; ${plural(effects, 'effect')} of it ${effects === 1 ? 'is' : 'are'} missing there, on ${list(left.keys.map(({ key }) => key))}`;
+}
+
+function causeOfLoss(of: Subject, wrong: SideIndex): CauseFound {
+  const room = of.rooms[wrong];
+  const { outcome, code } = of.sides[wrong];
+  if (code === 'LOG_GAP')
+    return { cause: 'given-up', text: `${said(of, wrong)}: somebody accepted the loss of its frame in ${room} (\`wmb link skip\`)` };
+  if (outcome === 'rejected')
+    return {
+      cause: 'given-up',
+      text: `${said(of, wrong)}: it was discarded from the parking lot of ${room}, or its kind is passed over where it fails`,
+    };
+  return {
+    cause: 'unknown',
+    text: `${said(of, wrong)}: the frame was given up with an older log, or the receipt book of ${room} has lost it`,
+  };
+}
+
+function list(keys: readonly string[]): string {
+  const shown = keys.slice(0, 3).map((key) => plainText(key));
+  return keys.length > shown.length ? `${shown.join(', ')} and ${plural(keys.length - shown.length, 'more key')}` : shown.join(', ');
+}
