@@ -1,5 +1,6 @@
 /** What a cache store must do when its data come back from an older copy, or are emptied, while it is open. */
 import assert from 'node:assert/strict';
+import { BUCKETS } from '../core/converge/bucket.ts';
 import { WmbError } from '../core/errors.ts';
 import { apply, type Each, marksOf, move, NOW, stamp, sweep, value, write } from './cache-kit.ts';
 
@@ -47,6 +48,17 @@ export function restoreContract(each: Each): void {
     assert.deepEqual(await apply(store, [write(3_000, ['SET', 'l', 'v'])]), ['late']);
     await putBack();
     assert.deepEqual(await apply(store, [write(2_000, ['SET', 'k', 'v']), write(3_000, ['SET', 'l', 'v'])]), ['applied', 'applied']);
+  });
+
+  each('leaves no bucket for clean, whatever the copy says of it', async ({ store, reopen, copy }) => {
+    const putBack = await copy();
+    await apply(store, [write(1_000, ['SET', 'k', 'v'])]);
+    await store.takeDirty(BUCKETS);
+    await putBack();
+    await store.marks();
+    const half = await store.takeDirty(BUCKETS / 2);
+    const rest = await (await reopen()).takeDirty(BUCKETS);
+    assert.equal(new Set([...half, ...rest]).size, BUCKETS);
   });
 
   each('goes on from there, and may come back again', async ({ store, copy }) => {

@@ -2,9 +2,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { WmbError } from '../../core/errors.ts';
+import { silentLogger } from '../../core/logger.ts';
 import { systemRuntime } from '../../core/runtime.ts';
 import { formatStamp } from '../../core/stamp.ts';
-import { incr, START_MS, set, TestLog, TestRoom } from './testing.ts';
+import type { CacheStore } from '../../store/cache.ts';
+import { CacheView } from './cache-view.ts';
+import { incr, START_MS, set, TestLog, TestRoom, TestRuntime } from './testing.ts';
 
 const LOOK_MS = 1_000;
 const SEEN_BY_ALL = formatStamp({ ms: START_MS - 10, counter: 0, writer: 9 });
@@ -187,4 +190,31 @@ test('a lane stays stale however often the cache goes back before it is resumed'
     await second(room);
     assert.equal(room.applier.consumers(log.lane).isStale, true);
   }
+});
+
+test('a lane that looked while the cache went back once more looks again', async (t) => {
+  const runtime = new TestRuntime();
+  const state = { generation: 0, looks: 0, answer: () => {} };
+  const cache = { marks: async () => ({ generation: state.generation, marks: [] }) } as unknown as CacheStore;
+  const lookAgain = () => {
+    state.looks += 1;
+    return new Promise<void>((resolve) => {
+      state.answer = resolve;
+    });
+  };
+  const looker = { lookAgain };
+  const view = new CacheView({ cache, lookers: () => [looker], runtime, logger: silentLogger });
+  await view.start();
+  t.after(() => view.stop());
+  state.generation = 1;
+  await view.marks();
+  state.generation = 2;
+  await view.marks();
+  state.answer();
+  await systemRuntime.turn();
+  assert.deepEqual([state.looks, view.isWhole], [1, false]);
+  runtime.advance(LOOK_MS);
+  await until(() => state.looks === 2);
+  state.answer();
+  await until(() => view.isWhole);
 });

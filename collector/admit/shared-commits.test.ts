@@ -57,6 +57,12 @@ test('a mark that is not the expected one fails its own batch only', async () =>
   assert.deepEqual(applied, [[0, 1], [0], [1]]);
 });
 
+test('batches that know the cache in different generations share no call, whose floor could be only one of theirs', async () => {
+  const { shared, applied } = new RecordingStores();
+  await Promise.all([shared.apply(batch(0, [[]])), shared.apply({ ...batch(1, [[]]), generation: 1 })]);
+  assert.deepEqual(applied, [[0], [1]]);
+});
+
 test('a batch that the store fails on fails alone', async () => {
   const { shared } = new RecordingStores();
   const results = await Promise.allSettled([shared.apply(batch(9, [[]])), shared.apply(batch(1, [[]]))]);
