@@ -25,6 +25,7 @@ import { CountedRoom } from './wire-bytes.ts';
 const BUCKETS_AT_ONCE = 32;
 const KEYS_AT_ONCE = 32;
 /** A round takes on no more than this. */
+const LEAVES_MAX = 256;
 const ENTRIES_MAX = 16_384;
 const LOOKS_MAX = 512;
 const FINDING_MS_MAX = 2_000;
@@ -142,14 +143,15 @@ export class KeyComparison {
     const descent = new Descent({ mine, theirs, cursor: this.#cursor });
     await descent.begin();
     const untilMs = runtime.monotonicMs() + FINDING_MS_MAX;
-    let entries = 0;
-    while (entries < ENTRIES_MAX && runtime.monotonicMs() <= untilMs) {
+    let [leaves, entries] = [0, 0];
+    while (leaves < LEAVES_MAX && entries < ENTRIES_MAX && runtime.monotonicMs() <= untilMs) {
       if (this.#suspects.full) {
         if (!descent.complete) this.#suspects.overflow();
         break;
       }
       const next = await descent.next();
       if (next === undefined) break;
+      leaves += next.leaves.length;
       for (let at = 0; at < next.leaves.length; at += BUCKETS_AT_ONCE) {
         entries += await this.#compareEntries(theirs, next.leaves.slice(at, at + BUCKETS_AT_ONCE));
       }

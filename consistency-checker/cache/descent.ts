@@ -10,8 +10,7 @@ import { FAN_OUT, LEAF_LEVEL, nodeAbove, nodesOf } from './tree.ts';
 
 /** Nodes followed at each level. */
 const FOLLOWED_MAX = 32;
-/** Nodes above leaves, each with sixteen leaves, that are looked at in a round, and asked for at once. */
-const LOOKED_MAX = 16;
+/** Of those above the leaves, each with sixteen leaves, so many are asked for at once. */
 const LOOKED_AT_ONCE = 4;
 
 export interface NodeSource {
@@ -54,8 +53,7 @@ export class Descent {
       this.#cut ||= differing.length > FOLLOWED_MAX;
       parents = differing.slice(0, FOLLOWED_MAX);
     }
-    this.#cut ||= parents.length > LOOKED_MAX;
-    this.#left = parents.slice(0, LOOKED_MAX);
+    this.#left = [...parents];
   }
 
   /** The leaves that differ among the next ones, and where the next round goes on if this is the last call. Undefined: there are no more. */
