@@ -14,12 +14,12 @@ const STORIES: readonly { readonly story: string; readonly seeds: readonly numbe
   {
     story:
       'a write request that followed the one in front of it out of the parking lot was written down as parked once more, when its own retry came due',
-    seeds: [14, 164],
+    seeds: [49, 106],
   },
   {
     story:
       'a reship that had heard of later stamps than it gave crashed, came back with an earlier clock and gave stamps below a floor that it had promised',
-    seeds: [1_089],
+    seeds: [322, 416],
   },
 ];
 
