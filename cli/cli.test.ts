@@ -19,8 +19,14 @@ test('every command has a description, and every command that does something has
     return names.length === 0 ? [args] : (await Promise.all(names.map((name) => listed([...args, name])))).flat();
   };
   assert.deepEqual((await listed([])).map((path) => path.join(' ')).sort(), [
+    'checker',
     'collector',
+    'compare',
     'config check',
+    'drift audit',
+    'drift list',
+    'drift show',
+    'drift watch',
     'errors',
     'get',
     'link pause',
@@ -30,11 +36,13 @@ test('every command has a description, and every command that does something has
     'parked list',
     'parked retry',
     'parked show',
+    'repair',
     'replay',
     'reship',
     'status',
     'submit',
     'topology show',
+    'trace',
     'up',
   ]);
 });

@@ -15,11 +15,18 @@ export interface Context {
   /** Writes one line to stderr: for people, never part of the result. */
   note(text: string): void;
   readonly stdoutIsTTY: boolean;
-  /** Width of the terminal, or what is taken for it where stdout is none. */
+  /** Width of the terminal; infinite where stdout is none: what is piped has a row on a line, whole. */
   readonly columns: number;
   readonly stderrIsTTY: boolean;
   /** Aborts on the first Ctrl-C or SIGTERM; asking for it takes the signals over. A second Ctrl-C ends the process. */
   interrupted(): AbortSignal;
+}
+
+/** Width of a page of text where there is no terminal whose width it could have. */
+export const COLUMNS_PAGE = 80;
+
+export function pageColumns({ columns }: Context): number {
+  return Number.isFinite(columns) ? columns : COLUMNS_PAGE;
 }
 
 export interface ConfigOptions {

@@ -20,7 +20,7 @@ import { addSubmitCommand } from './commands/submit.ts';
 import { addTopologyCommands } from './commands/topology.ts';
 import { addTraceCommand } from './commands/trace.ts';
 import { addUpCommand } from './commands/up.ts';
-import type { Context } from './context.ts';
+import { COLUMNS_PAGE, type Context } from './context.ts';
 
 /** Exit codes as --help and docs/cli.md tell them. */
 export const EXIT_MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
@@ -33,9 +33,6 @@ export const EXIT_MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
   environment: 'a disk, directory or port of this machine stands in the way',
   difference: 'a comparison found a difference, or a check failed',
 };
-
-/** Where stdout is no terminal: what it is piped into ends at one, mostly. */
-const COLUMNS_DEFAULT = 80;
 
 export function buildProgram(context: Context): Command {
   const program = new Command('wmb')
@@ -109,7 +106,7 @@ function processContext(): Context {
     print: (text) => process.stdout.write(`${text}\n`),
     note: (text) => process.stderr.write(`${text}\n`),
     stdoutIsTTY: process.stdout.isTTY === true,
-    columns: process.stdout.columns || COLUMNS_DEFAULT,
+    columns: process.stdout.isTTY ? process.stdout.columns || COLUMNS_PAGE : Number.POSITIVE_INFINITY,
     stderrIsTTY: process.stderr.isTTY === true,
     interrupted() {
       const ending = new AbortController();

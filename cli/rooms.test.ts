@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { DRIFT } from '../consistency-checker/report/drift.fixture.ts';
 import { WmbError } from '../core/errors.ts';
 import { toGrpcError } from '../daemon/grpc-errors.ts';
 import type { KeyEntry, ParkedWrite } from '../proto/gen/wmb/v1/admin.ts';
 import { Outcome, Wait, type WriteRequest } from '../proto/gen/wmb/v1/writes.ts';
+import { fakeChecker } from './drift/fakes.ts';
 import { type FakeRoom, fakeRooms, wmb } from './testing.ts';
 
 type Answer = (error: unknown, response?: unknown) => void;
@@ -134,10 +136,10 @@ test('status shows daemons and links of all rooms, and those that do not answer 
     const { code, stdout } = await wmb(['status', ...config]);
     assert.equal(code, 0);
     assert.match(stdout, /^topology epoch 3, independent, 4 partitions\n/);
-    assert.match(stdout, /\nbeijing +reship +up +3 +1 min 1 s +taken 0, pending 0, logs 0\.0 MiB, not connected: guangzhou\n/);
-    assert.match(stdout, /\nguangzhou +collector +UNREACHABLE +collector of guangzhou at 127\.0\.2\.3:1 does not answer/);
-    assert.match(stdout, /\nbeijing \(local\) +writes +streaming +4 +30 ms +2 +7 8\n/);
-    assert.match(stdout, /\nguangzhou → beijing +writes +streaming 1, stopped-on-gap 1 +4 +30 ms +2 +-1 4 +LOG_GAP\n/);
+    assert.match(stdout, /\nbeijing +reship +up 1 min 1 s +taken 0, logs 0\.0 MiB, not connected: guangzhou\n/);
+    assert.match(stdout, /\nguangzhou +collector +UNREACHABLE +127\.0\.2\.3:1 does not answer/);
+    assert.match(stdout, /\nbeijing \(local\) +writes +streaming +4 +30 ms +2\n/);
+    assert.match(stdout, /\nguangzhou → beijing +writes +stopped-on-gap 1, streaming 1 +4 +30 ms +2 +LOG_GAP\n/);
     const lanes = await wmb(['status', '--lanes', ...config]);
     assert.match(lanes.stdout, /\nguangzhou → beijing +writes\/1 +stopped-on-gap +2 +30 ms +1 +4 +LOG_GAP\n/);
     const json = JSON.parse((await wmb(['status', '--json', ...config])).stdout);
@@ -149,6 +151,42 @@ test('status shows daemons and links of all rooms, and those that do not answer 
       ],
     );
     assert.equal(json.rooms[1].reship.error.code, 'UNREACHABLE');
+  });
+});
+
+test('rooms without a checker say so, rooms with one say how they stand', async () => {
+  await withRooms([{}, {}], async (config) => {
+    assert.match((await wmb(['status', ...config])).stdout, /\nno room has a checker: whether the rooms agree is not verified/);
+  });
+  const checker = fakeChecker({ room: 'beijing', peers: [{ room: 'guangzhou' }], drifts: [DRIFT] });
+  await withRooms([checker, {}], async (config) => {
+    const { code, stdout } = await wmb(['status', ...config]);
+    assert.equal(code, 0);
+    assert.match(stdout, /\nbeijing +checker +up 1 min 1 s +keys 59,835, open 1\n/);
+    assert.match(stdout, /\nguangzhou +checker +none +not in the topology\n/);
+    assert.match(stdout, /\nbeijing ⇄ guangzhou {2}verified 2 s ago, 59,835 keys, 1 drift\n$/);
+    const json = JSON.parse((await wmb(['status', '--json', ...config])).stdout);
+    assert.deepEqual([json.open, json.pairs[0].drifts, json.rooms[1].checker], [{ drifts: 1, alarms: 0 }, 1, undefined]);
+  });
+});
+
+test('links into a room whose collector is down are shown as their origin knows them', async () => {
+  const lanes = [0, 1].map((partition) => ({ log: 'writes', partition, ackedSeq: 7, parkedSeq: 7, lagWrites: 50, lagMs: 4_200 }));
+  const reship = { ...RESHIP, peers: [{ room: 'guangzhou', connected: false, lanes }] };
+  await withRooms([{ reship: { getStatus: answering(reship).handler } }, {}], async (config) => {
+    const { stdout } = await wmb(['status', ...config]);
+    assert.match(stdout, /\nbeijing → guangzhou +writes +unknown +100 +4\.2 s +the collector does not answer; as beijing knows it\n/);
+    const shown = await wmb(['status', '--lanes', ...config]);
+    assert.match(shown.stdout, /\nbeijing → guangzhou +writes\/1 +unknown +50 +4\.2 s +7 +the collector does not answer/);
+    const json = JSON.parse((await wmb(['status', '--json', ...config])).stdout);
+    assert.deepEqual(
+      json.rooms[1].links.map(({ origin, knownBy, lanes: known }: { origin: string; knownBy: string; lanes: unknown[] }) => [
+        origin,
+        knownBy,
+        known.length,
+      ]),
+      [['beijing', 'origin', 2]],
+    );
   });
 });
 
@@ -270,6 +308,18 @@ test('parked write requests are listed, shown with the remedy, retried and disca
       assert.match(discarded.stderr, /^wmb: NOT_FOUND: nothing is parked as r9 — /);
     },
   );
+});
+
+test('a parked write request that the checker reports is shown with the id of its drift', async () => {
+  const drift = { ...DRIFT, kind: 'parked', subject: { type: 'write', name: PARKED.position } } as const;
+  const listParked = answering({ writes: [PARKED], total: 1 }).handler;
+  await withRooms([{ collector: { listParked }, ...fakeChecker({ room: 'beijing', drifts: [drift] }) }], async (config) => {
+    assert.match((await wmb(['parked', 'list', ...config])).stdout, /\nr1 +message +user:7 +PROCESSOR_FAILED .* 2 +1f3a5b7c +it threw\n/);
+    assert.match((await wmb(['parked', 'show', 'r1', ...config])).stdout, /\ndrift +1f3a5b7c \(wmb drift show 1f3a5b7c\)\n/);
+  });
+  await withRooms([{ collector: { listParked }, checker: 'away' }], async (config) => {
+    assert.match((await wmb(['parked', 'list', ...config])).stdout, /\nr1 +message /);
+  });
 });
 
 test('a write request is submitted with its options, and the result told', async () => {

@@ -5,10 +5,8 @@ export interface Table {
   readonly rows: readonly (readonly string[])[];
   /** Columns of numbers, from 0. */
   readonly right?: readonly number[];
-  /** Widest line. A table that is wider gives up, in this order: its optional columns, the width of the last one (it is wrapped), that of the flexible ones. */
+  /** Widest line. In a table that is wider the last column is wrapped, and the flexible ones are shortened. */
   readonly columnsMax?: number;
-  /** Columns that may be left out, the first one of the list last. */
-  readonly optional?: readonly number[];
   /** Columns that may be shortened, the first one of the list first. */
   readonly flexible?: readonly number[];
 }
@@ -33,25 +31,21 @@ interface Layout {
   readonly wrapped: { readonly column: number; readonly width: number; readonly beneath: boolean } | undefined;
 }
 
-function fit(
-  natural: readonly number[],
-  { columnsMax = Number.POSITIVE_INFINITY, optional = [], flexible = [], right = [] }: Table,
-): Layout {
+function fit(natural: readonly number[], { columnsMax = Number.POSITIVE_INFINITY, flexible = [], right = [] }: Table): Layout {
   const widths = [...natural];
   const last = widths.length - 1;
-  let shown = widths.map((_, column) => column);
-  const left = () => columnsMax - shown.reduce((sum, column) => sum + (column === last ? 0 : (widths[column] ?? 0) + GAP), 0);
-  const wanted = Math.min(natural[last] ?? 0, WRAPPED_MIN);
-  for (const column of [...optional].reverse()) if (left() < (natural[last] ?? 0)) shown = shown.filter((other) => other !== column);
+  const wanted = natural[last] ?? 0;
+  const left = () => columnsMax - widths.reduce((sum, width, column) => sum + (column === last ? 0 : width + GAP), 0);
+  const beneath = wanted > WRAPPED_MIN && left() < WRAPPED_MIN;
+  const needed = beneath ? -GAP : Math.min(wanted, WRAPPED_MIN);
   for (const column of flexible) {
     const width = widths[column] ?? 0;
-    widths[column] = Math.max(Math.min(width, SHORTENED_MIN), width - Math.max(0, wanted - left()));
+    widths[column] = Math.max(Math.min(width, SHORTENED_MIN), width - Math.max(0, needed - left()));
   }
-  const columns = (some: readonly number[]) =>
-    some.map((column) => ({ column, width: widths[column] ?? 0, right: right.includes(column) }));
-  if ((natural[last] ?? 0) <= left()) return { columns: columns(shown), wrapped: undefined };
-  const beneath = left() < wanted;
-  return { columns: columns(shown.slice(0, -1)), wrapped: { column: last, width: beneath ? columnsMax - INDENT : left(), beneath } };
+  const columns = widths.map((width, column) => ({ column, width, right: right.includes(column) }));
+  if (wanted <= left()) return { columns, wrapped: undefined };
+  const width = beneath ? columnsMax - INDENT : Math.max(SHORTENED_MIN, left());
+  return { columns: columns.slice(0, -1), wrapped: { column: last, width, beneath } };
 }
 
 function rowLines(line: readonly string[], { columns, wrapped }: Layout, isHead: boolean): readonly string[] {

@@ -13,6 +13,7 @@ import {
   configOption,
   type JsonOptions,
   jsonOption,
+  pageColumns,
   roomsOf,
   wholeNumber,
 } from '../context.ts';
@@ -127,9 +128,11 @@ async function show(context: Context, id: string, options: CommonOptions): Promi
   const rooms = roomsOf(config, options.room);
   const { drift, silent } = await Clients.with(config, context.runtime, (clients) => findDrift(clients, rooms, id));
   noteSilent(context, silent);
-  const { columns, runtime } = context;
-  context.print(
-    options.json ? JSON.stringify(drift) : driftDetail(drift, { columnsMax: columns, nowMs: runtime.nowMs(), topology: config.topology }),
+  const { runtime, print } = context;
+  print(
+    options.json
+      ? JSON.stringify(drift)
+      : driftDetail(drift, { columnsMax: pageColumns(context), nowMs: runtime.nowMs(), topology: config.topology }),
   );
 }
 

@@ -1,10 +1,12 @@
 /** `wmb parked`: the parking lot of a room. */
 import type { Command } from 'commander';
 import { asWmbError, ERRORS, type ErrorCode, WmbError } from '../../core/errors.ts';
+import { roomEntry } from '../../core/topology.ts';
 import type { RoomId } from '../../core/words.ts';
 import type { ListParkedResponse, ParkedOutcome, ParkedResult, ParkedWrite } from '../../proto/gen/wmb/v1/admin.ts';
 import { Clients } from '../clients.ts';
 import { type ConfigOptions, type Context, configOf, configOption, type JsonOptions, jsonOption, roomOf, wholeNumber } from '../context.ts';
+import { readOpen } from '../drift/read.ts';
 import { outcomeName } from '../outcome.ts';
 import { formatDuration, formatTable, printable, shorten } from '../table.ts';
 
@@ -69,25 +71,47 @@ async function list(context: Context, options: ParkedOptions & { limit: number; 
     const { writes, total } = await page(clients, room, options.limit, options.after ?? '');
     if (options.json) return context.print(JSON.stringify({ room, total, writes: writes.map(parkedJson) }));
     if (total === 0) return context.print(`nothing is parked in ${room}`);
-    const nowMs = context.runtime.nowMs();
-    const rows = writes.map((write) => [
-      write.requestId,
-      write.kind,
-      shorten(write.key, 32),
-      write.code,
-      formatDuration(nowMs - write.parkedMs),
-      String(write.attempts),
-      shorten(write.message, 70),
-    ]);
-    context.print(formatTable({ head: ['REQUEST', 'KIND', 'KEY', 'CODE', 'SINCE', 'TRIES', 'REASON'], rows, right: [5] }));
+    const drifts = await parkedDrifts(clients, room);
+    context.print(parkedTable(context, writes, drifts));
     if (total > writes.length) context.note(`${writes.length} of ${total}; continue with --after ${writes.at(-1)?.position}`);
   });
+}
+
+function parkedTable({ runtime, columns }: Context, writes: readonly ParkedWrite[], drifts: ReadonlyMap<string, string>): string {
+  const nowMs = runtime.nowMs();
+  const withDrifts = writes.some(({ position }) => drifts.has(position));
+  const rows = writes.map((write) => [
+    write.requestId,
+    write.kind,
+    shorten(write.key, 32),
+    write.code,
+    formatDuration(nowMs - write.parkedMs),
+    String(write.attempts),
+    ...(withDrifts ? [drifts.get(write.position) ?? ''] : []),
+    shorten(write.message, 70),
+  ]);
+  const head = ['REQUEST', 'KIND', 'KEY', 'CODE', 'SINCE', 'TRIES', ...(withDrifts ? ['DRIFT'] : []), 'REASON'];
+  return formatTable({ head, rows, right: [5], columnsMax: columns, flexible: [0, 2] });
+}
+
+/** Who waits for these must not wait for a checker that is away. */
+const DRIFTS_MS_MAX = 1_000;
+const DRIFTS_MAX = 1_000;
+
+/** Ids of the drifts that the room's checker reports of parked write requests, by position; none where it has no checker or none answers. */
+async function parkedDrifts(clients: Clients, room: RoomId): Promise<ReadonlyMap<string, string>> {
+  if (roomEntry(clients.config.topology, room)?.checker === undefined) return new Map();
+  const { answered } = await readOpen(clients, [room], { msMax: DRIFTS_MS_MAX, limit: DRIFTS_MAX });
+  const drifts = answered.flatMap(({ answer }) => answer.drifts);
+  return new Map(drifts.flatMap(({ subject, id }) => (subject.type === 'write' ? [[subject.name, id]] : [])));
 }
 
 async function show(context: Context, id: string, options: ParkedOptions): Promise<void> {
   await atRoom(context, options, async (clients, room) => {
     const write = await find(clients, room, id);
-    context.print(options.json ? JSON.stringify({ room, ...parkedJson(write) }) : describe(write));
+    if (options.json) return context.print(JSON.stringify({ room, ...parkedJson(write) }));
+    const drift = (await parkedDrifts(clients, room)).get(write.position);
+    context.print(describe(write, drift));
   });
 }
 
@@ -102,7 +126,7 @@ async function find(clients: Clients, room: RoomId, id: string): Promise<ParkedW
   }
 }
 
-function describe(write: ParkedWrite): string {
+function describe(write: ParkedWrite, drift: string | undefined): string {
   const remedy = Object.hasOwn(ERRORS, write.code) ? ERRORS[write.code as ErrorCode].remedy : '';
   const lines: readonly (readonly [string, string])[] = [
     ['request', write.requestId],
@@ -113,6 +137,7 @@ function describe(write: ParkedWrite): string {
     ['parked', `${new Date(write.parkedMs).toISOString()}, tried ${write.attempts} times`],
     ['reason', `${write.code}: ${write.message}`],
     ['what to do', remedy],
+    ...(drift === undefined ? [] : [['drift', `${drift} (wmb drift show ${drift})`] as const]),
     ['payload', Buffer.from(write.payload).toString('utf8')],
   ];
   return lines.map(([name, value]) => `${name.padEnd(10)}  ${printable(value)}`).join('\n');

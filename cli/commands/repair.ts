@@ -138,7 +138,7 @@ function finish(context: Context, { steps, error }: RepairEnd, { apply, json, in
   const first = undone[0];
   throw new WmbError(
     'DIFFERENCE',
-    `${undone.length} of ${plural(steps.length, 'drift')} ${apply ? 'are not repaired' : 'cannot be repaired'}, the first: ${first?.id} ${first?.result}: ${first?.detail}`,
+    `${undone.length} of ${plural(steps.length, 'drift')} ${apply ? 'could' : 'can'} not be repaired, the first: ${first?.id} ${first?.result}: ${first?.detail}`,
   );
 }
 

@@ -1,11 +1,21 @@
 /** `wmb trace`: the way of one write request through all rooms, with times. */
 import type { Command } from 'commander';
 import type { Hop } from '../../consistency-checker/drift.ts';
+import { AT_INTAKE } from '../../consistency-checker/report/hops.ts';
 import { WmbError } from '../../core/errors.ts';
 import { parsePosition, type RoomId } from '../../core/words.ts';
 import type { TraceResponse, WriteTimeline } from '../../proto/gen/wmb/v1/checker.ts';
 import { Clients } from '../clients.ts';
-import { type ConfigOptions, type Context, configOf, configOption, type JsonOptions, jsonOption, roomsOf } from '../context.ts';
+import {
+  type ConfigOptions,
+  type Context,
+  configOf,
+  configOption,
+  type JsonOptions,
+  jsonOption,
+  pageColumns,
+  roomsOf,
+} from '../context.ts';
 import { type Answers, askRooms, needAnswer, type Silent } from '../drift/checkers.ts';
 import { hopsTable } from '../drift/detail.ts';
 import { awayText, whyText } from '../drift/read.ts';
@@ -41,7 +51,7 @@ export interface Traced {
 async function trace(context: Context, write: string, options: ConfigOptions & JsonOptions): Promise<void> {
   const config = configOf(options);
   const traced = await Clients.with(config, context.runtime, (clients) => follow(clients, roomsOf(config, 'all'), write));
-  context.print(options.json ? JSON.stringify(traceJson(traced)) : traceText(traced, write, context.columns));
+  context.print(options.json ? JSON.stringify(traceJson(traced)) : traceText(context, traced, write));
 }
 
 /** All rooms are asked by what was given; then those that know only positions, by the position that the origin found. */
@@ -59,24 +69,25 @@ async function follow(clients: Clients, rooms: readonly RoomId[], write: string)
   const position = origin?.write?.position ?? '';
   const without = [...missing, ...answers.answered.filter(({ answer }) => answer.hops.length === 0).map(({ room }) => room)];
   const second = position === '' || position === write ? undefined : await askRooms(without, ask(position));
-  const told = [...answers.answered, ...(second?.answered ?? [])].flatMap(({ answer }) => [...(answer.write?.hops ?? []), ...answer.hops]);
-  if (told.length === 0) throw notFound(write, answers.silent);
-  // Two rooms may tell of the same step.
-  const hops = [...new Map(told.map((hop) => [JSON.stringify([hop.room, hop.what, hop.atMs]), hop])).values()];
+  const told = [...answers.answered, ...(second?.answered ?? [])];
+  const own = told.flatMap(({ answer }) => answer.hops);
+  // What the origin says of a room counts where the room does not speak for itself.
+  const ofOrigin = (origin?.write?.hops ?? []).filter(
+    ({ room, what }) => AT_INTAKE.includes(what) || !own.some((hop) => hop.room === room),
+  );
+  const hops = [...ofOrigin, ...own];
+  if (hops.length === 0) throw notFound(write, answers.silent);
   return {
     write: origin?.write,
     payload: origin?.payload ?? Buffer.alloc(0),
-    hops: [...hops, ...unknownHops(rooms, hops, answers.silent)],
+    hops: [...hops, ...unknownHops(rooms, hops, [...answers.silent, ...(second?.silent ?? [])])],
   };
 }
-
-/** What happened at intake, not in a room's stores. */
-const BEFORE: readonly string[] = ['stamped', 'logged'];
 
 /** Rooms of which nothing is known: why. */
 function unknownHops(rooms: readonly RoomId[], hops: readonly Hop[], silent: readonly Silent[]): readonly Hop[] {
   return rooms
-    .filter((room) => !hops.some((hop) => hop.room === room && !BEFORE.includes(hop.what)))
+    .filter((room) => !hops.some((hop) => hop.room === room && !AT_INTAKE.includes(hop.what)))
     .map((room) => {
       const error = silent.find((one) => one.room === room)?.error;
       return { room, what: 'unknown', atMs: 0, detail: error === undefined ? 'its checker says nothing of it' : whyText(error) };
@@ -96,7 +107,7 @@ function traceJson({ write, payload, hops }: Traced): object {
   return { write: write === undefined ? undefined : fields, payload: payload.toString('utf8'), hops };
 }
 
-function traceText({ write, payload, hops }: Traced, asked: string, columnsMax: number): string {
+function traceText(context: Context, { write, payload, hops }: Traced, asked: string): string {
   const fields = formatFields(
     [
       ['request', write?.requestId ?? asked],
@@ -107,7 +118,7 @@ function traceText({ write, payload, hops }: Traced, asked: string, columnsMax: 
       ['payload', shorten(payload.toString('utf8'), PAYLOAD_COLUMNS_MAX)],
       ['note', write === undefined ? 'its origin’s write log does not have it any more, or could not be asked' : ''],
     ],
-    { columnsMax },
+    { columnsMax: pageColumns(context) },
   );
-  return `${fields}\n\n${hopsTable(hops, write?.stamp ?? '', columnsMax)}`;
+  return `${fields}\n\n${hopsTable({ hops, stamp: write?.stamp ?? '', position: write?.position ?? '' }, context.columns)}`;
 }

@@ -1,10 +1,9 @@
 /** `wmb up`: all daemons of a room, each in a process of its own, kept running until Ctrl-C. */
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
+import { roomEntry } from '../../core/topology.ts';
 import { type ConfigOptions, type Context, configFileOf, configOf, configOption } from '../context.ts';
 import { Supervisor } from '../supervisor.ts';
-
-const DAEMONS = ['reship', 'collector'];
 
 export function addUpCommand(program: Command, context: Context): void {
   program
@@ -15,9 +14,11 @@ export function addUpCommand(program: Command, context: Context): void {
     .action(async (options: ConfigOptions) => {
       const file = configFileOf(options);
       // Before anything is started: one report of a wrong configuration, not one per daemon.
-      configOf(options);
+      const { topology, room } = configOf(options);
+      const hasChecker = roomEntry(topology, room.id)?.checker !== undefined;
+      const daemons = ['reship', 'collector', ...(hasChecker ? ['checker'] : [])];
       const supervisor = new Supervisor({
-        commands: DAEMONS.map((name) => ({ name, args: [mainFile(), name, '--config', file] })),
+        commands: daemons.map((name) => ({ name, args: [mainFile(), name, '--config', file] })),
         runtime: context.runtime,
         readable: context.stderrIsTTY,
         write: (text) => context.note(text),

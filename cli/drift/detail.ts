@@ -1,5 +1,6 @@
 /** All of one drift, laid out for a person. */
-import type { Drift, DriftSide, ElementDifference, Hop } from '../../consistency-checker/drift.ts';
+import type { Drift, DriftSide, ElementDifference, WriteTimeline } from '../../consistency-checker/drift.ts';
+import { hopsInOrder } from '../../consistency-checker/report/hops.ts';
 import { causeText, kindText } from '../../consistency-checker/report/kinds.ts';
 import { ago } from '../../consistency-checker/report/pair.ts';
 import type { Topology } from '../../core/config/types.ts';
@@ -60,20 +61,20 @@ function sidesTable({ sides, wrong, subject }: Drift, { columnsMax, topology }: 
   const rows = [row('', title), row('shows', ({ shows }) => shows)];
   if (subject.type === 'key')
     rows.push(
-      row('written', ({ version }) => (version === '' ? '—' : versionText(version, topology))),
+      row('written', ({ version }) => (version === '' ? '—' : iso(stampMs(version)) || version)),
+      row('by', ({ version }) => (version === '' ? '—' : writerRoom(version, topology))),
       row('version', ({ version }) => version || '—'),
       row('hash', ({ hash }) => hash || '—'),
       row('bytes', ({ bytes, version }) => (version === '' && bytes === 0 ? '—' : String(bytes))),
-      row('expires', ({ expireAtMs }) => iso(expireAtMs) || 'never'),
+      row('expires', ({ expireAtMs, version }) => iso(expireAtMs) || (version === '' ? '—' : 'never')),
     );
   return sideBySide(rows, columnsMax);
 }
 
-/** `2026-11-22T20:15:44.123Z by beijing`. */
-export function versionText(version: string, topology: Topology): string {
+/** The room where a version was stamped. */
+function writerRoom(version: string, topology: Topology): string {
   const { writer } = parseStamp(version);
-  const room = topology.rooms.find(({ number }) => number === writer >>> 24)?.id;
-  return `${iso(stampMs(version)) || version} by ${room ?? 'an unknown room'}`;
+  return topology.rooms.find(({ number }) => number === writer >>> 24)?.id ?? 'an unknown room';
 }
 
 function elementsTable({ elements, sides }: Drift, { columnsMax, topology }: DetailOptions): string {
@@ -81,7 +82,7 @@ function elementsTable({ elements, sides }: Drift, { columnsMax, topology }: Det
   const side = ({ versions, values }: ElementDifference, index: 0 | 1) => {
     const version = versions[index];
     if (version === '') return 'not there';
-    return `${values[index] === null ? 'deleted' : JSON.stringify(values[index])}, ${versionText(version, topology)}`;
+    return `${values[index] === null ? 'deleted' : JSON.stringify(values[index])}, ${iso(stampMs(version)) || version} by ${writerRoom(version, topology)}`;
   };
   const rows = elements.map((element) => [element.name || '(the key)', side(element, 0), side(element, 1)]);
   return sideBySide([['element', sides[0].room, sides[1].room], ...rows], columnsMax);
@@ -110,7 +111,7 @@ function sideBySide(rows: readonly (readonly string[])[], columnsMax: number): s
 
 function writePart({ write }: Drift, options: DetailOptions): string {
   if (write === undefined) return '';
-  const { requestId, position, stamp, kind, key, hops } = write;
+  const { requestId, position, stamp, kind, key } = write;
   const fields = formatFields(
     [
       ['write', requestId],
@@ -121,16 +122,19 @@ function writePart({ write }: Drift, options: DetailOptions): string {
     ],
     options,
   );
-  return `${fields}\n\n${hopsTable(hops, stamp, options.columnsMax)}`;
+  return `${fields}\n\n${hopsTable(write, options.columnsMax)}`;
 }
 
-/** One row for each hop, in the order of time, unknown moments last. */
-export function hopsTable(hops: readonly Hop[], stamp: string, columnsMax: number): string {
+/** One row for each hop. Position and stamp of the write request stand above it already. */
+export function hopsTable({ hops, stamp, position }: Pick<WriteTimeline, 'hops' | 'stamp' | 'position'>, columnsMax: number): string {
   const startMs = stamp === '' ? 0 : stampMs(stamp);
-  const order = ({ atMs }: Hop) => (atMs === 0 ? Number.POSITIVE_INFINITY : atMs);
-  const rows = [...hops]
-    .sort((a, b) => (order(a) === order(b) ? 0 : order(a) - order(b)))
-    .map(({ room, what, atMs, detail }) => [iso(atMs) || '—', sinceStamp(atMs, startMs), room, what, detail]);
+  const rows = hopsInOrder(hops).map(({ room, what, atMs, detail }) => [
+    iso(atMs) || '—',
+    sinceStamp(atMs, startMs),
+    room,
+    what,
+    detail === stamp || detail === position ? '' : detail,
+  ]);
   return formatTable({ head: ['TIME', 'AFTER', 'ROOM', 'WHAT', 'DETAIL'], rows, right: [1], columnsMax });
 }
 

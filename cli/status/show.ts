@@ -1,12 +1,10 @@
 /** The status of all rooms as tables for people. */
 import { count } from '../../consistency-checker/report/pair.ts';
-import type { CollectorStatus, LaneStatus, ReshipStatus } from '../../proto/gen/wmb/v1/admin.ts';
+import type { LaneStatus, ReshipStatus } from '../../proto/gen/wmb/v1/admin.ts';
 import { pairLines } from '../drift/list.ts';
 import { formatDuration, formatTable, shorten, wrap } from '../table.ts';
 import type { KnownLink, RoomStatus, Silent, TopologyStatus } from './read.ts';
 
-/** More marks than these are shown as the smallest and the greatest. */
-const MARKS_SHOWN_MAX = 4;
 const REASON_COLUMNS_MAX = 200;
 
 export interface ShowOptions {
@@ -19,11 +17,9 @@ export function showStatus(status: TopologyStatus, options: ShowOptions): string
   const { epoch, mode, partitions } = status.topology;
   const { columnsMax } = options;
   const daemons = formatTable({
-    head: ['ROOM', 'DAEMON', 'STATE', 'EPOCH', 'UP', 'DETAILS'],
-    rows: status.rooms.flatMap((room) => daemonRows(room, status.rooms.some(({ checker }) => checker !== undefined))),
-    right: [3],
+    head: ['ROOM', 'DAEMON', 'STATE', 'DETAILS'],
+    rows: status.rooms.flatMap((room) => daemonRows(status, room)),
     columnsMax,
-    optional: [3],
   });
   const parts = [
     `topology epoch ${epoch}, ${mode}, ${partitions} partitions`,
@@ -37,8 +33,8 @@ export function showStatus(status: TopologyStatus, options: ShowOptions): string
 function linksTable({ rooms }: TopologyStatus, { lanes, columnsMax }: ShowOptions): string {
   const rows = rooms.flatMap((room) => room.links.flatMap((link) => (lanes ? laneRows(room, link) : linkRows(room, link))));
   if (rows.length === 0) return '';
-  const head = ['LINK', lanes ? 'LANE' : 'LOG', 'STATE', 'LAG', 'LAG TIME', 'PARKED', lanes ? 'MARK' : 'MARKS', 'REASON'];
-  return formatTable({ head, rows, right: [3, 4, 5], columnsMax, optional: [6], flexible: [2] });
+  const head = ['LINK', lanes ? 'LANE' : 'LOG', 'STATE', 'LAG', 'LAG TIME', 'PARKED', ...(lanes ? ['MARK'] : []), 'REASON'];
+  return formatTable({ head, rows, right: [3, 4, 5, ...(lanes ? [6] : [])], columnsMax, flexible: [2] });
 }
 
 /** Whether the rooms are known to agree; rooms that nobody looks at say so. */
@@ -49,67 +45,71 @@ function verification({ rooms, pairs }: TopologyStatus, columnsMax: number): str
   return pairLines(pairs, columnsMax).join('\n');
 }
 
-function daemonRows({ room, reship, collector, checker }: RoomStatus, withCheckers: boolean): string[][] {
-  return [
+function daemonRows({ topology: { epoch }, rooms }: TopologyStatus, { room, reship, collector, checker }: RoomStatus): string[][] {
+  const rows = [
     'error' in reship
       ? silentRow(room, 'reship', reship)
-      : [room, 'reship', reshipState(reship), String(reship.topologyEpoch), formatDuration(reship.uptimeMs), reshipDetails(reship)],
+      : [room, 'reship', stateText(reship, reshipState(reship)), reshipDetails(reship, epoch)],
     'error' in collector
       ? silentRow(room, 'collector', collector)
-      : [room, 'collector', 'up', String(collector.topologyEpoch), formatDuration(collector.uptimeMs), collectorDetails(collector)],
-    ...(withCheckers ? [checkerRow(room, checker)] : []),
+      : [room, 'collector', stateText(collector), `parked ${collector.parked}${epochText(collector, epoch)}`],
   ];
+  if (checker !== undefined) return [...rows, checkerRow({ room, checker, epoch })];
+  return rooms.some((other) => other.checker !== undefined) ? [...rows, [room, 'checker', 'none', 'not in the topology']] : rows;
 }
 
-function checkerRow(room: string, checker: RoomStatus['checker']): string[] {
-  if (checker === undefined) return [room, 'checker', 'none', '', '', 'not in the topology'];
+interface CheckerRow {
+  readonly room: string;
+  readonly checker: NonNullable<RoomStatus['checker']>;
+  readonly epoch: number;
+}
+
+function checkerRow({ room, checker, epoch }: CheckerRow): string[] {
   if ('error' in checker) return silentRow(room, 'checker', checker);
-  const { topologyEpoch, uptimeMs, keys, built, open } = checker;
-  const building = built < 1 ? `, ${Math.floor(built * 100)} % read` : '';
-  return [room, 'checker', 'up', String(topologyEpoch), formatDuration(uptimeMs), `keys ${count(keys)}${building}, open ${count(open)}`];
+  const { keys, built, open } = checker;
+  const building = built < 1 ? ` (${Math.floor(built * 100)} % read)` : '';
+  return [room, 'checker', stateText(checker), `keys ${count(keys)}${building}, open ${count(open)}${epochText(checker, epoch)}`];
 }
 
-function silentRow(room: string, daemon: string, { error }: Silent): string[] {
-  return [room, daemon, 'UNREACHABLE', '', '', shorten(error.message, REASON_COLUMNS_MAX)];
+function silentRow(room: string, daemon: string, { address, error }: Silent): string[] {
+  // Room and daemon stand in the row already.
+  const reason = error.message.replace(`${daemon} of ${room} at ${address} `, `${address} `);
+  return [room, daemon, 'UNREACHABLE', shorten(reason, REASON_COLUMNS_MAX)];
+}
+
+/** `up 5 h 2 min`. */
+function stateText({ uptimeMs }: { readonly uptimeMs: number }, state = 'up'): string {
+  return `${state} ${formatDuration(uptimeMs)}`;
+}
+
+/** Only where the daemon holds another topology than this command. */
+function epochText({ topologyEpoch }: { readonly topologyEpoch: number }, epoch: number): string {
+  return topologyEpoch === epoch ? '' : `, topology epoch ${topologyEpoch}`;
 }
 
 type Reship = Omit<ReshipStatus, 'room'>;
-type Collector = Omit<CollectorStatus, 'room' | 'links'>;
 
 function reshipState({ intake }: Reship): string {
   return intake?.draining ? 'draining' : 'up';
 }
 
-function reshipDetails({ intake, logs, peers }: Reship): string {
+function reshipDetails({ intake, logs, peers, topologyEpoch }: Reship, epoch: number): string {
   const away = peers.filter(({ connected }) => !connected).map(({ room }) => room);
   const bytes = logs.reduce((sum, log) => sum + log.bytes, 0);
   const pending = intake?.pendingWrites ? `, pending ${intake.pendingWrites}` : '';
-  const taken = `taken ${intake?.taken ?? 0}${pending}, logs ${(bytes / 1_048_576).toFixed(1)} MiB`;
+  const taken = `taken ${intake?.taken ?? 0}${pending}, logs ${(bytes / 1_048_576).toFixed(1)} MiB${epochText({ topologyEpoch }, epoch)}`;
   return away.length === 0 ? taken : `${taken}, not connected: ${away.join(', ')}`;
-}
-
-function collectorDetails({ parked }: Collector): string {
-  return `parked ${parked}`;
 }
 
 /** One row per log of the link: states counted, lags of all partitions together. */
 function linkRows({ room }: RoomStatus, link: KnownLink): string[][] {
   const name = linkName(link, room);
-  if (link.lanes.length === 0) return [[name, '(acks)', link.paused ? 'paused' : '', '', '', '', '', '']];
+  if (link.lanes.length === 0) return [[name, '(acks)', link.paused ? 'paused' : '', '', '', '', '']];
   return [...Map.groupBy(link.lanes, (lane) => lane.log)].map(([log, lanes]) => {
     const lagWrites = lanes.reduce((sum, lane) => sum + lane.lagWrites, 0);
     const lagMs = Math.max(...lanes.map((lane) => lane.lagMs));
     const parked = lanes.reduce((sum, lane) => sum + lane.parked, 0);
-    return [
-      name,
-      log,
-      states(lanes),
-      String(lagWrites),
-      formatDuration(lagMs),
-      parkedText(link, parked),
-      marks(lanes),
-      reason(link, lanes),
-    ];
+    return [name, log, states(lanes), String(lagWrites), formatDuration(lagMs), parkedText(link, parked), reason(link, lanes)];
   });
 }
 
@@ -136,11 +136,6 @@ function states(lanes: readonly LaneStatus[]): string {
   const counts = [...Map.groupBy(lanes, (lane) => lane.state)].sort(([a], [b]) => Number(a === 'streaming') - Number(b === 'streaming'));
   if (counts.length === 1) return counts[0]?.[0] ?? '';
   return counts.map(([state, some]) => `${state} ${some.length}`).join(', ');
-}
-
-function marks(lanes: readonly LaneStatus[]): string {
-  const seqs = lanes.map((lane) => lane.mark);
-  return seqs.length <= MARKS_SHOWN_MAX ? seqs.join(' ') : `${Math.min(...seqs)} … ${Math.max(...seqs)}`;
 }
 
 /** Why a lane does not stream; the first one stands for all. */

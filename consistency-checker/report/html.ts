@@ -3,7 +3,8 @@
  * Every text of it that anybody could have chosen (keys, values, reasons) passes `escapeHtml`; the page's own policy forbids whatever would slip through.
  */
 import { stampMs } from '../../core/stamp.ts';
-import type { Drift, DriftSide, ElementDifference, Hop } from '../drift.ts';
+import type { Drift, DriftSide, ElementDifference } from '../drift.ts';
+import { hopsInOrder } from './hops.ts';
 import { STYLE } from './html-style.ts';
 import { causeText, KIND_ORDER, kindText } from './kinds.ts';
 import { ago, isAlarm, type PairView, pairName, plural, verificationText } from './pair.ts';
@@ -146,7 +147,7 @@ function sidesTable({ sides, wrong, subject }: Drift): string {
       row('version', ({ version }) => code(version)),
       row('hash', ({ hash }) => code(hash)),
       row('bytes', ({ bytes, version }) => (version === '' && bytes === 0 ? '' : String(bytes))),
-      row('expires', ({ expireAtMs }) => time(expireAtMs) || 'never'),
+      row('expires', ({ expireAtMs, version }) => time(expireAtMs) || (version === '' ? '' : 'never')),
     );
   return `<div class="wide"><table><thead><tr><th></th>${head}</tr></thead><tbody>${rows.join('')}</tbody></table></div>`;
 }
@@ -173,13 +174,10 @@ function writePart({ write }: Drift): string {
   if (write === undefined) return '';
   const { requestId, position, stamp, kind, key, hops } = write;
   const startMs = stamp === '' ? 0 : stampMs(stamp);
-  const order = ({ atMs }: Hop) => (atMs === 0 ? Number.MAX_SAFE_INTEGER : atMs);
-  const rows = [...hops]
-    .sort((a, b) => order(a) - order(b))
-    .map(
-      ({ room, what, atMs, detail }) =>
-        `<tr><td>${time(atMs) || '—'}</td><td class="right">${after(atMs, startMs)}</td><td>${escapeHtml(room)}</td><td>${escapeHtml(what)}</td><td>${escapeHtml(detail)}</td></tr>`,
-    );
+  const rows = hopsInOrder(hops).map(
+    ({ room, what, atMs, detail }) =>
+      `<tr><td>${time(atMs) || '—'}</td><td class="right">${after(atMs, startMs)}</td><td>${escapeHtml(room)}</td><td>${escapeHtml(what)}</td><td>${detail === stamp || detail === position ? '' : escapeHtml(detail)}</td></tr>`,
+  );
   return `<h3>The write request behind it</h3>
 ${definitions([
   ['request', code(requestId)],
