@@ -178,7 +178,7 @@ export class Checker implements Service {
     const { book, meters, runtime, logger } = this.#options;
     const current = new Set(alarms.map(({ id }) => id));
     for (const alarm of alarms) {
-      if (!(await book.found(alarm))) continue;
+      if (isSameAlarm(book.openDrifts.get(alarm.id), alarm) || !(await book.found(alarm))) continue;
       meters.found(alarm);
       logger.warn({ drift: alarm.id, lane: alarm.subject.name, reason: alarm.causeText }, 'alarm');
     }
@@ -189,6 +189,12 @@ export class Checker implements Service {
       logger.info({ drift: id, lane: subject.name }, 'an alarm is over');
     }
   }
+}
+
+/** Their texts tell how long it lasts already: that alone is no news. */
+function isSameAlarm(known: Drift | undefined, alarm: Drift): boolean {
+  const plain = (text: string) => text.replace(/\d+/g, '#');
+  return known !== undefined && known.level === alarm.level && plain(known.causeText) === plain(alarm.causeText);
 }
 
 type AlarmSource = 'lane' | 'collector' | 'checker';

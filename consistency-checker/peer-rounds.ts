@@ -49,6 +49,8 @@ export interface PeerState {
 const LOOKED_AGAIN_MAX = 32;
 const RETRY_MS_MAX = 10_000;
 const UNEXPLAINED_MAX = 10_000;
+const TOLD_MAX = 10_000;
+const TOLD_MS = 300_000;
 
 interface Failing {
   readonly sinceMs: number;
@@ -72,7 +74,9 @@ export class PeerRounds {
   #roundMs = 0;
   #failing: Failing | undefined;
   /** Confirmed keys. */
-  #unexplained: ConfirmedKey[] = [];
+  readonly #unexplained: ConfirmedKey[] = [];
+  /** By drift id, what was explained of a receipt. */
+  readonly #told = new Map<string, { readonly print: string; readonly untilMs: number; readonly isDrift: boolean }>();
 
   constructor(options: PeerRoundsOptions) {
     this.#options = options;
@@ -145,17 +149,32 @@ export class PeerRounds {
   }
 
   async #round(): Promise<{ readonly bytes: number; readonly reasons: readonly string[] }> {
-    const { receipts, keys, explainer, peer } = this.#options;
+    const { receipts, keys } = this.#options;
     const messages = await receipts.round();
     const cache = await keys.round();
     this.#suspects = messages.suspects + cache.suspects;
     const reasons = [...messages.incomparable, ...whyNotKeys(cache)];
-    for (const confirmed of messages.confirmed)
-      await this.#record({ type: 'write', name: formatPosition(confirmed.position) }, reasons, () => explainer.receipt(confirmed, peer));
-    for (const { key } of this.#unexplained.splice(0)) await this.#explainAgain(key, reasons);
+    for (const confirmed of messages.confirmed) await this.#explainReceipt(confirmed, reasons);
+    await this.#explainLeft(reasons);
     for (const confirmed of cache.confirmed) await this.#explainKey(confirmed, reasons);
     await this.#lookAgain();
     return { bytes: messages.bytes + cache.bytes, reasons };
+  }
+
+  /** A receipt is confirmed in every round: it is explained anew only where it says something else, or after a while. */
+  async #explainReceipt(confirmed: ConfirmedReceipt, reasons: string[]): Promise<void> {
+    const { own, peer, explainer, book, runtime } = this.#options;
+    const subject = { type: 'write', name: formatPosition(confirmed.position) } as const;
+    const id = driftId([own.room, peer], subject);
+    const print = JSON.stringify([confirmed.mine, confirmed.theirs]);
+    const nowMs = runtime.monotonicMs();
+    const told = this.#told.get(id);
+    if (told?.print === print && told.untilMs > nowMs && told.isDrift === book.openDrifts.has(id)) return;
+    this.#told.delete(id);
+    if (!(await this.#record(subject, reasons, () => explainer.receipt(confirmed, peer)))) return;
+    this.#told.set(id, { print, untilMs: nowMs + TOLD_MS, isDrift: book.openDrifts.has(id) });
+    const [oldest] = this.#told.keys();
+    if (this.#told.size > TOLD_MAX && oldest !== undefined) this.#told.delete(oldest);
   }
 
   /** A key is confirmed once: one that cannot be explained now, because its origin is silent, is kept until it can. */
@@ -165,9 +184,12 @@ export class PeerRounds {
     if (!explained && this.#unexplained.length < UNEXPLAINED_MAX) this.#unexplained.push(confirmed);
   }
 
-  async #explainAgain(key: string, reasons: string[]): Promise<void> {
-    const confirmed = await this.#options.keys.differs(key);
-    if (confirmed !== undefined) await this.#explainKey(confirmed, reasons);
+  async #explainLeft(reasons: string[]): Promise<void> {
+    for (let left = this.#unexplained.length; left > 0; left -= 1) {
+      const confirmed = await this.#options.keys.differs(this.#unexplained[0]?.key ?? '');
+      this.#unexplained.shift();
+      if (confirmed !== undefined) await this.#explainKey(confirmed, reasons);
+    }
   }
 
   /** False: it could not be explained. */

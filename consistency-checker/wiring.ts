@@ -1,0 +1,220 @@
+/**
+ * Puts the checker together: the only file of it that names concrete adapters. It reads this room's cache and write log from their files, everything else through this room's
+ * collector, and the peers through their checkers.
+ */
+import { join } from 'node:path';
+import { isWildcard, parseAddress } from '../core/config/address.ts';
+import type { Config, DaemonAddresses } from '../core/config/types.ts';
+import { WmbError } from '../core/errors.ts';
+import { instanceName } from '../core/runtime.ts';
+import { roomEntry } from '../core/topology.ts';
+import type { RoomId } from '../core/words.ts';
+import { GrpcServer } from '../daemon/grpc-server.ts';
+import { OpsHttp } from '../daemon/ops-http.ts';
+import type { DaemonParts } from '../daemon/process.ts';
+import type { Service } from '../daemon/service.ts';
+import { readTls } from '../daemon/tls.ts';
+import { logFile } from '../log/embedded/embedded.ts';
+import { EmbeddedLogReader } from '../log/embedded/reader.ts';
+import { CheckerService, PeerService } from '../proto/gen/wmb/v1/checker.ts';
+import { EmbeddedCacheInspector } from '../store/embedded/cache-inspector.ts';
+import { KeyComparison } from './cache/comparison.ts';
+import { LeafKeeper } from './cache/keeper.ts';
+import type { CallTarget } from './calls-grpc.ts';
+import { Checker } from './checker.ts';
+import { CollectorGrpc, IntakeGrpc } from './collector-grpc.ts';
+import { compareRooms } from './compare.ts';
+import { LocalRoom } from './local-room.ts';
+import { Canaries } from './messages/canaries.ts';
+import { ReceiptComparison } from './messages/comparison.ts';
+import { LaneWatch } from './messages/lanes.ts';
+import { declareGauges, type RoundMeters, roundMeters } from './meters.ts';
+import { peerService } from './peer-grpc.ts';
+import { PeerGate } from './peer-hello.ts';
+import { PeerRounds } from './peer-rounds.ts';
+import { checkerService } from './people-grpc.ts';
+import { RemoteRoom } from './remote-room.ts';
+import { Repairer } from './repair/repairer.ts';
+import { RepairRuns } from './repair/runs.ts';
+import { EmbeddedDriftBook } from './report/embedded-book.ts';
+import { Explainer } from './report/explain.ts';
+import { WatchedBook } from './report/watched-book.ts';
+import { addReportRoutes } from './report-http.ts';
+import type { RoomView } from './room.ts';
+import type { StatusSource } from './status.ts';
+import { traceWrite } from './trace.ts';
+
+const HTTP_BODY_BYTES_MAX = 64 * 1024;
+
+/** CHECKER_ABSENT where the topology has no checker for this room. */
+export async function wireChecker(parts: DaemonParts): Promise<readonly Service[]> {
+  const { config, runtime, logger, metrics, readiness } = parts;
+  const { room } = config;
+  const listen = listenOf(config);
+  const own = ownRoom(parts);
+  const peers = peerRooms(parts, own.instance);
+  const views = new Map<RoomId, RoomView>([[room.id, own.view], ...peers]);
+  const rooms = (id: RoomId) => views.get(id);
+  const book = new WatchedBook(new EmbeddedDriftBook({ file: join(room.directory, 'checker.db'), room: room.id }));
+  const explainer = new Explainer({ own: room.id, topology: config.topology, rooms, runtime });
+  const meters = roundMeters(metrics);
+  const rounds = roundsOf({ parts, own: own.view, peers, explainer, book, meters });
+  const checker: Checker = new Checker({
+    own: own.view,
+    topology: config.topology,
+    settings: room.checker,
+    lanes: new LaneWatch({ silenceMsMax: room.checker.silenceMsMax, runtime }),
+    background: own.background,
+    rounds,
+    alarmOf: (alarm, about) => explainer.alarm(alarm, about),
+    book,
+    meters,
+    runtime,
+    logger,
+  });
+  const repairer = new Repairer({
+    own: own.view,
+    rooms,
+    mender: own.collector,
+    book,
+    explainer,
+    differs: (drift) => checker.differs(drift),
+    limits: room.checker.repair,
+    runtime,
+    logger,
+  });
+  const repairs = new RepairRuns({ repairer, meters });
+  const status = { config, instance: own.instance, checker, book, leaves: own.leaves, startedMs: runtime.monotonicMs(), runtime };
+  watchGauges(parts, status, { checker, rounds });
+  const grpc = new GrpcServer({ address: listen.grpc, tls: room.tls, readiness, runtime, logger });
+  grpc.server.addService(PeerService, peerService({ own: own.view, gate: new PeerGate({ config, runtime }), runtime, logger }));
+  grpc.server.addService(
+    CheckerService,
+    checkerService({
+      status,
+      book,
+      repair: (request, signal) => repairs.run(request, signal),
+      compare: ({ peer, prefix }, signal) => {
+        const [other, pair] = [rooms(peer), rounds.get(peer)];
+        if (other === undefined || pair === undefined) throw noPeer(config, peer);
+        const differs = (key: string) => pair.differsKey(key);
+        return compareRooms({ own: own.view, peer: other, differs, prefix, graceMs: room.checker.graceMs, runtime, signal });
+      },
+      trace: (write) => traceWrite(write, { own: own.view, timeline: (found) => explainer.timeline(found) }),
+    }),
+  );
+  const http = new OpsHttp({ address: listen.http, bodyBytesMax: HTTP_BODY_BYTES_MAX, readiness, metrics, logger });
+  addReportRoutes(http.app, status);
+  return [
+    { name: 'drift book', start: () => book.open(), stop: () => book.close() },
+    { name: 'rooms', start: async () => {}, stop: () => closeRooms(own, peers) },
+    repairs,
+    checker,
+    grpc,
+    http,
+  ];
+}
+
+function listenOf({ room }: Config): DaemonAddresses {
+  if (room.listen.checker !== undefined) return room.listen.checker;
+  throw new WmbError('CHECKER_ABSENT', `room ${room.id} has no checker in the topology`);
+}
+
+function noPeer({ topology, room }: Config, peer: RoomId): WmbError {
+  if (peer === room.id) return new WmbError('USAGE', `a room is compared with another one, not with itself (${peer})`);
+  const entry = roomEntry(topology, peer);
+  return entry === undefined
+    ? new WmbError('ROOM_UNKNOWN', `there is no room “${peer}” in the topology of ${room.id}`)
+    : new WmbError('CHECKER_ABSENT', `room ${peer} has no checker in the topology`);
+}
+
+interface OwnRoom {
+  readonly instance: string;
+  readonly view: LocalRoom;
+  readonly leaves: LeafKeeper;
+  readonly collector: CollectorGrpc;
+  readonly intake: IntakeGrpc;
+  readonly background: readonly { start(): void; stop(): void | Promise<void> }[];
+}
+
+function ownRoom(parts: DaemonParts): OwnRoom {
+  const { config, runtime, logger } = parts;
+  const { room, topology } = config;
+  const collector = new CollectorGrpc(ownTarget(parts, 'collector'));
+  const intake = new IntakeGrpc(ownTarget(parts, 'reship'));
+  const inspector = new EmbeddedCacheInspector({ directory: join(room.directory, 'cache'), runtime });
+  const takeDirty = (max: number) => collector.takeDirty(max);
+  const leaves = new LeafKeeper({ inspector, takeDirty, runtime, sweepMs: room.checker.sweepMs, logger });
+  const log = new EmbeddedLogReader({ file: logFile(join(room.directory, 'writes')), log: 'writes', origin: room.id, runtime });
+  const { duplicateWindowWrites } = topology.limits;
+  const view = new LocalRoom({ room: room.id, inspector, leaves, collector, log, duplicateWindowWrites, runtime });
+  const submit = (writes: readonly { readonly key: string }[]) => intake.submitCanaries(writes);
+  const canaries = new Canaries({ partitions: topology.partitions, submit, canaryMs: room.checker.canaryMs, runtime, logger });
+  return { instance: instanceName(room.id, runtime), view, leaves, collector, intake, background: [leaves, canaries] };
+}
+
+/** Where the daemon listens; where that is every interface, as others reach it. */
+function ownTarget({ config, runtime }: DaemonParts, daemon: 'reship' | 'collector'): CallTarget {
+  const { topology, room } = config;
+  const listens = room.listen[daemon].grpc;
+  const host = parseAddress(listens)?.host;
+  const published = roomEntry(topology, room.id)?.[daemon].grpc ?? listens;
+  const address = host === undefined || isWildcard(host) ? published : listens;
+  return { who: `${daemon} of ${room.id}`, room: room.id, address, tls: room.tls && readTls(room.tls), runtime, silence: 'UNREACHABLE' };
+}
+
+function peerRooms({ config, runtime }: DaemonParts, instance: string): ReadonlyMap<RoomId, RemoteRoom> {
+  const { topology, room } = config;
+  const tls = room.tls && readTls(room.tls);
+  const peers = new Map<RoomId, RemoteRoom>();
+  for (const { id, checker } of topology.rooms) {
+    if (id === room.id || checker === undefined) continue;
+    const target: CallTarget = { who: `checker of ${id}`, room: id, address: checker.grpc, tls, runtime, silence: 'PEER_UNREACHABLE' };
+    peers.set(id, new RemoteRoom({ room: id, target, config, instance, runtime }));
+  }
+  return peers;
+}
+
+interface Rounding {
+  readonly parts: DaemonParts;
+  readonly own: RoomView;
+  readonly peers: ReadonlyMap<RoomId, RoomView>;
+  readonly explainer: Explainer;
+  readonly book: WatchedBook;
+  readonly meters: RoundMeters;
+}
+
+function roundsOf({ parts, own, peers, explainer, book, meters }: Rounding): ReadonlyMap<RoomId, PeerRounds> {
+  const { config, runtime, logger } = parts;
+  const { topology, room } = config;
+  const { graceMs, roundMs } = room.checker;
+  return new Map(
+    [...peers].map(([peer, theirs]) => {
+      const keys = new KeyComparison({ mine: own, theirs, topology, graceMs, runtime });
+      const receipts = new ReceiptComparison({ mine: own, theirs, graceMs, runtime });
+      return [peer, new PeerRounds({ own, peer, keys, receipts, explainer, book, meters, roundMs, runtime, logger })];
+    }),
+  );
+}
+
+interface Gauged {
+  readonly checker: Checker;
+  readonly rounds: ReadonlyMap<RoomId, PeerRounds>;
+}
+
+function watchGauges({ metrics }: DaemonParts, { book, leaves }: StatusSource, { checker, rounds }: Gauged): void {
+  declareGauges(metrics, {
+    open: () => book.openDrifts.values(),
+    peers: () => [...rounds].map(([room, { state, unverifiedMs }]) => ({ room, suspects: state.suspects, unverifiedMs })),
+    canaryAges: () => checker.canaryAges(),
+    keys: () => leaves.keys,
+    built: () => leaves.built,
+  });
+}
+
+async function closeRooms({ view, collector, intake }: OwnRoom, peers: ReadonlyMap<RoomId, RemoteRoom>): Promise<void> {
+  for (const peer of peers.values()) peer.close();
+  intake.close();
+  collector.close();
+  await view.close();
+}
