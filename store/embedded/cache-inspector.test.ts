@@ -108,6 +108,39 @@ test('a process of its own sees each commit of the owner at once, and holds nobo
   }
 });
 
+test('what one call sees is one moment of the file, however fast its owner writes', async (t) => {
+  await set(['SET', 'a', '0'], ['SET', 'b', '0']);
+  await store.close();
+  const script = `
+    import { EmbeddedCache } from ${JSON.stringify(new URL('./cache.ts', import.meta.url).href)};
+    import { systemRuntime } from ${JSON.stringify(new URL('../../core/runtime.ts', import.meta.url).href)};
+    const store = new EmbeddedCache({ directory: ${JSON.stringify(directory)}, room: 'beijing', runtime: systemRuntime });
+    await store.open();
+    for (let round = 1; ; round += 1) {
+      const version = (20_000 + round).toString(16).padStart(12, '0') + '0'.repeat(16);
+      const effects = ['a', 'b'].map((key) => ({ op: 'set', key, version, value: String(round), expireAtMs: 0 }));
+      await store.apply({ generation: 0, moves: [], writes: [effects], floor: '', nowMs: 30_000 });
+      await systemRuntime.turn();
+    }
+  `;
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', '--input-type=module', '-e', script], {
+    stdio: 'inherit',
+  });
+  t.after(() => child.kill('SIGKILL'));
+  const seen = new Set<unknown>();
+  while (seen.size < 50) {
+    // Far enough apart for a commit to come in between.
+    const states = await inspector.states(['a', ...Array.from({ length: 200 }, () => 'none'), 'b']);
+    const [a, b] = [states[0], states.at(-1)];
+    assert.equal(a?.registers[0]?.value, b?.registers[0]?.value);
+    seen.add(a?.registers[0]?.value);
+    await systemRuntime.turn();
+  }
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  store = await openStore(directory);
+});
+
 test('where the collector has not made the cache yet it is to be tried again later, and then it is there', async () => {
   const at = makeDirectory();
   const early = new EmbeddedCacheInspector({ directory: at, runtime: systemRuntime });
@@ -124,6 +157,15 @@ test('where the collector has not made the cache yet it is to be tried again lat
     await early.close();
     rmSync(at, { recursive: true });
   }
+});
+
+test('after a file has come back older every bucket is given as written, since any may differ', async () => {
+  await set(['SET', 'k', 'v']);
+  await store.takeDirty(BUCKETS);
+  tamper(`UPDATE wmb_revision SET revision = 'older'`);
+  assert.equal((await store.takeDirty(10)).length, 10);
+  assert.equal((await store.takeDirty(BUCKETS)).length, BUCKETS - 10);
+  assert.deepEqual(await store.takeDirty(BUCKETS), []);
 });
 
 test('a file that came in the place of the one that was open is noticed, and its owner’s commits are safe', async () => {
