@@ -169,6 +169,17 @@ test('an expiry that one side has lost is one difference without a name, before 
   ]);
 });
 
+test('what died by an expiry that is still on its way elsewhere is lag', () => {
+  const effects: readonly Effect[] = [incr('1', 1), incr('1', 9)];
+  const expire: Effect = { op: 'expire', key: 'k', expireAtMs: 5, version: at(3, 2) };
+  const settled: Settled = { all: '', passage: (version) => (version === expire.version ? 'ahead' : 'passed') };
+  const found = compareStates({ mine: stateOf(effects), theirs: stateOf([...effects, expire]), nowMs: NOW, settled });
+  assert.deepEqual(
+    found.map(({ values, passage }) => ({ values, passage })),
+    [{ values: ['2', '1'], passage: 'ahead' }],
+  );
+});
+
 test('two types on one key are one difference without a name', () => {
   assert.deepEqual(names([set('x', 5)], [set('x', 5), hset('a', '1', 6)]), [
     { name: '', versions: [at(5), at(6)], values: ['x', 'hash of 1 element'] },

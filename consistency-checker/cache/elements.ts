@@ -65,7 +65,8 @@ interface Side {
   readonly deathBy: Version;
   readonly deathMs: number;
   readonly expiry: { readonly version: Version; readonly atMs: number };
-  readonly expiryLast: Version;
+  /** Each may cancel the one before it. */
+  readonly expiries: readonly Version[];
   readonly shown: ReadonlyMap<string, Live>;
   readonly registers: ReadonlyMap<string, Register>;
   readonly increments: ReadonlyMap<string, readonly Increment[]>;
@@ -106,7 +107,7 @@ function sideOf(state: KeyState = NOTHING, nowMs: number): Side {
     deathBy: by?.version ?? '',
     deathMs: by?.atMs ?? 0,
     expiry: expiryInForce(expiries, nowMs),
-    expiryLast: expiries.at(-1)?.version ?? '',
+    expiries: expiries.map(({ version }) => version),
     shown: new Map(shown.map((element) => [element.name, element])),
     oldest: type === 'timeline' ? (shown.at(-1)?.version ?? '') : '',
     hiding: type === 'timeline' ? [...live.map(({ version }) => version), ...caps.map(({ version }) => version)] : [],
@@ -127,8 +128,7 @@ function compareElement(pair: Pair, name: string, taken: Taken): FoundDifference
   if (mine === undefined || theirs === undefined) {
     const lacking = pair.sides[1 - index] as Side;
     if (lacking.kill >= element.version && element.version !== '') return void taken.byKill[index].push(element);
-    const hasPassed = passageOf(pair, [element.version]) === 'passed';
-    if (lacking.death > element.version && hasPassed) return void taken.byExpiry[index].push(element);
+    if (lacking.death > element.version) return void taken.byExpiry[index].push(element);
   }
   const counted = a.increments.has(name) || b.increments.has(name);
   if (counted && a.type === b.type && a.kill === b.kill && a.death === b.death) {
@@ -211,7 +211,7 @@ function keyDifferences(pair: Pair, taken: Taken): readonly FoundDifference[] {
     if (taken.byExpiry[index].length > 0) {
       const shows = { version: showing.expiry.version, value: expiryText(showing) };
       const sides = [shows, { version: lacking.deathBy, value: `expired at ${lacking.deathMs}` }] as const;
-      found.push(inOrder(index, sides, passageOf(pair, [lacking.deathBy, showing.expiryLast])));
+      found.push(inOrder(index, sides, passageOf(pair, [])));
     }
   }
   const expiry = found.length === 0 ? compareExpiries(pair) : undefined;
@@ -222,8 +222,8 @@ function compareExpiries(pair: Pair): FoundDifference | undefined {
   const [a, b] = pair.sides;
   if (a.shown.size === 0 || b.shown.size === 0) return undefined;
   if (a.expiry.atMs === b.expiry.atMs && a.expiry.version === b.expiry.version) return undefined;
-  const involved = [a.expiry.version, b.expiry.version, a.expiryLast, b.expiryLast];
-  return difference('', [a.expiry.version, b.expiry.version], [expiryText(a), expiryText(b)], passageOf(pair, involved));
+  const passage = passageOf(pair, [...a.expiries, ...b.expiries]);
+  return difference('', [a.expiry.version, b.expiry.version], [expiryText(a), expiryText(b)], passage);
 }
 
 /** The greater version replaces the whole key. */
@@ -290,7 +290,7 @@ function sameValue(a: string | number | null, b: string | number | null): boolea
 /** Whatever differs, a kill or an expiry that only one side has may be the reason. */
 function passageOf({ sides: [a, b], settled }: Pair, versions: readonly Version[]): Passage {
   const kills = a.kill === b.kill ? [] : [a.kill, b.kill];
-  const deaths = a.death === b.death ? [] : [a.deathBy, b.deathBy, a.expiryLast, b.expiryLast];
+  const deaths = a.death === b.death ? [] : [...a.expiries, ...b.expiries];
   return worst([...kills, ...deaths, ...versions].filter((version) => version !== '').map((version) => settled.passage(version)));
 }
 
