@@ -21,6 +21,7 @@ import {
 } from '../proto/gen/wmb/v1/inspection.ts';
 import { MemoryCache } from '../store/memory/cache.ts';
 import { EPOCH, type RoomOptions, START_MS, set, TestLog, TestRoom } from './admit/testing.ts';
+import { Inspection } from './inspection.ts';
 import { inspectionService } from './inspection-grpc.ts';
 import { receiptDigest } from './receipts/receipt-digest.ts';
 
@@ -44,7 +45,9 @@ async function serve(t: TestContext, options: RoomOptions = {}) {
   const cache = new MemoryCache();
   const server = new Server(LARGE);
   const { config, processors, book, runtime, applier } = room;
-  const service = inspectionService({ config, processors, book, runtime, cache, horizon: () => applier.horizon(), links: () => links });
+  const service = inspectionService(
+    new Inspection({ config, processors, book, runtime, cache, horizon: () => applier.horizon(), links: () => links }),
+  );
   server.addService(InspectionService, service);
   const port = await new Promise<number>((resolve, reject) => {
     server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>

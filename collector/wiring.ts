@@ -19,6 +19,7 @@ import { EmbeddedCache } from '../store/embedded/cache.ts';
 import { EmbeddedDatabase } from '../store/embedded/database.ts';
 import { collectorAdmin, type LinkAdmin } from './admin-grpc.ts';
 import { Applier } from './admit/admit.ts';
+import { Inspection } from './inspection.ts';
 import { inspectionService } from './inspection-grpc.ts';
 import { addKeysRoute } from './keys-http.ts';
 import { Processors } from './process/processors.ts';
@@ -82,8 +83,8 @@ export async function wireCollector(
   const admin = collectorAdmin({ config, cache, parking: applier.parking, links, floor: () => applier.floor(), instance, runtime });
   grpc.server.addService(CollectorService, admin);
   const horizon = () => applier.horizon();
-  const inspection = inspectionService({ config, processors, horizon, links: () => receiver.status(), book, cache, runtime });
-  grpc.server.addService(InspectionService, inspection);
+  const inspection = new Inspection({ config, processors, horizon, links: () => receiver.status(), book, cache, runtime });
+  grpc.server.addService(InspectionService, inspectionService(inspection));
   const http = new OpsHttp({ address: room.listen.collector.http, bodyBytesMax: HTTP_BODY_BYTES_MAX, readiness, metrics, logger });
   addKeysRoute(http.app, { cache, runtime });
   const stores = [cache, database, effectLog, book].filter((store) => store !== undefined);
