@@ -44,5 +44,5 @@ function changesOf({ key, wrong: { state } }: LostKey, repair: CacheRepair | und
   mend(cell, repair, '');
   const after = exportState(key, cell);
   const changes = elementDifferences(state, after, nowMs).map((difference) => ({ difference, part: partOf(difference, [state, after]) }));
-  return diffLines(key, changes, nowMs);
+  return diffLines(key, changes, (after ?? state)?.type);
 }

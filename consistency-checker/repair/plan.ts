@@ -44,8 +44,13 @@ const VERSION = /^[0-9a-f]{28}$/;
 
 export function planKey(options: PlanOptions): KeyPlan {
   const { verdict, wrong, whole } = options;
-  const parts = whole ? verdict.parts.filter((part) => !part.apart) : partsOf(verdict, wrong);
-  const work: Work = { ...options, parts, kept: verdict.parts.filter((part) => !parts.includes(part)), right: wrong === 0 ? 1 : 0 };
+  const parts = whole ? verdict.parts.filter(({ apart }) => !apart) : partsOf(verdict, wrong);
+  const work: Work = {
+    ...options,
+    parts,
+    kept: verdict.parts.filter((part) => !parts.includes(part) && !part.follows),
+    right: wrong === 0 ? 1 : 0,
+  };
   const resend = whole ? undefined : resendOf(work);
   return (resend && tried(work, resend)) ?? tried(work, pushOf(work)) ?? impossible(work);
 }
@@ -134,7 +139,11 @@ function tried(work: Work, repair: CacheRepair): KeyPlan | undefined {
   if (parts.some((part) => left.some((it) => isSame(it, part)))) return undefined;
   const changed = differing(before, after, verdict.nowMs);
   if (kept.some((part) => changed.some((it) => isSame(it, part)))) return undefined;
-  return { repair, parts, diff: diffLines(verdict.key, changed, verdict.nowMs), text: textOf(work, repair) };
+  return { repair, parts, diff: diffLines(verdict.key, changed, typeOf(after) ?? typeOf(before)), text: textOf(work, repair) };
+}
+
+function typeOf(state: KeyState | undefined): KeyState['type'] | undefined {
+  return state === undefined || state.type === 'none' ? undefined : state.type;
 }
 
 interface Differing {

@@ -2,6 +2,7 @@
 import type { RoomId } from '../../core/words.ts';
 import type { ReceiptSide } from '../messages/sides.ts';
 import { type Case, other } from './judge.ts';
+import { isIncrement } from './parts.ts';
 import { dateTime, moment, plural } from './phrases.ts';
 import type { CauseFound, ElementVerdict, SideIndex } from './verdict.ts';
 import type { WitnessStand } from './witnesses.ts';
@@ -11,7 +12,8 @@ export async function causeOf(of: Case, verdict: ElementVerdict, stand: WitnessS
   if (wrong === undefined) return { cause: 'unknown', text: evidence(of, 0) || evidence(of, 1) || 'nothing shows what happened' };
   const room = of.rooms[wrong];
   if (write === undefined) return withoutWrite(of, verdict, wrong);
-  if (verdict.kind === 'value' && verdict.difference.versions[0] === verdict.difference.versions[1]) {
+  const isSum = verdict.effect !== undefined && isIncrement(verdict.effect);
+  if (verdict.kind === 'value' && !isSum) {
     const seen = evidence(of, wrong) || 'no evidence of the moment is left';
     return {
       cause: 'behind-back',
@@ -40,7 +42,7 @@ function withoutWrite(of: Case, verdict: ElementVerdict, wrong: SideIndex): Caus
     };
   }
   if (seen !== '') return { cause: 'behind-back', text: `${seen}: its store was changed directly` };
-  return { cause: 'unknown', text: 'the write request behind it is not known, so what happened to it cannot be told' };
+  return { cause: 'unknown', text: `nothing shows what happened in ${of.rooms[wrong]}` };
 }
 
 interface Heard {
@@ -49,7 +51,7 @@ interface Heard {
   readonly witnesses: { readonly shown: number; readonly shared: number } | undefined;
 }
 
-function byWitnesses(of: Case, { difference }: ElementVerdict, { wrong, said, witnesses }: Heard): CauseFound {
+function byWitnesses(of: Case, { difference, effect }: ElementVerdict, { wrong, said, witnesses }: Heard): CauseFound {
   if (witnesses === undefined) return { cause: 'unknown', text: `${said}; the other effects of its frame cannot be asked for` };
   const { shown, shared } = witnesses;
   if (shown > 0 && shared === 0) {
@@ -66,6 +68,8 @@ function byWitnesses(of: Case, { difference }: ElementVerdict, { wrong, said, wi
       text: `${said}, and ${others}: it was applied, and the key was changed afterwards, directly in the store of ${of.rooms[wrong]}`,
     };
   }
+  if (effect !== undefined && isIncrement(effect))
+    return { cause: 'missed-apply', text: `${said}, and the sum there is without it: its effects were lost` };
   if (difference.versions[wrong] !== '' || difference.values[wrong] !== null) {
     return { cause: 'missed-apply', text: `${said}, and what stands there is older than it: its effects were lost` };
   }

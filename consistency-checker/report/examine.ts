@@ -1,4 +1,9 @@
 /** Judges all parts of a key that differ, and finds the cause. */
+
+import { effectsOf } from '../../core/converge/effects-of.ts';
+import { MemoryCell } from '../../core/converge/memory-cell.ts';
+import { applyEffect } from '../../core/converge/rules.ts';
+import { visible } from '../../core/converge/visible.ts';
 import type { RoomId } from '../../core/words.ts';
 import type { ConfirmedKey } from '../cache/comparison.ts';
 import type { ElementDifference } from '../drift.ts';
@@ -7,6 +12,7 @@ import { type Case, judge, versionsOf } from './judge.ts';
 import type { KeyVerdict, PartVerdict } from './key-verdict.ts';
 import { LaterDeletes } from './later-deletes.ts';
 import { partOf } from './parts.ts';
+import { plainText } from './phrases.ts';
 import type { Sources } from './sources.ts';
 import type { ElementVerdict, SideIndex } from './verdict.ts';
 import { WitnessStand } from './witnesses.ts';
@@ -41,7 +47,11 @@ export class Examiner {
       witnesses: this.#witnesses,
     };
     const parts: PartVerdict[] = [];
-    for (const difference of judged) parts.push(await this.#part(of, await judge(of, difference)));
+    const isHidden = hiddenByOthers(of);
+    for (const difference of judged) {
+      if (isHidden(difference)) parts.push(follower(of, difference));
+      else parts.push(await this.#part(of, await judge(of, difference)));
+    }
     const rest = elements.slice(JUDGED_MAX).map((difference) => byVersion(of, difference));
     const main = mainOf(of, parts);
     if (main === undefined) return undefined;
@@ -63,11 +73,12 @@ export class Examiner {
 
   async #part(of: Case, verdict: ElementVerdict): Promise<PartVerdict> {
     const { write, wrong } = verdict;
-    if (write === undefined || wrong === undefined) return { ...verdict, apart: false };
+    const part = { ...verdict, apart: false, follows: false };
+    if (write === undefined || wrong === undefined) return part;
     const rooms = this.#sources.options.topology.kinds[write.write.kind]?.rooms;
-    if (rooms !== undefined && of.rooms.some((room) => !rooms.includes(room))) return { ...verdict, apart: true };
+    if (rooms !== undefined && of.rooms.some((room) => !rooms.includes(room))) return { ...part, apart: true };
     const receipt = await this.#sources.receipt(of.rooms[wrong], write.position);
-    return { ...verdict, apart: typeof receipt !== 'string' && receipt.outcome === 'parked' };
+    return { ...part, apart: typeof receipt !== 'string' && receipt.outcome === 'parked' };
   }
 }
 
@@ -76,7 +87,23 @@ function byVersion(of: Case, difference: ElementDifference): PartVerdict {
   const wrong: SideIndex | undefined = versions[0] === versions[1] ? undefined : versions[0] < versions[1] ? 0 : 1;
   const kind = wrong === undefined ? 'value' : values[wrong] === null ? 'missing' : values[1 - wrong] === null ? 'extra' : 'stale';
   const part = partOf(difference, [of.answers[0].state, of.answers[1].state]);
-  return { difference, part, wrong, kind, certain: false, why: '', write: undefined, effect: undefined, apart: false };
+  return { difference, part, wrong, kind, certain: false, why: '', write: undefined, effect: undefined, apart: false, follows: false };
+}
+
+/** Members of a timeline that nobody would see if both rooms had everything: newer ones push them out. */
+function hiddenByOthers({ answers, nowMs }: Case): (difference: ElementDifference) => boolean {
+  const [mine, theirs] = [answers[0].state, answers[1].state];
+  if (mine?.type !== 'timeline' || theirs?.type !== 'timeline') return () => false;
+  const union = new MemoryCell();
+  for (const effect of [...effectsOf(mine), ...effectsOf(theirs)]) applyEffect(union, effect, '');
+  const shown = visible('', union, nowMs)?.value;
+  const members = new Set(shown?.type === 'zset' ? shown.members.map(([member]) => member) : []);
+  return ({ name }) => !members.has(name);
+}
+
+function follower(of: Case, difference: ElementDifference): PartVerdict {
+  const why = `newer members push \`${plainText(difference.name)}\` of ${plainText(of.key)} out in one of the rooms`;
+  return { ...byVersion(of, difference), wrong: undefined, why, follows: true };
 }
 
 const KINDS = ['missing', 'stale', 'extra', 'value'];
@@ -92,7 +119,8 @@ function mainOf(of: Case, parts: readonly PartVerdict[]): PartVerdict | undefine
     wrong !== undefined && of.rooms[wrong] > of.rooms[wrong === 0 ? 1 : 0] ? 1 : 0,
     KINDS.indexOf(kind),
   ];
-  const candidates = parts.filter(({ apart }) => !apart).map((part) => ({ part, rank: rank(part).join('.') }));
+  const [open, others] = [parts.filter(({ apart, follows }) => !apart && !follows), parts.filter(({ follows }) => follows)];
+  const candidates = (open.length > 0 ? open : others).map((part) => ({ part, rank: rank(part).join('.') }));
   return candidates.reduce(
     (best: (typeof candidates)[number] | undefined, it) => (best === undefined || it.rank < best.rank ? it : best),
     undefined,

@@ -145,7 +145,7 @@ function whyOf(verdict: KeyVerdict): string {
   const { main, parts, rooms, unjudged } = verdict;
   if (main.wrong === undefined) return main.why;
   const [here, there] = [partsOf(verdict, main.wrong).length - 1, partsOf(verdict, main.wrong === 0 ? 1 : 0).length];
-  const undecided = parts.filter((part) => !part.apart && part.wrong === undefined).length;
+  const undecided = parts.filter((part) => !part.apart && !part.follows && part.wrong === undefined).length;
   const notes = [
     here > 0 ? `${plural(here, 'more part')} of the key ${here === 1 ? 'is' : 'are'} wrong there` : '',
     there > 0

@@ -324,6 +324,8 @@ function kindOf({ difference, part }: Subject, wrong: SideIndex): ElementVerdict
   const [shows, shown] = [difference.values[wrong], difference.values[other(wrong)]];
   if (difference.versions[0] === difference.versions[1]) return 'value';
   if (shows === null) return 'missing';
+  // Newer, and wrong all the same: nobody wrote it.
+  if (difference.versions[wrong] > difference.versions[other(wrong)]) return 'extra';
   return shown === null && part !== 'expiry' ? 'extra' : 'stale';
 }
 

@@ -7,6 +7,8 @@ import type { CauseFound, ElementVerdict, SideIndex } from './verdict.ts';
 export interface PartVerdict extends ElementVerdict {
   /** Its write request is parked on the wrong side, or not for one of the rooms: no drift of the key, and left alone by a repair. */
   readonly apart: boolean;
+  /** A timeline's member that is shown or not according to others that differ: no side is wrong about it, and a repair of those puts it right as well. */
+  readonly follows: boolean;
 }
 
 export interface KeyVerdict {

@@ -38,7 +38,7 @@ export function dateTime(ms: number): string {
 export function deed(effect: Effect, nowMs: number): string {
   switch (effect.op) {
     case 'set':
-      return `set it to ${plainText(effect.value)}${effect.expireAtMs === 0 ? '' : `, to expire at ${moment(effect.expireAtMs, nowMs)}`}`;
+      return `set it to ${plainText(effect.value)}${effect.expireAtMs === 0 ? '' : `, with the expiry ${moment(effect.expireAtMs, nowMs)},`}`;
     case 'hset':
       return `set it to ${plainText(effect.value)}`;
     case 'del':
@@ -57,7 +57,7 @@ export function deed(effect: Effect, nowMs: number): string {
     case 'zincr':
       return `added ${effect.delta} to it`;
     case 'expire':
-      return effect.expireAtMs === 0 ? 'took the expiry away' : `let it expire at ${moment(effect.expireAtMs, nowMs)}`;
+      return effect.expireAtMs === 0 ? 'took the expiry away' : `gave it the expiry ${moment(effect.expireAtMs, nowMs)}`;
   }
 }
 

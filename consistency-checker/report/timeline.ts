@@ -5,6 +5,7 @@ import { formatPosition, laneKey, type Position, type RoomId } from '../../core/
 import type { Hop, WriteTimeline } from '../drift.ts';
 import { sideOf } from '../messages/sides.ts';
 import type { FoundWrite, RoomView } from '../room.ts';
+import { plural } from './phrases.ts';
 import type { SourceOptions } from './sources.ts';
 
 export async function timelineOf({ position, write }: FoundWrite, { topology, rooms }: SourceOptions): Promise<WriteTimeline> {
@@ -38,7 +39,8 @@ async function hopOf(room: RoomId, { view, position, stampedMs }: Stop): Promise
     const [frame] = await view.receipts({ lane: { log, origin, partition, epoch }, from: seq, to: seq });
     if (frame === undefined) return await withoutReceipt(room, view, position);
     const { outcome, code, atMs, parkedMs, attempts } = sideOf(frame, index);
-    if (outcome === 'parked') return { room, what: 'parked', atMs: parkedMs, detail: `${code || 'parked'}, tried ${attempts} times` };
+    if (outcome === 'parked')
+      return { room, what: 'parked', atMs: parkedMs, detail: `${code || 'parked'}, tried ${plural(attempts, 'time')}` };
     const lag = atMs === 0 ? '' : `${atMs - stampedMs} ms after the stamp`;
     return { room, what: outcome === 'none' ? 'unknown' : outcome, atMs, detail: [code, lag].filter((text) => text !== '').join(', ') };
   } catch (cause) {
