@@ -16,8 +16,12 @@ export const QUICK_LINK = { pulseMs: 100, silenceMsMax: 2_000, reconnectMsMin: 2
 const UNTIL_MS_MAX = 30_000;
 
 /** Waits until `probe` returns something else than undefined or false, and returns that. */
-export async function until<T>(what: string, probe: () => Promise<T | undefined | false> | T | undefined | false): Promise<T> {
-  const deadline = Date.now() + UNTIL_MS_MAX;
+export async function until<T>(
+  what: string,
+  probe: () => Promise<T | undefined | false> | T | undefined | false,
+  waitMsMax = UNTIL_MS_MAX,
+): Promise<T> {
+  const deadline = Date.now() + waitMsMax;
   let last: unknown;
   for (;;) {
     try {
@@ -27,7 +31,7 @@ export async function until<T>(what: string, probe: () => Promise<T | undefined 
     } catch (cause) {
       last = cause;
     }
-    if (Date.now() > deadline) throw new Error(`in vain waited ${UNTIL_MS_MAX} ms until ${what}; last: ${last}`, { cause: last });
+    if (Date.now() > deadline) throw new Error(`in vain waited ${waitMsMax} ms until ${what}; last: ${last}`, { cause: last });
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
 }
@@ -84,7 +88,7 @@ export class Scene {
   /** Starts rooms that end with the file's tests. */
   static async open(options: Omit<RoomsOptions, 'directory'> & { readonly directory?: string }): Promise<Scene> {
     const scene = await Scene.prepare(options);
-    await Promise.all(scene.rooms.rooms.flatMap((room) => [scene.rooms.start(room, 'reship'), scene.rooms.start(room, 'collector')]));
+    await scene.rooms.startAll();
     return scene;
   }
 
