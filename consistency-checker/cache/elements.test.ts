@@ -180,6 +180,17 @@ test('what died by an expiry that is still on its way elsewhere is lag', () => {
   );
 });
 
+test('what is on its way is lag, although the other side would take it for expired', () => {
+  const expire: Effect = { op: 'expire', key: 'k', expireAtMs: 9, version: at(2) };
+  const mine = stateOf([expire, incr('1', 3)]);
+  const theirs = stateOf([expire, incr('1', 3), hset('a', 'x', 4)]);
+  const found = compareStates({ mine, theirs, nowMs: NOW, settled: upTo(3) });
+  assert.deepEqual(
+    found.map(({ name, passage }) => ({ name, passage })),
+    [{ name: 'a', passage: 'ahead' }],
+  );
+});
+
 test('two types on one key are one difference without a name', () => {
   assert.deepEqual(names([set('x', 5)], [set('x', 5), hset('a', '1', 6)]), [
     { name: '', versions: [at(5), at(6)], values: ['x', 'hash of 1 element'] },

@@ -128,7 +128,9 @@ function compareElement(pair: Pair, name: string, taken: Taken): FoundDifference
   if (mine === undefined || theirs === undefined) {
     const lacking = pair.sides[1 - index] as Side;
     if (lacking.kill >= element.version && element.version !== '') return void taken.byKill[index].push(element);
-    if (lacking.death > element.version) return void taken.byExpiry[index].push(element);
+    // What has not come yet may take the expiry away.
+    const hasCome = passageOf(pair, [element.version]) === 'passed';
+    if (lacking.death > element.version && hasCome) return void taken.byExpiry[index].push(element);
   }
   const counted = a.increments.has(name) || b.increments.has(name);
   if (counted && a.type === b.type && a.kill === b.kill && a.death === b.death) {

@@ -25,10 +25,13 @@ import { DigestTree, FAN_OUT, LEAF_LEVEL, LEVELS, nodesOf } from './tree.ts';
 import { WorkBudget } from './work-budget.ts';
 
 const TICK_MS = 1_000;
-const CHUNK_LEAVES_MAX = 256;
+const CHUNK_LEAVES_MAX = 1_024;
 /** Longest that one reading should hold up the process. */
 const CHUNK_MS = 8;
+/** Buckets whose keys are listed without a pause. */
+const ENTRIES_AT_ONCE = 8;
 const TAKE_BUCKETS_MIN = 256;
+const TAKE_BUCKETS_MAX = 8_192;
 /** A taking that has failed may still be carried out, in front of one that succeeds or this much later. */
 const TAKE_LATE_MS_MAX = 2_000;
 /** Whoever asks for leaves gets them as of a taking that is not older. */
@@ -121,6 +124,7 @@ export class LeafKeeper {
       const startedMs = runtime.monotonicMs();
       found.push(await inspector.entries(bucket, runtime.nowMs()));
       this.#budget.spend(runtime.monotonicMs() - startedMs, true);
+      if (found.length % ENTRIES_AT_ONCE === 0) await runtime.turn();
     }
     return found;
   }
@@ -155,6 +159,8 @@ export class LeafKeeper {
         this.#opened = true;
       }
       this.#sweepOn();
+      // Everything is to be read: marks from before the start would only make it be read twice.
+      if (this.built === 0) for (await this.#take(); this.#behind && !this.#takeFails && !this.#stopped; ) await this.#take();
       await this.#refresh();
       this.#complaint = '';
     } catch (cause) {
@@ -235,7 +241,7 @@ export class LeafKeeper {
     const { takeDirty, runtime } = this.#options;
     const asked = [...this.#candidates.keys()];
     const affordable = Math.floor(Math.max(0, this.#budget.backgroundMs()) / this.#leafMs);
-    const max = Math.min(BUCKETS, Math.max(TAKE_BUCKETS_MIN, affordable));
+    const max = this.built === 0 ? TAKE_BUCKETS_MAX : Math.min(TAKE_BUCKETS_MAX, Math.max(TAKE_BUCKETS_MIN, affordable));
     try {
       const taken = await takeDirty(max);
       this.#takenMs = runtime.monotonicMs();
@@ -323,6 +329,7 @@ export class LeafKeeper {
       digests.forEach((digest, index) => {
         const { bucket } = digest;
         const changed = this.#tree.set(bucket, digest);
+        this.#leaves.done(bucket, digest.expiresMs !== 0);
         if (changed && proving[index] === true && this.#leaves.isClean(bucket)) this.#candidates.set(bucket, nowMs);
       });
     } catch (cause) {
