@@ -3,8 +3,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { loadConfig } from '../core/config/load.ts';
 import { ERRORS } from '../core/errors.ts';
-import { wmb } from './testing.ts';
+import { daemonsOf } from './commands/up.ts';
+import { fakeRooms, wmb } from './testing.ts';
 
 const BEIJING = new URL('../examples/two-rooms/beijing.yaml', import.meta.url).pathname;
 
@@ -128,4 +130,16 @@ test('an error code is explained, and a misspelt one gets the nearest', async ()
 test('with --json an error is JSON as well', async () => {
   const { stderr } = await wmb(['errors', 'NONE', '--json']);
   assert.deepEqual(Object.keys(JSON.parse(stderr).error), ['code', 'message', 'retry', 'remedy']);
+});
+
+test('wmb up runs a checker where the room has one, and wmb checker says so where it has none', async () => {
+  const config = loadConfig(BEIJING);
+  assert.deepEqual(daemonsOf(config), ['reship', 'collector', 'checker']);
+  const rooms = config.topology.rooms.map((room) => ({ ...room, checker: undefined }));
+  assert.deepEqual(daemonsOf({ ...config, topology: { ...config.topology, rooms } }), ['reship', 'collector']);
+  const { configFile, stop } = await fakeRooms([{}]);
+  const { code, stderr } = await wmb(['checker', '--config', configFile]);
+  stop();
+  assert.equal(code, ERRORS.CHECKER_ABSENT.exit);
+  assert.match(stderr, /^wmb: CHECKER_ABSENT: room beijing has no checker in the topology/);
 });

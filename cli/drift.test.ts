@@ -186,7 +186,7 @@ test('the audit of all rooms is one list, newest first', async () => {
       assert.equal(code, 0);
       assert.match(
         stdout,
-        /\n1970-01-01T00:01:01Z +guangzhou +1f3a5b7c +resend +unread:7 +overtaken +li@host7: the key was written meanwhile\n1970-01-01T00:00:01Z +beijing /,
+        /\n1970-01-01T00:01:01Z +guangzhou +1f3a5b7c +resend +unread:7 +overtaken +li@host7 +the key was written meanwhile\n1970-01-01T00:00:01Z +beijing /,
       );
       assert.equal(JSON.parse((await wmb(['drift', 'audit', '--json', '--limit', '1', ...config])).stdout).entries.length, 1);
     },

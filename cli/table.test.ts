@@ -85,12 +85,7 @@ test('where there is no place for it beside them, it goes beneath its row', () =
 test('flexible columns are shortened where the rest does not fit, and no line is wider than the terminal', () => {
   const rows = [['unread:1234567890123456789012345678901234567890', 'guangzhou', '4 s ago']];
   const text = formatTable({ head: ['SUBJECT', 'WRONG', 'SINCE'], rows, columnsMax: 40, flexible: [0] });
-  assert.equal(
-    text,
-    ['SUBJECT               WRONG      SINCE', 'unread:1234567890123…  guangzhou  4 s ago']
-      .join('\n')
-      .replace('SUBJECT               ', 'SUBJECT                '),
-  );
+  assert.equal(text, ['SUBJECT               WRONG      SINCE', 'unread:123456789012…  guangzhou  4 s ago'].join('\n'));
   assert.ok(text.split('\n').every((line) => displayWidth(line) <= 40));
 });
 

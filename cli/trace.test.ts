@@ -113,7 +113,7 @@ test('two rooms are compared key by key: differences are listed with their drift
     const id = driftId(['beijing', 'guangzhou'], { type: 'key', name: 'a' });
     assert.match(stdout, new RegExp(`\\na +"1" +nothing +${id}\\nb +"1" +nothing +lag\\n`));
     assert.match(stdout, /\nbeijing ⇄ guangzhou {2}59,835 keys compared, 1 differ, 1 on their way\n$/);
-    assert.match(stderr, /^wmb: DIFFERENCE: 1 key of 59,835 differ between beijing and guangzhou/);
+    assert.match(stderr, /^wmb: DIFFERENCE: 1 of 59,835 keys differs between beijing and guangzhou/);
     assert.equal(JSON.parse((await wmb(['compare', '--json', ...config])).stdout).different, 1);
   });
 });

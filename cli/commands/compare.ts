@@ -65,7 +65,10 @@ async function compare(context: Context, options: CompareOptions): Promise<void>
   if (options.json) context.print(JSON.stringify({ rooms, prefix: options.prefix, ...result, different, lagging }));
   else context.print(text(context, { rooms, result, different, lagging }));
   if (different > 0)
-    throw new WmbError('DIFFERENCE', `${plural(different, 'key')} of ${count(result.compared)} differ between ${rooms.join(' and ')}`);
+    throw new WmbError(
+      'DIFFERENCE',
+      `${count(different)} of ${plural(result.compared, 'key')} ${different === 1 ? 'differs' : 'differ'} between ${rooms.join(' and ')}`,
+    );
 }
 
 function twoRooms(config: Config, names: string | undefined): readonly [RoomId, RoomId] {

@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { type Command, Option } from 'commander';
 import type { Drift } from '../../consistency-checker/drift.ts';
 import { reportPage } from '../../consistency-checker/report/html.ts';
+import { isAlarm } from '../../consistency-checker/report/pair.ts';
 import { WmbError } from '../../core/errors.ts';
 import type { ListAuditResponse } from '../../proto/gen/wmb/v1/checker.ts';
 import { Clients } from '../clients.ts';
@@ -88,8 +89,12 @@ async function list(context: Context, options: ListOptions): Promise<void> {
   if (options.html !== undefined) writePage(context, { file: options.html, view, drifts: shown });
   if (options.json) context.print(JSON.stringify(listJson(view, shown)));
   else if (options.html === undefined) context.print(listText(context, view, { ...options, shown, found: drifts.length }));
+  const repairable = !view.open.every(isAlarm);
   if (view.open.length > 0)
-    throw new WmbError('DIFFERENCE', `${openText(view.open, view.unlisted)}; see \`wmb drift show ID\` and \`wmb repair --all\``);
+    throw new WmbError(
+      'DIFFERENCE',
+      `${openText(view.open, view.unlisted)}; see \`wmb drift show ID\`${repairable ? ' and `wmb repair --all`' : ''}`,
+    );
 }
 
 function listText(
@@ -163,8 +168,9 @@ async function audit(context: Context, options: CommonOptions & { limit: number 
     action,
     subject,
     result,
-    [by, detail].filter((text) => text !== '').join(': '),
+    by,
+    detail,
   ]);
-  const head = ['AT', 'ROOM', 'DRIFT', 'ACTION', 'SUBJECT', 'RESULT', 'BY'];
+  const head = ['AT', 'ROOM', 'DRIFT', 'ACTION', 'SUBJECT', 'RESULT', 'BY', 'DETAIL'];
   context.print(formatTable({ head, rows, columnsMax: context.columns, flexible: [4] }));
 }

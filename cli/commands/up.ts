@@ -1,6 +1,7 @@
 /** `wmb up`: all daemons of a room, each in a process of its own, kept running until Ctrl-C. */
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
+import type { Config } from '../../core/config/types.ts';
 import { roomEntry } from '../../core/topology.ts';
 import { type ConfigOptions, type Context, configFileOf, configOf, configOption } from '../context.ts';
 import { Supervisor } from '../supervisor.ts';
@@ -14,9 +15,7 @@ export function addUpCommand(program: Command, context: Context): void {
     .action(async (options: ConfigOptions) => {
       const file = configFileOf(options);
       // Before anything is started: one report of a wrong configuration, not one per daemon.
-      const { topology, room } = configOf(options);
-      const hasChecker = roomEntry(topology, room.id)?.checker !== undefined;
-      const daemons = ['reship', 'collector', ...(hasChecker ? ['checker'] : [])];
+      const daemons = daemonsOf(configOf(options));
       const supervisor = new Supervisor({
         commands: daemons.map((name) => ({ name, args: [mainFile(), name, '--config', file] })),
         runtime: context.runtime,
@@ -25,6 +24,12 @@ export function addUpCommand(program: Command, context: Context): void {
       });
       process.exitCode = await supervisor.run();
     });
+}
+
+/** A room without a checker in the topology has two. */
+export function daemonsOf({ topology, room }: Config): readonly string[] {
+  const hasChecker = roomEntry(topology, room.id)?.checker !== undefined;
+  return ['reship', 'collector', ...(hasChecker ? ['checker'] : [])];
 }
 
 /** cli/main.ts in the sources, dist/cli/main.js in the package. */

@@ -2,7 +2,7 @@
 import type { Drift, DriftSide, ElementDifference, WriteTimeline } from '../../consistency-checker/drift.ts';
 import { hopsInOrder } from '../../consistency-checker/report/hops.ts';
 import { causeText, kindText } from '../../consistency-checker/report/kinds.ts';
-import { ago } from '../../consistency-checker/report/pair.ts';
+import { ago, isAlarm } from '../../consistency-checker/report/pair.ts';
 import type { Topology } from '../../core/config/types.ts';
 import { parseStamp, stampMs } from '../../core/stamp.ts';
 import { displayWidth, formatDuration, formatFields, formatTable, printable, wrap } from '../table.ts';
@@ -37,7 +37,7 @@ function facts(drift: Drift, { nowMs }: DetailOptions): readonly (readonly [stri
   const names = { key: 'key', write: 'write', lane: 'lane' };
   return [
     [names[subject.type] ?? 'subject', subject.name],
-    ['wrong', `${wrong || 'cannot be told'}${why === '' ? '' : `: ${why}`}`],
+    isAlarm(drift) ? ['why', why] : ['wrong', `${wrong || 'cannot be told'}${why === '' ? '' : `: ${why}`}`],
     ['cause', `${cause}: ${text || causeText(cause)}`],
     ['first seen', moment(firstSeenMs, nowMs)],
     ['confirmed', moment(confirmedMs, nowMs)],

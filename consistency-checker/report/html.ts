@@ -186,7 +186,7 @@ ${definitions([
   ['key', code(key)],
   ['stamp', code(stamp)],
 ])}
-<div class="wide"><table><thead><tr><th>time</th><th>after</th><th>room</th><th>what</th><th>detail</th></tr></thead><tbody>${rows.join('')}</tbody></table></div>`;
+<div class="wide"><table><thead><tr><th>time</th><th class="right">after</th><th>room</th><th>what</th><th>detail</th></tr></thead><tbody>${rows.join('')}</tbody></table></div>`;
 }
 
 function after(atMs: number, startMs: number): string {

@@ -49,6 +49,7 @@ test('two rooms that are not verified say since when and why', () => {
   assert.deepEqual(told({ reports, silent: new Map([['guangzhou', 'UNREACHABLE no answer']]) }), [
     'not verified for 40 s: PEER_UNREACHABLE: it is silent; UNREACHABLE no answer',
   ]);
+  assert.match(told({ reports, open: [ALARM] })[0] ?? '', /it is silent \(1 alarm open\)$/);
   assert.deepEqual(told({ reports: [report('beijing', [{ room: 'guangzhou', verifiedMs: 0 }])] }), [
     'never verified: no round has been completed yet',
   ]);

@@ -95,11 +95,13 @@ export function isAlarm({ kind }: Pick<Drift, 'kind'>): boolean {
 
 /** `verified 2 s ago, 59,835 keys, 0 drifts`, or `not verified for 40 s: PEER_UNREACHABLE …`. */
 export function verificationText(pair: PairView): string {
-  const open = [plural(pair.drifts, 'drift'), ...(pair.alarms > 0 ? [plural(pair.alarms, 'alarm')] : [])].join(', ');
+  const alarms = pair.alarms > 0 ? [plural(pair.alarms, 'alarm')] : [];
   if (pair.reason !== '') {
     const since = pair.verifiedAgoMs === undefined ? 'never verified' : `not verified for ${roughly(pair.verifiedAgoMs)}`;
-    return `${since}: ${pair.reason}${pair.drifts + pair.alarms > 0 ? ` (${open} open)` : ''}`;
+    const open = [...(pair.drifts > 0 ? [plural(pair.drifts, 'drift')] : []), ...alarms].join(', ');
+    return `${since}: ${pair.reason}${open === '' ? '' : ` (${open} open)`}`;
   }
+  const open = [plural(pair.drifts, 'drift'), ...alarms].join(', ');
   const building = pair.built < 1 ? [`${Math.floor(pair.built * 100)} % of the keys read so far`] : [];
   const suspects = pair.suspects > 0 ? [`${count(pair.suspects)} on their way`] : [];
   return [`verified ${ago(pair.verifiedAgoMs ?? 0)}`, `${keysText(pair.keys)} keys`, ...building, open, ...suspects].join(', ');
