@@ -119,8 +119,9 @@ export class LeafKeeper {
     this.#demandOpen();
     const { inspector, runtime } = this.#options;
     const found: (readonly EntryDigest[])[] = [];
+    const untilServing = this.#budget.serving();
     for (const bucket of buckets) {
-      await this.#budget.untilServing();
+      await untilServing();
       const startedMs = runtime.monotonicMs();
       found.push(await inspector.entries(bucket, runtime.nowMs()));
       this.#budget.spend(runtime.monotonicMs() - startedMs, true);
@@ -299,8 +300,9 @@ export class LeafKeeper {
         if (this.#behind || !this.#leaves.isClean(bucket) || this.#isExpired(bucket, nowMs)) stale.push(bucket);
       }
     }
+    const untilServing = this.#budget.serving();
     for (let at = 0; at < stale.length; ) {
-      await this.#budget.untilServing();
+      await untilServing();
       const chunk = stale.slice(at, at + this.#chunkLeaves());
       await this.#compute(chunk, true);
       at += chunk.length;

@@ -9,7 +9,7 @@ import { type Runtime, sleep } from '../../core/runtime.ts';
 /** At most 5 % of one processor. */
 const WORK_MS_PER_SECOND = 50;
 const SERVING_SHARE = 0.5;
-/** A question is answered after this long, whatever it costs: a deadline stands behind it. */
+/** A question waits no longer than this in all, whatever it costs: a deadline stands behind it. */
 const WAIT_MS_MAX = 1_000;
 
 export class WorkBudget {
@@ -29,12 +29,17 @@ export class WorkBudget {
     return this.#allMs;
   }
 
-  /** Resolves when a question may be answered. */
-  async untilServing(): Promise<void> {
-    this.#fill();
-    if (this.#servingMs > 0) return;
-    const dueMs = (-this.#servingMs / (WORK_MS_PER_SECOND * SERVING_SHARE)) * 1_000;
-    await sleep(this.#runtime, Math.min(WAIT_MS_MAX, Math.ceil(dueMs)));
+  /** For one question: what resolves, before each part of the answer, when that part may be worked at. */
+  serving(): () => Promise<void> {
+    let leftMs = WAIT_MS_MAX;
+    return async () => {
+      this.#fill();
+      if (this.#servingMs > 0 || leftMs <= 0) return;
+      const dueMs = (-this.#servingMs / (WORK_MS_PER_SECOND * SERVING_SHARE)) * 1_000;
+      const waitMs = Math.min(leftMs, Math.ceil(dueMs));
+      leftMs -= waitMs;
+      await sleep(this.#runtime, waitMs);
+    };
   }
 
   spend(ms: number, serving: boolean): void {
