@@ -202,6 +202,31 @@ test('a room that falls silent makes the round fail, and what was confirmed befo
   assert.equal(pair.confirmed.size, 40);
 });
 
+test('a delete that is applied and forgotten between the readings of the two rooms makes no drift', async () => {
+  const pair = await filled(20);
+  const { mine, theirs, world } = pair;
+  for (const lane of theirs.lanes.values()) lane.cutUntilMs = mine.clock.monotonicMs() + 6_000;
+  mine.origin.submit([set('k', 'x')]);
+  await pair.rest(5);
+  assert.deepEqual(pair.comparison.suspectKeys(), ['k']);
+  let steps = 0;
+  theirs.before = async (question) => {
+    // First it arrives, so that both rooms have it when they say how far they are.
+    if (question === 'horizon' && steps === 0) for (const lane of theirs.lanes.values()) lane.cutUntilMs = 0;
+    if (question === 'states' && steps === 1) mine.origin.submit([{ op: 'del', key: 'k' }]);
+    // The other room is read meanwhile.
+    if (question === 'states') await mine.clock.wait(1);
+    await world.pump();
+    if (question === 'states' && steps === 1) for (let time = 0; time < 20; time += 1) await world.settle();
+    steps += 1;
+  };
+  await world.time.advance(1_000);
+  await pair.round();
+  assert.ok(steps > 2, 'the suspect was looked at');
+  assert.equal(theirs.cache.cell('k'), undefined, 'and forgotten');
+  assert.equal(pair.confirmed.size, 0);
+});
+
 test('differs reads both rooms now: lag and near expiry are none, and a repaired key is none', async () => {
   const pair = await filled(20);
   assert.equal(await pair.differs('k1'), undefined);
@@ -243,7 +268,7 @@ function crowdedKeys(count: number): readonly string[] {
 
 test('a cache that was emptied is confirmed key by key within bounds, and it is said that there are more', async () => {
   const pair = new Pair();
-  const keys = crowdedKeys(14_000);
+  const keys = crowdedKeys(7_000);
   for (const key of keys) pair.mine.origin.submit([set(key, 'x')]);
   await pair.ready();
   for (const key of keys) wipe(pair.theirs, key);
@@ -257,18 +282,18 @@ test('a cache that was emptied is confirmed key by key within bounds, and it is 
       assert.equal(pair.last.complete, false);
     }
   }
-  assert.ok(overflows > 3, `${overflows}`);
+  assert.ok(overflows > 0, `${overflows}`);
   assert.equal(pair.confirmed.size, keys.length);
 });
 
 test('leaves that differ for good keep no other from its turn', async () => {
-  const pair = await filled(6_000);
-  for (let key = 0; key < 6_000; key += 2) wipe(pair.theirs, `k${key}`);
-  await pair.rest(200);
-  assert.equal(pair.confirmed.size, 3_000);
+  const pair = await filled(3_000);
+  for (let key = 0; key < 3_000; key += 2) wipe(pair.theirs, `k${key}`);
+  await pair.rest(100);
+  assert.equal(pair.confirmed.size, 1_500);
   pair.theirs.loses = () => true;
   pair.mine.origin.submit([set('k1', 'lost')]);
-  await pair.rest(60);
+  await pair.rest(50);
   assert.equal(pair.confirmed.get('k1'), 1);
 });
 

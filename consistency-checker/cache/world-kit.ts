@@ -76,6 +76,8 @@ export class SimRoom {
   readonly lanes = new Map<string, LaneHere>();
   /** Of the writes that come next, those for which this is true are lost on the way into the cache. */
   loses: (effect: Effect) => boolean = () => false;
+  /** Comes before an answer, at the moment at which it is made. */
+  before: (question: 'horizon' | 'states') => Promise<void> = async () => {};
   /** The collector has just started and does not know how far it is. */
   forgetful = false;
 
@@ -181,11 +183,16 @@ export class World {
     const none = () => Promise.reject(new WmbError('NOT_FOUND', 'not in this test'));
     return {
       room: room.id,
-      horizon: () => answer(() => room.horizon()),
+      horizon: () =>
+        answer(async () => {
+          await room.before('horizon');
+          return room.horizon();
+        }),
       nodes: (query) => answer(() => room.keeper.nodes(query)),
       entries: (buckets) => answer(() => room.keeper.entries(buckets)),
       states: (keys) =>
         answer(async () => {
+          await room.before('states');
           const states = await inspector.states(keys);
           return keys.map((key, index) => ({ key, state: states[index], changedBehindMs: room.keeper.changedBehindMs(key) }));
         }),
