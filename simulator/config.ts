@@ -8,17 +8,11 @@ export const ROOM_IDS: readonly RoomId[] = ['beijing', 'guangzhou', 'shanghai'];
 export const FRAGILE = 'fragile';
 
 const INTAKE = { pendingWritesMax: 40, pendingBytesMax: 8_000, waitingMax: 8, waitMsDefault: 500, frameBytesMax: 600, frameWritesMax: 6 };
-const CHECKER = {
-  roundMs: 500,
-  graceMs: 1_000,
-  sweepMs: 10_000,
-  canaryMs: 200,
-  silenceMsMax: 3_000,
-  repair: { keysMax: 1_000, keysPerSecondMax: 1_000 },
-};
 
 export function configOf(plan: Plan, id: RoomId): Config {
   const addresses = { grpc: id, http: id };
+  const { roundMs, graceMs, sweepMs, canaryMs, silenceMsMax } = plan;
+  const repair = { keysMax: 1_000, keysPerSecondMax: 1_000 };
   return {
     topology: topologyOf(plan),
     room: {
@@ -33,7 +27,7 @@ export function configOf(plan: Plan, id: RoomId): Config {
       processors: {},
       intake: INTAKE,
       link: { laneBytesMax: plan.laneBytesMax, pulseMs: 200, silenceMsMax: 1_500, reconnectMsMin: 20, reconnectMsMax: 1_000 },
-      checker: CHECKER,
+      checker: { roundMs, graceMs, sweepMs, canaryMs, silenceMsMax, repair },
       drainMsMax: 1_000,
       logLevel: 'info',
     },
@@ -43,7 +37,9 @@ export function configOf(plan: Plan, id: RoomId): Config {
 function topologyOf(plan: Plan): Topology {
   const rooms = ROOM_IDS.slice(0, plan.rooms).map((id, at): RoomEntry => {
     const database = plan.mode === 'master-slave' && at === 0 ? 'master' : 'none';
-    return { id, number: at + 1, database, reship: { grpc: id, http: id }, collector: { grpc: id, http: id } };
+    const addresses = { grpc: id, http: id };
+    const checker = plan.checked ? addresses : undefined;
+    return { id, number: at + 1, database, reship: addresses, collector: addresses, checker };
   });
   const everywhere = rooms.map(({ id }) => id);
   return {

@@ -1,6 +1,7 @@
 /** The disasters of a round, each at its moment, and the end of all of them. */
 import { asWmbError } from '../core/errors.ts';
-import { DAEMONS, type Room } from './room.ts';
+import { harm } from './made.ts';
+import type { Room } from './room.ts';
 import type { World } from './world.ts';
 
 /** Spreads the disasters of the plan over the next `ms` milliseconds. */
@@ -16,6 +17,7 @@ export function makeTrouble(world: World, ms: number): void {
   sometime(plan.restores, () => restore(world));
   sometime(plan.rollbacks, () => rollBack(world, random.pick(world.rooms)));
   sometime(plan.pauses, () => pause(world));
+  sometime(plan.harms, () => void harm(world, random.pick(world.rooms)));
   if (plan.poisonChance > 0) sometime(3, () => void retryParked(world, random.pick(world.rooms)));
 }
 
@@ -27,12 +29,13 @@ export function heal(world: World): void {
   world.poison.setMended(true);
   for (const room of world.rooms) {
     room.clock.offsetMs = 0;
-    for (const daemon of DAEMONS) world.start(room, daemon);
+    room.cacheHangs = false;
+    for (const daemon of world.daemons) world.start(room, daemon);
   }
 }
 
 function crash(world: World): void {
-  const life = world.random.pick(world.rooms).lives.get(world.random.pick(DAEMONS));
+  const life = world.random.pick(world.rooms).lives.get(world.random.pick(world.daemons));
   if (life !== undefined) world.crash(life, 'by plan');
 }
 
@@ -91,7 +94,7 @@ function pause(world: World): void {
   clock.after(random.int(50, 4_000), () => setPaused(room, origin, false));
 }
 
-function setPaused(room: Room, origin: string, paused: boolean): void {
+export function setPaused(room: Room, origin: string, paused: boolean): void {
   room.collector?.receiver.setPaused(origin, paused);
 }
 

@@ -1,4 +1,5 @@
 /** What the write logs hold, read back from their disks: the truth that everything else is held against. */
+import { CANARY_KIND } from '../core/canary.ts';
 import { compileCommands, parseCachePayload } from '../core/converge/commands.ts';
 import type { Effect } from '../core/converge/effects.ts';
 import type { Seq, StampedWrite } from '../core/words.ts';
@@ -75,5 +76,6 @@ export class Ledger {
 }
 
 export function effectsOf(write: StampedWrite): Effect[] {
+  if (write.kind === CANARY_KIND) return [];
   return compileCommands(parseCachePayload(write.payload), write.stamp);
 }

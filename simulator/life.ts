@@ -26,7 +26,7 @@ export class Life implements Runtime {
   readonly name: string;
   readonly #world: LifeHost;
   readonly #clock: RoomClock;
-  readonly #onEnd: (() => void)[] = [];
+  readonly #onEnd = new Set<() => void>();
   #alive = true;
 
   constructor(world: LifeHost, name: string, clock: RoomClock) {
@@ -39,15 +39,16 @@ export class Life implements Runtime {
     return this.#alive;
   }
 
-  /** Called once when it ends, however it ends. */
-  onEnd(task: () => void): void {
-    this.#onEnd.push(task);
+  /** Called once when it ends, however it ends. Returns how to take that back. */
+  onEnd(task: () => void): () => void {
+    this.#onEnd.add(task);
+    return () => void this.#onEnd.delete(task);
   }
 
   end(): void {
     if (!this.#alive) return;
     this.#alive = false;
-    for (const task of this.#onEnd) task();
+    for (const task of [...this.#onEnd]) task();
   }
 
   nowMs(): number {

@@ -32,7 +32,25 @@ export interface Plan {
   readonly poisonChance: number;
   /** How far clocks may be apart and may jump, milliseconds. */
   readonly clockMsMax: number;
+  /** Rooms have checkers. What follows is about them. */
+  readonly checked: boolean;
+  readonly roundMs: number;
+  readonly graceMs: number;
+  readonly sweepMs: number;
+  readonly canaryMs: number;
+  readonly silenceMsMax: number;
+  /** Times in a round that something in a cache is changed behind WMB's back. */
+  readonly harms: number;
+  /** Per write request: a cache takes it for applied and keeps nothing of it. */
+  readonly swallowChance: number;
+  /** Something stands still for long, without a word. */
+  readonly stuck: boolean;
+  /** Applications go on while the rooms are repaired. */
+  readonly busyRepairs: boolean;
 }
+
+/** Of all seeds: checkers cost more than all the rest of a run. */
+const CHECKED_SHARE = 0.3;
 
 const CALM = {
   cutChance: 0,
@@ -47,7 +65,39 @@ const CALM = {
   poisonChance: 0,
 };
 
-export function planOf(random: Random): Plan {
+type CheckerPlan = Pick<Plan, 'checked' | keyof typeof UNCHECKED>;
+
+const UNCHECKED = {
+  roundMs: 300,
+  graceMs: 4_000,
+  sweepMs: 5_000,
+  canaryMs: 1_000,
+  silenceMsMax: 3_000,
+  harms: 0,
+  swallowChance: 0,
+  stuck: false,
+  busyRepairs: false,
+};
+
+/** `random` is another than that of the rest of the run: a seed without checkers is the same run as if there were none. */
+export function checkerPlanOf(random: Random): CheckerPlan {
+  if (!random.chance(CHECKED_SHARE)) return { ...UNCHECKED, checked: false };
+  const harmed = random.chance(0.6);
+  return {
+    checked: true,
+    roundMs: random.int(200, 600),
+    graceMs: random.int(3_500, 5_000),
+    sweepMs: random.int(4_000, 8_000),
+    canaryMs: random.int(500, 1_500),
+    silenceMsMax: 3_000,
+    harms: harmed ? random.int(0, 3) : 0,
+    swallowChance: harmed && random.chance(0.6) ? 0.02 : 0,
+    stuck: random.chance(0.4),
+    busyRepairs: random.chance(0.5),
+  };
+}
+
+export function planOf(random: Random): Omit<Plan, keyof CheckerPlan> {
   const often = (chance: number, max: number) => (random.chance(chance) ? random.int(1, max) : 0);
   const base = {
     mode: random.chance(0.3) ? ('master-slave' as const) : ('independent' as const),

@@ -2,6 +2,7 @@
 import type { BookEntry, ReceiptBook, Settlement } from '../collector/receipts/receipts.ts';
 import type { LinkStateRow, LinkStateStore } from '../collector/receive/state-store.ts';
 import type { CacheEntry } from '../core/converge/effects.ts';
+import { sleep } from '../core/runtime.ts';
 import type { Stamp } from '../core/stamp.ts';
 import { type LogName, laneKey, type RoomId, type Seq } from '../core/words.ts';
 import type { LinkDialer, LinkSession, Upward } from '../link/link.ts';
@@ -76,16 +77,24 @@ export class GatedLog implements Log {
   async close(): Promise<void> {}
 }
 
-/** `applied` is called with every batch that went in. */
+export interface CacheWatch {
+  /** Nothing can be applied now: whoever tries waits. */
+  hangs(): boolean;
+  /** Is called with every batch that went in. */
+  applied(batch: CacheBatch): Promise<void>;
+}
+
+const HANGING_MS = 50;
+
 export class GatedCache implements CacheStore {
   readonly #disk: CacheDisk;
   readonly #life: Life;
-  readonly #applied: (batch: CacheBatch) => Promise<void>;
+  readonly #watch: CacheWatch;
 
-  constructor(disk: CacheDisk, life: Life, applied: (batch: CacheBatch) => Promise<void>) {
+  constructor(disk: CacheDisk, life: Life, watch: CacheWatch) {
     this.#disk = disk;
     this.#life = life;
-    this.#applied = applied;
+    this.#watch = watch;
   }
 
   async open(): Promise<void> {}
@@ -96,8 +105,9 @@ export class GatedCache implements CacheStore {
   }
   apply(batch: CacheBatch): Promise<CacheResult> {
     return this.#life.io('applying to the cache', async () => {
+      while (this.#watch.hangs()) await sleep(this.#life, HANGING_MS);
       const result = await this.#disk.apply(batch);
-      if (result.moved) await this.#applied(batch);
+      if (result.moved) await this.#watch.applied(batch);
       return result;
     });
   }

@@ -1,7 +1,14 @@
-/** A room: its disks, its clock, and its two daemons where they are up. */
+/** A room: its disks, its clock, and its daemons where they are up. */
 import type { Applier } from '../collector/admit/admit.ts';
+import type { Inspection } from '../collector/inspection.ts';
 import type { Receiver } from '../collector/receive/receiver.ts';
 import type { LinkStateRow } from '../collector/receive/state-store.ts';
+import type { Checker } from '../consistency-checker/checker.ts';
+import type { PeerGate } from '../consistency-checker/peer-hello.ts';
+import type { RepairRuns } from '../consistency-checker/repair/runs.ts';
+import { MemoryDriftBook } from '../consistency-checker/report/memory-book.ts';
+import type { WatchedBook } from '../consistency-checker/report/watched-book.ts';
+import type { RoomView } from '../consistency-checker/room.ts';
 import type { Config } from '../core/config/types.ts';
 import type { RoomId } from '../core/words.ts';
 import { MemoryLogDisk } from '../log/memory/memory.ts';
@@ -12,8 +19,8 @@ import type { CacheDisk } from './cache-disk.ts';
 import type { Gauges } from './gauges.ts';
 import type { Life, RoomClock } from './life.ts';
 
-export type DaemonName = 'reship' | 'collector';
-export const DAEMONS: readonly DaemonName[] = ['reship', 'collector'];
+export type DaemonName = 'reship' | 'collector' | 'checker';
+export const DAEMONS: readonly DaemonName[] = ['reship', 'collector', 'checker'];
 
 export interface Reship {
   readonly intake: Intake;
@@ -24,7 +31,17 @@ export interface Reship {
 export interface Collector {
   readonly applier: Applier;
   readonly receiver: Receiver;
+  readonly inspection: Inspection;
   readonly gauges: Gauges;
+}
+
+export interface CheckerDaemon {
+  readonly checker: Checker;
+  readonly repairs: RepairRuns;
+  readonly book: WatchedBook;
+  /** As the peers ask it. */
+  readonly view: RoomView;
+  readonly gate: PeerGate;
 }
 
 export interface RoomDisks {
@@ -33,6 +50,7 @@ export interface RoomDisks {
   readonly cache: CacheDisk;
   readonly book: MemoryBook;
   readonly states: Map<string, LinkStateRow>;
+  readonly drifts: MemoryDriftBook;
 }
 
 export class Room {
@@ -45,12 +63,22 @@ export class Room {
   /** Undefined while it is down or starts. */
   reship: Reship | undefined;
   collector: Collector | undefined;
+  checker: CheckerDaemon | undefined;
+  /** Nothing can be applied to its cache: whoever tries waits. */
+  cacheHangs = false;
   /** Alive from the moment they begin to start. */
   readonly lives = new Map<DaemonName, Life>();
 
   constructor(id: RoomId, config: Config, cache: CacheDisk) {
     this.id = id;
     this.config = config;
-    this.disks = { writes: new MemoryLogDisk(), effects: new MemoryLogDisk(), cache, book: new MemoryBook(), states: new Map() };
+    this.disks = {
+      writes: new MemoryLogDisk(),
+      effects: new MemoryLogDisk(),
+      cache,
+      book: new MemoryBook(),
+      states: new Map(),
+      drifts: new MemoryDriftBook(),
+    };
   }
 }

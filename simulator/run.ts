@@ -3,10 +3,10 @@
 import { type Failure, failure } from './checks/failure.ts';
 import { checkRest, underWay } from './checks/rest.ts';
 import { heal, makeTrouble, resumeLinks, retryParked } from './faults.ts';
-import { type Plan, planOf } from './plan.ts';
+import { checkerPlanOf, type Plan, planOf } from './plan.ts';
 import { Random } from './random.ts';
-import { DAEMONS } from './room.ts';
 import { Trace } from './trace.ts';
+import { checkDrifts, checkRepaired, checkSilence, repairAll } from './trials.ts';
 import type { Injection } from './wiring.ts';
 import { Workload } from './workload.ts';
 import { World } from './world.ts';
@@ -36,10 +36,12 @@ const LOOK_MS = 500;
 /** After rest: time for floors to pass and caches to be swept. */
 const SWEEP_MS = 6_000;
 const BOUNDS_MS = 50;
+/** Away from the seeds of runs. */
+const CHECKER_SEEDS = 2 ** 40;
 
 export async function run(options: RunOptions): Promise<RunResult> {
   const random = new Random(options.seed);
-  const plan = { ...planOf(random), ...options.plan };
+  const plan: Plan = { ...planOf(random), ...checkerPlanOf(new Random(options.seed + CHECKER_SEEDS)), ...options.plan };
   const trace = new Trace(options.show);
   const world = new World({ plan, random, trace, injection: options.injection ?? {} });
   world.tell(`seed ${options.seed}: ${JSON.stringify(plan)}`);
@@ -54,7 +56,7 @@ async function rounds(world: World): Promise<void> {
   const stop = () => world.failure !== undefined;
   for (const room of world.rooms) {
     room.clock.offsetMs = random.int(-plan.clockMsMax, plan.clockMsMax) / 2;
-    for (const daemon of DAEMONS) world.start(room, daemon);
+    for (const daemon of world.daemons) world.start(room, daemon);
   }
   const workload = new Workload(world);
   watchBounds(world);
@@ -69,13 +71,30 @@ async function rounds(world: World): Promise<void> {
     await checkRest(world);
     await clock.run(SWEEP_MS, stop);
     await checkRest(world);
+    world.quiet = false;
+    if (plan.checked && !stop()) await checkDrifts(world);
   }
+  if (plan.checked && !stop()) await trials(world, workload);
+}
+
+async function trials(world: World, workload: Workload): Promise<void> {
+  const stop = () => world.failure !== undefined;
+  await checkSilence(world);
+  if (stop()) return;
+  await repairAll(world, workload);
+  if (stop()) return;
+  await rest(world, workload);
+  if (stop()) return;
+  await checkRest(world, true);
+  world.quiet = false;
+  if (!stop()) await checkRepaired(world);
 }
 
 async function rest(world: World, workload: Workload): Promise<void> {
   const { clock } = world;
   const stop = () => world.failure !== undefined;
   let why: string | undefined = 'nobody looked';
+  world.quiet = true;
   for (let waitedMs = 0; waitedMs < REST_MS_MAX; waitedMs += LOOK_MS) {
     await clock.run(LOOK_MS, stop);
     if (stop()) return;

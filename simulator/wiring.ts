@@ -4,17 +4,23 @@
  */
 import { Applier } from '../collector/admit/admit.ts';
 import type { Processing } from '../collector/admit/context.ts';
+import { Inspection } from '../collector/inspection.ts';
 import { Processors } from '../collector/process/processors.ts';
 import type { ReceiptBook } from '../collector/receipts/receipts.ts';
 import { Receiver } from '../collector/receive/receiver.ts';
+import type { OwnCollector } from '../consistency-checker/local-room.ts';
+import type { LaneWatch } from '../consistency-checker/messages/lanes.ts';
+import type { PeerGate } from '../consistency-checker/peer-hello.ts';
+import type { RoomView } from '../consistency-checker/room.ts';
 import { HybridClock } from '../core/clock.ts';
 import type { Config } from '../core/config/types.ts';
 import { WmbError } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
+import type { Runtime } from '../core/runtime.ts';
 import { writerId } from '../core/stamp.ts';
 import { logsKept, roomEntry } from '../core/topology.ts';
 import type { LogName, StampedWrite } from '../core/words.ts';
-import type { LinkDialer } from '../link/link.ts';
+import type { LinkDialer, LinkHost } from '../link/link.ts';
 import type { MemoryNetwork } from '../link/memory/network.ts';
 import type { Log } from '../log/log.ts';
 import { MemoryLog, type MemoryLogDisk } from '../log/memory/memory.ts';
@@ -22,10 +28,12 @@ import { Intake } from '../reship/intake/intake.ts';
 import { PromiseCeiling } from '../reship/ship/promise-ceiling.ts';
 import { Shipper } from '../reship/ship/shipper.ts';
 import type { CacheStore } from '../store/cache.ts';
+import type { CacheInspector } from '../store/inspection.ts';
 import type { Watch } from './checks/watch.ts';
 import { FRAGILE } from './config.ts';
 import { Gauges } from './gauges.ts';
 import type { Life } from './life.ts';
+import { type SwallowHost, swallowing } from './made.ts';
 import type { Poison } from './poison.ts';
 import { GatedCache, GatedLog, GatedStates, gatedBook, gatedDialer } from './ports.ts';
 import type { Collector, Reship, Room } from './room.ts';
@@ -40,10 +48,20 @@ export interface Injection {
   readonly log?: (log: Log) => Log;
   readonly dialer?: (dialer: LinkDialer) => LinkDialer;
   readonly config?: (config: Config) => Config;
+  /** Who serves links. */
+  readonly host?: (host: LinkHost, config: Config, runtime: Runtime) => LinkHost;
+  /** What a checker reads of its cache. */
+  readonly inspector?: (inspector: CacheInspector) => CacheInspector;
+  /** What a checker asks of its own collector. */
+  readonly ownCollector?: (collector: OwnCollector) => OwnCollector;
+  /** A room as its own checker and those of its peers see it. */
+  readonly view?: (view: RoomView) => RoomView;
+  readonly lanes?: (lanes: LaneWatch) => LaneWatch;
+  readonly gate?: (gate: PeerGate, config: Config, runtime: Runtime) => PeerGate;
 }
 
 /** What the daemons of a room have around them. */
-export interface WiringHost {
+export interface WiringHost extends SwallowHost {
   readonly injection: Injection;
   readonly network: MemoryNetwork;
   readonly watch: Watch;
@@ -87,7 +105,7 @@ export async function startReship(world: WiringHost, room: Room, life: Life): Pr
   });
   shipper.onAck((ack) => intake.acknowledge(ack));
   shipper.onObserved((stamp) => clock.observe(stamp));
-  life.onEnd(world.network.listen(room.id, shipper));
+  life.onEnd(world.network.listen(room.id, injection.host?.(shipper, config, life) ?? shipper));
   await intake.start();
   await shipper.start();
   return { intake, shipper, gauges };
@@ -98,12 +116,15 @@ export async function startCollector(world: WiringHost, room: Room, life: Life):
   const config = injection.config?.(room.config) ?? room.config;
   const gauges = new Gauges();
   const logger = world.logger(life);
-  const gatedCache = new GatedCache(room.disks.cache, life, (batch) => watch.applied(room, batch));
+  const gatedCache = new GatedCache(room.disks.cache, life, {
+    hangs: () => room.cacheHangs,
+    applied: (batch) => watch.applied(room, batch),
+  });
   const memoryBook = gatedBook(room.disks.book, life, {
     recorded: (entries) => watch.recorded(room, entries),
     settled: (settlement) => watch.settled(room, settlement),
   });
-  const cache = injection.cache?.(gatedCache) ?? gatedCache;
+  const cache = swallowing(world, room, injection.cache?.(gatedCache) ?? gatedCache);
   const book = injection.book?.(memoryBook) ?? memoryBook;
   const isMaster = logsKept(config.topology, room.id).includes('effects');
   const effectLog = isMaster ? logOf(room.disks.effects, { log: 'effects', room, life, config }) : undefined;
@@ -139,7 +160,16 @@ export async function startCollector(world: WiringHost, room: Room, life: Life):
   });
   await applier.start();
   await receiver.start();
-  return { applier, receiver, gauges };
+  const inspection = new Inspection({
+    config,
+    processors,
+    horizon: () => applier.horizon(),
+    links: () => receiver.status(),
+    book,
+    cache,
+    runtime: life,
+  });
+  return { applier, receiver, inspection, gauges };
 }
 
 function logOf(disk: MemoryLogDisk, of: { readonly log: LogName; readonly room: Room; readonly life: Life; readonly config: Config }): Log {

@@ -22,11 +22,11 @@ export class Workload {
     return this.#open === 0;
   }
 
-  /** Spreads the calls of one round over `ms` milliseconds. */
-  begin(ms: number): void {
-    const { rooms, plan, random, clock } = this.#world;
+  /** Spreads the calls of one round, `calls` of each room, over `ms` milliseconds. */
+  begin(ms: number, calls = this.#world.plan.calls): void {
+    const { rooms, random, clock } = this.#world;
     for (const room of rooms) {
-      for (let call = 0; call < plan.calls; call += 1) {
+      for (let call = 0; call < calls; call += 1) {
         this.#open += 1;
         clock.after(random.next() * ms, () => {
           void this.#call(room).finally(() => {

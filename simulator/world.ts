@@ -3,10 +3,13 @@ import type { LogFields, Logger } from '../core/logger.ts';
 import type { RoomId } from '../core/words.ts';
 import { type Fate, MemoryNetwork } from '../link/memory/network.ts';
 import { CacheDisk } from './cache-disk.ts';
+import { startChecker } from './checker.ts';
+import { Drifts } from './checks/drifts.ts';
 import { type Failure, failure, type Invariant } from './checks/failure.ts';
 import { Watch } from './checks/watch.ts';
 import { configOf, ROOM_IDS } from './config.ts';
 import { Life } from './life.ts';
+import { Made } from './made.ts';
 import type { Plan } from './plan.ts';
 import { Poison } from './poison.ts';
 import type { Random } from './random.ts';
@@ -35,6 +38,12 @@ export class World {
   /** Lines `from>to` that are down, and how. */
   readonly lines = new Map<string, 'cut' | 'stall'>();
   failure: Failure | undefined;
+  readonly made = new Made();
+  readonly drifts: Drifts;
+  /** Daemons that rooms have. */
+  readonly daemons: readonly DaemonName[];
+  /** Somebody looks whether the rooms are at rest: no canaries. */
+  quiet = false;
   /** Faults happen by themselves, and not only by plan. */
   rough = false;
   #starts = 0;
@@ -45,9 +54,11 @@ export class World {
     this.trace = options.trace;
     this.injection = options.injection;
     this.poison = new Poison(this.random, ROOM_IDS.slice(0, this.plan.rooms));
-    this.network = new MemoryNetwork(runtimeOf(this.clock, this.random), { fate: (from, to, what) => this.#fate(from, to, what) });
+    this.network = new MemoryNetwork(runtimeOf(this.clock, this.random), { fate: (from, to, what) => this.fate(from, to, what) });
     this.rooms = ROOM_IDS.slice(0, this.plan.rooms).map((id) => new Room(id, configOf(this.plan, id), new CacheDisk(this.injection.store)));
     this.watch = new Watch(this);
+    this.drifts = new Drifts(this);
+    this.daemons = DAEMONS.filter((daemon) => daemon !== 'checker' || this.plan.checked);
   }
 
   room(id: RoomId): Room {
@@ -87,7 +98,8 @@ export class World {
 
   async #run(room: Room, daemon: DaemonName, life: Life): Promise<void> {
     if (daemon === 'reship') room.reship = await startReship(this, room, life);
-    else room.collector = await startCollector(this, room, life);
+    else if (daemon === 'collector') room.collector = await startCollector(this, room, life);
+    else room.checker = await startChecker(this, room, life);
   }
 
   /** Ends a daemon's life at once and brings another up a while later. */
@@ -116,7 +128,7 @@ export class World {
     return of;
   }
 
-  #fate(from: RoomId, to: RoomId, what: string): Fate {
+  fate(from: RoomId, to: RoomId, what: string): Fate {
     const down = this.lines.get(`${from}>${to}`);
     if (down !== undefined) return down;
     const { plan, random } = this;

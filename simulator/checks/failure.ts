@@ -2,7 +2,7 @@
 import type { Lane, LogEpoch } from '../../core/words.ts';
 
 /** As in DESIGN's table of invariants. `L`: after everything was healed, the rooms did not come to rest. */
-export type Invariant = 'I1' | 'I2' | 'I3' | 'I4' | 'I5' | 'I6' | 'I7' | 'I11' | 'L';
+export type Invariant = 'I1' | 'I2' | 'I3' | 'I4' | 'I5' | 'I6' | 'I7' | 'I8' | 'I9' | 'I10' | 'I11' | 'I12' | 'L';
 
 export interface Failure {
   readonly invariant: Invariant;

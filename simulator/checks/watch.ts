@@ -6,6 +6,7 @@ import type { Upward } from '../../link/link.ts';
 import type { WriteResult } from '../../reship/intake/call.ts';
 import type { CacheBatch } from '../../store/cache.ts';
 import { Ledger } from '../ledger.ts';
+import type { Made } from '../made.ts';
 import type { Room } from '../room.ts';
 import type { VirtualClock } from '../time.ts';
 import type { EpochLane, Failure, Invariant } from './failure.ts';
@@ -14,6 +15,8 @@ import type { EpochLane, Failure, Invariant } from './failure.ts';
 const NOTICE_MS_MAX = 3_000;
 
 export interface WatchHost {
+  /** What was done behind WMB's back: the checker's to find. */
+  readonly made: Made;
   readonly clock: VirtualClock;
   readonly rooms: readonly Room[];
   tell(line: string): void;
@@ -53,7 +56,7 @@ export class Watch {
     }
     const nowMs = Math.max(batch.nowMs, this.#world.clock.ms);
     for (const key of new Set(batch.writes.flatMap((effects) => effects.map((effect) => effect.key))))
-      this.#world.note(await room.disks.cache.check(room.id, key, nowMs));
+      if (!this.#world.made.has(room.id, key)) this.#world.note(await room.disks.cache.check(room.id, key, nowMs));
   }
 
   /** A book has taken receipts in: without a hole (I3, I4), in the order of each key (I7). */
