@@ -83,7 +83,8 @@ async function sendAll<Request, Response>(
     }
     if (!hungUp.signal.aborted) call.end();
   } catch (cause) {
-    if (!hungUp.signal.aborted) call.destroy(toGrpcError(cause));
+    // To destroy it would leave the caller without an end.
+    if (!hungUp.signal.aborted) call.emit('error', toGrpcError(cause));
   }
 }
 
