@@ -153,6 +153,11 @@ function timeTests(each: Each): void {
     await apply(store, [write(1_000, ['SET', FIRST, 'v', 'PXAT', 20_000], ['SET', SECOND, 'v']), write(2_000, ['PERSIST', FIRST])]);
     assert.equal((await digest(inspector, FIRST)).expiresMs, 0);
   });
+  each('an expiry that has done its work does not count', async ({ store, inspector }) => {
+    await apply(store, [write(1_000, ['HSET', FIRST, 'f', 'v'], ['PEXPIREAT', FIRST, 2_000]), write(3_000, ['HSET', FIRST, 'g', 'w'])]);
+    const after = await digest(inspector, FIRST);
+    assert.deepEqual([after.keys, after.expiresMs], [1, 0]);
+  });
   each('a death by an expiry that is not the last counts', async ({ store, inspector }) => {
     await apply(store, [write(1_000, ['HSET', FIRST, 'f', 'v'], ['PEXPIREAT', FIRST, 12_000]), write(14_000, ['PERSIST', FIRST])]);
     const alive = await digest(inspector, FIRST);

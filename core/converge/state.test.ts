@@ -77,6 +77,18 @@ test('the effects of a state, in any order, make a key that shows the same', () 
   );
 });
 
+test('the effects of a string with settled increments keep the expiry that came with its set', () => {
+  const effects: Effect[] = [
+    { op: 'set', key: 'k', value: '7', expireAtMs: 5_000, version: v(1_001) },
+    { op: 'incr', key: 'k', delta: '2', version: v(1_003) },
+  ];
+  const cell = cellWith(effects, versionAt(1_005));
+  const state = exportState('k', cell);
+  assert.ok(state);
+  assert.deepEqual(visible('k', cellWith(effectsOf(state), ''), 1_010), visible('k', cell, 1_010));
+  assert.equal(visible('k', cell, 1_010)?.expireAtMs, 5_000);
+});
+
 test('nothing remembered is no state', () => {
   assert.equal(exportState('k', new MemoryCell()), undefined);
   assert.equal(stateDigest(undefined), '');

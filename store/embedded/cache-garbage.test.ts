@@ -147,7 +147,7 @@ const GARBAGE: readonly (readonly [what: string, key: string, sql: string, shown
   ['a word for a score', 'z', `UPDATE elements SET value = '1'`, [['m', Number.NaN]]],
   ['another score', 'z', `UPDATE elements SET value = 9223372036854775807`, [['m', 2 ** 63]]],
   ['broken JSON', 't', `UPDATE keys SET timeline = '{"caps":'`, [['m', 'T']]],
-  ['other JSON', 't', `UPDATE keys SET timeline = '{"caps":[null,7],"members":"x"}'`, [['m', 'T']]],
+  ['other JSON', 't', `UPDATE keys SET timeline = '{"caps":[null,7],"members":1}'`, [['m', 'T']]],
   ['no JSON', 't', `UPDATE keys SET timeline = NULL`, [['m', 'T']]],
   ['a malformed version of a member', 't', `UPDATE elements SET version = 'zz'`, [['m', Number.NaN]]],
 ];

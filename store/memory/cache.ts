@@ -8,7 +8,6 @@ import { compareText } from '../../core/converge/order.ts';
 import { outcomeOf } from '../../core/converge/outcome.ts';
 import { applyEffect, settledUpTo } from '../../core/converge/rules.ts';
 import { settleKey } from '../../core/converge/settle.ts';
-import { exportState } from '../../core/converge/state.ts';
 import { visible } from '../../core/converge/visible.ts';
 import { WmbError } from '../../core/errors.ts';
 import type { Stamp, Version } from '../../core/stamp.ts';
@@ -97,9 +96,7 @@ export class MemoryCache implements CacheStore {
       const { key } = repair;
       const cell = this.#cells.get(key) ?? new MemoryCell();
       const outcome = mend(cell, repair, this.#settled);
-      if (outcome !== 'repaired') return outcome;
-      this.#touched(key, cell);
-      if (exportState(key, cell) === undefined) this.#forget(key);
+      if (outcome === 'repaired') this.#touched(key, cell);
       return outcome;
     });
   }
