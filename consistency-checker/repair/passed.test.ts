@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Horizon, LanePlace } from '../../core/inspection.ts';
+import { versionOf } from '../../core/stamp.ts';
 import { laneOfTest, testStamp } from '../messages/receipts-kit.ts';
 import { START_MS, type TestWrite, World } from '../rooms-kit.ts';
 import { pooled, seenOf } from './passed.ts';
@@ -68,5 +69,20 @@ test('a third room that is away blocks no repair between the others, also where 
     steps.map(({ result }) => result),
     ['repaired'],
     steps[0]?.detail,
+  );
+});
+
+test('what the right room may not have heard of is not taken away, and what it waits for is named', async () => {
+  const world = new World(['beijing', 'guangzhou', 'lhasa']);
+  await world.write('beijing', [set('k', 'v')]);
+  await world.pass(1_000);
+  const version = versionOf(testStamp(START_MS + 900, 5), 0);
+  await world.room('guangzhou').tamper({ op: 'set', key: 'x', version, value: 'evil', expireAtMs: 0 });
+  for (const id of ['beijing', 'guangzhou']) world.room(id).receipts.change(laneOfTest('lhasa'), { seen: testStamp(START_MS + 111) });
+  const drift = await world.checker('guangzhou', 'beijing').key('x');
+  assert.deepEqual([drift?.kind, drift?.wrong, drift?.repair.action], ['extra', 'guangzhou', 'none'], drift?.why);
+  assert.match(
+    drift?.repair.text ?? '',
+    /it cannot be put right yet: beijing has not heard of lane lhasa\/0 for too long .*; when lhasa is back, it can/,
   );
 });

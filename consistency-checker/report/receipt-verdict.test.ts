@@ -1,0 +1,140 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { formatPosition } from '../../core/words.ts';
+import { START_MS, World } from '../rooms-kit.ts';
+import { explained, gist, set, stale } from './explain-kit.ts';
+
+describe('receipts that differ', () => {
+  test('given up in one room, applied in the other: lost, with what is missing and a resend', async () => {
+    const world = new World();
+    const [found] = await world.write(
+      'beijing',
+      [
+        {
+          id: 'w',
+          commands: [
+            ['SET', 'a', '1'],
+            ['HSET', 'h', 'f', '2'],
+          ],
+        },
+      ],
+      { guangzhou: 'rejected' },
+    );
+    assert.ok(found);
+    const drift = await world.checker('guangzhou', 'beijing').receipt(found.position);
+    assert.deepEqual(gist(drift), ['L1', 'lost', 'guangzhou', 'given-up', 'resend']);
+    assert.deepEqual(drift?.repair.diff, ['- a = (nothing)', '+ a = 1', '- h.f = (nothing)', '+ h.f = 2']);
+    assert.match(
+      drift?.why ?? '',
+      /beijing applied write request w .*, and guangzhou never did: .* 2 effects of it are missing there, on a, h$/,
+    );
+  });
+
+  test('no receipt below the mark: lost, cause unknown', async () => {
+    const world = new World();
+    const [found] = await world.write('beijing', [set('a', '1')], { guangzhou: 'none' });
+    assert.ok(found);
+    world.room('guangzhou').wipe('a');
+    const drift = await world.checker('guangzhou', 'beijing').receipt(found.position);
+    assert.deepEqual(gist(drift), ['L1', 'lost', 'guangzhou', 'unknown', 'resend']);
+  });
+
+  test('nothing of it is missing any more: no drift', async () => {
+    const world = new World();
+    const [found] = await world.write('beijing', [set('a', '1')], { guangzhou: 'rejected' });
+    await world.write('beijing', [set('a', '2')]);
+    assert.ok(found);
+    assert.equal(await world.checker('guangzhou', 'beijing').receipt(found.position), undefined);
+  });
+
+  test('given up in a room that the kind is not for: no drift', async () => {
+    const world = new World(undefined, { local: { rooms: ['beijing'], onFailure: 'park' } });
+    const [found] = await world.write('beijing', [{ ...set('a', '1'), kind: 'local' }], { guangzhou: 'rejected' });
+    assert.ok(found);
+    assert.equal(await world.checker('guangzhou', 'beijing').receipt(found.position), undefined);
+  });
+
+  test('a duplicate in one room: the request id tells who is wrong, and nothing is repaired by itself', async () => {
+    for (const again of [false, true]) {
+      const world = new World();
+      if (again) await world.write('beijing', [set('a', '1')]);
+      const [found] = await world.write('beijing', [set('a', '1')], { guangzhou: 'duplicate' });
+      assert.ok(found);
+      const drift = await world.checker('beijing', 'guangzhou').receipt(found.position);
+      assert.deepEqual(gist(drift), ['L1', 'duplicated', again ? 'beijing' : 'guangzhou', 'duplicate-window', 'none']);
+    }
+  });
+
+  test('parked in both rooms: each checker reports its own, both sides show it', async () => {
+    const world = new World();
+    const [found] = await world.write('beijing', [{ ...set('a', '1'), kind: 'poison' }], { beijing: 'parked', guangzhou: 'parked' });
+    assert.ok(found);
+    const here = await world.checker('beijing', 'guangzhou').receipt(found.position);
+    const there = await world.checker('guangzhou', 'beijing').receipt(found.position);
+    assert.deepEqual([here?.wrong, there?.wrong], ['beijing', 'guangzhou']);
+    assert.equal(here?.id, there?.id);
+    assert.deepEqual(
+      here?.sides.map(({ room, shows }) => `${room} ${shows}`),
+      [
+        'beijing parked: PROCESSOR_FAILED, since 20:15:44.088, tried 1 time',
+        'guangzhou parked: PROCESSOR_FAILED, since 20:15:44.088, tried 1 time',
+      ],
+    );
+  });
+});
+
+test('both rooms’ checkers say the same of a drift', async () => {
+  const world = await stale();
+  const [here, there] = [await explained(world, 'k'), await explained(world, 'k', 'guangzhou', 'beijing')];
+  assert.deepEqual(here, there);
+});
+
+test('the timeline tells every room’s receipt, and of rooms that cannot say so, why', async () => {
+  const world = new World(['beijing', 'guangzhou', 'shanghai', 'lhasa', 'xian']);
+  world.room('lhasa').receipts.change({ log: 'writes', origin: 'beijing', partition: 0, epoch: 'e0e0e0e0e0e0e0e0' }, {});
+  const [found] = await world.write('beijing', [set('k', 'v')], { guangzhou: 'parked' });
+  assert.ok(found);
+  world.room('shanghai').receipts.silent = true;
+  const lane = world.room('lhasa').receipts.lane(found.position);
+  lane.frames.clear();
+  lane.place = { ...lane.place, mark: -1, state: 'paused', reason: 'by an operator', lagWrites: 1 };
+  const checker = world.checker('beijing', 'guangzhou');
+  checker.absent.add('xian');
+  const { hops, position } = await checker.explainer.timeline(found);
+  assert.equal(position, formatPosition(found.position));
+  assert.deepEqual(
+    hops.map(({ room, what, atMs, detail }) => `${room} ${what} ${atMs === 0 ? '-' : atMs - START_MS} ${detail}`),
+    [
+      `beijing stamped 10 ${found.write.stamp}`,
+      `beijing logged - ${position}`,
+      'beijing applied 88 78 ms after the stamp',
+      'guangzhou parked 88 PROCESSOR_FAILED, tried 1 time',
+      'shanghai unknown - shanghai does not answer',
+      'lhasa waiting - the mark of its lane is -1, with 1 write requests to come; the link is paused: by an operator',
+      'xian unknown - the room has no checker',
+    ],
+  );
+});
+
+test('an alarm names what to do', async () => {
+  const checker = new World().checker('guangzhou', 'beijing');
+  const text = 'nothing stamped by beijing within the last 62 s has come through lane beijing/3, not even a canary; its link is paused';
+  const drift = checker.explainer.alarm({ lane: 'beijing/3', origin: 'beijing', level: 'L0', text, sinceMs: START_MS - 62_000 }, 'beijing');
+  assert.deepEqual(gist(drift), ['L0', 'stuck', '', 'path', 'none']);
+  assert.equal(drift.repair.text, 'it was paused by an operator: `wmb link resume beijing guangzhou` lets it go on');
+  assert.deepEqual(
+    drift.sides.map(({ room }) => room),
+    ['beijing', 'guangzhou'],
+  );
+});
+
+test('values are shortened, and what does not print is escaped', async () => {
+  const world = new World();
+  await world.write('beijing', [set('k', 'old')]);
+  await world.write('beijing', [set('k', `line\nbreak\u001b[31m${'x'.repeat(200)}`)], { guangzhou: 'lose' });
+  const drift = await explained(world, 'k');
+  const [, line] = drift.repair.diff;
+  assert.match(line ?? '', /^\+ k = line\\nbreak\\u\{1b\}\[31mx+…$/);
+  assert.ok((line ?? '').length < 110);
+  assert.ok(drift.why.length < 400);
+});
