@@ -64,16 +64,15 @@ function pairView({ reports, silent, open }: PairParts, rooms: readonly [RoomId,
   const whys = rooms.flatMap((room) => silent.get(room) ?? []);
   if (views.length === 0 && whys.length === 0) return [];
   // Each checker compares both directions: one that has verified the pair is enough.
-  const good = views.filter(({ reason, agoMs }) => reason === '' && agoMs !== undefined);
-  const told = good.length > 0 ? good : views;
-  const agoMs = told.flatMap((view) => view.agoMs ?? []);
+  const verified = views.some(({ reason, agoMs }) => reason === '' && agoMs !== undefined);
+  const agoMs = views.flatMap((view) => view.agoMs ?? []);
   const between = open.filter(({ sides }) => sides.every(({ room }) => rooms.includes(room)));
   const alarms = between.filter(isAlarm).length;
   return [
     {
       rooms,
       verifiedAgoMs: agoMs.length === 0 ? undefined : Math.min(...agoMs),
-      reason: good.length > 0 ? '' : reasonOf(views, whys),
+      reason: verified ? '' : reasonOf(views, whys),
       keys: answered.map(({ keys }) => keys),
       built: Math.min(1, ...answered.map(({ built }) => built)),
       suspects: Math.max(0, ...views.map(({ suspects }) => suspects)),
