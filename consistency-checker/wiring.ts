@@ -48,7 +48,7 @@ const HTTP_BODY_BYTES_MAX = 64 * 1024;
 
 /** CHECKER_ABSENT where the topology has no checker for this room. */
 export async function wireChecker(parts: DaemonParts): Promise<readonly Service[]> {
-  const { config, runtime, logger, metrics, readiness } = parts;
+  const { config, runtime, logger, metrics } = parts;
   const { room } = config;
   const listen = listenOf(config);
   const own = ownRoom(parts);
@@ -86,33 +86,57 @@ export async function wireChecker(parts: DaemonParts): Promise<readonly Service[
   const repairs = new RepairRuns({ repairer, meters });
   const status = { config, instance: own.instance, checker, book, leaves: own.leaves, startedMs: runtime.monotonicMs(), runtime };
   watchGauges(parts, status, { checker, rounds });
-  const grpc = new GrpcServer({ address: listen.grpc, tls: room.tls, readiness, runtime, logger });
-  grpc.server.addService(PeerService, peerService({ own: own.view, gate: new PeerGate({ config, runtime }), runtime, logger }));
-  grpc.server.addService(
-    CheckerService,
-    checkerService({
-      status,
-      book,
-      repair: (request, signal) => repairs.run(request, signal),
-      compare: ({ peer, prefix }, signal) => {
-        const [other, pair] = [rooms(peer), rounds.get(peer)];
-        if (other === undefined || pair === undefined) throw noPeer(config, peer);
-        const differs = (key: string) => pair.differsKey(key);
-        return compareRooms({ own: own.view, peer: other, differs, prefix, graceMs: room.checker.graceMs, runtime, signal });
-      },
-      trace: (write) => traceWrite(write, { own: own.view, timeline: (found) => explainer.timeline(found) }),
-    }),
-  );
-  const http = new OpsHttp({ address: listen.http, bodyBytesMax: HTTP_BODY_BYTES_MAX, readiness, metrics, logger });
-  addReportRoutes(http.app, status);
+  const face = { parts, listen, own: own.view, rooms, rounds, explainer, repairs, status };
   return [
     { name: 'drift book', start: () => book.open(), stop: () => book.close() },
     { name: 'rooms', start: async () => {}, stop: () => closeRooms(own, peers) },
     repairs,
     checker,
-    grpc,
-    http,
+    grpcOf(face),
+    httpOf(face),
   ];
+}
+
+/** What the faces to peers and people stand on. */
+interface Face {
+  readonly parts: DaemonParts;
+  readonly listen: DaemonAddresses;
+  readonly own: RoomView;
+  readonly rooms: (room: RoomId) => RoomView | undefined;
+  readonly rounds: ReadonlyMap<RoomId, PeerRounds>;
+  readonly explainer: Explainer;
+  readonly repairs: RepairRuns;
+  readonly status: StatusSource;
+}
+
+function grpcOf({ parts, listen, own, rooms, rounds, explainer, repairs, status }: Face): GrpcServer {
+  const { config, runtime, logger, readiness } = parts;
+  const { tls, checker } = config.room;
+  const grpc = new GrpcServer({ address: listen.grpc, tls, readiness, runtime, logger });
+  grpc.server.addService(PeerService, peerService({ own, gate: new PeerGate({ config, runtime }), runtime, logger }));
+  grpc.server.addService(
+    CheckerService,
+    checkerService({
+      status,
+      book: status.book,
+      repair: (request, signal) => repairs.run(request, signal),
+      compare: ({ peer, prefix }, signal) => {
+        const [other, pair] = [rooms(peer), rounds.get(peer)];
+        if (other === undefined || pair === undefined) throw noPeer(config, peer);
+        const differs = (key: string) => pair.differsKey(key);
+        return compareRooms({ own, peer: other, differs, prefix, graceMs: checker.graceMs, runtime, signal });
+      },
+      trace: (write) => traceWrite(write, { own, timeline: (found) => explainer.timeline(found) }),
+    }),
+  );
+  return grpc;
+}
+
+function httpOf({ parts, listen, status }: Face): OpsHttp {
+  const { readiness, metrics, logger } = parts;
+  const http = new OpsHttp({ address: listen.http, bodyBytesMax: HTTP_BODY_BYTES_MAX, readiness, metrics, logger });
+  addReportRoutes(http.app, status);
+  return http;
 }
 
 function listenOf({ room }: Config): DaemonAddresses {
