@@ -108,6 +108,8 @@ test('keys deleted, changed and created in one room are confirmed after the grac
       ['k2', 1],
     ]);
     assert.ok(pair[wrong].keeper.changedBehindMs('k1') > 0);
+    // They differ still, and are not looked at again and again.
+    assert.equal(pair.last?.suspects, 0);
   }
 });
 
@@ -124,6 +126,26 @@ test('a difference that goes away within the grace period is never confirmed', a
     await pair.rest(2);
     assert.deepEqual(pair.comparison.suspectKeys(), []);
   }
+  assert.equal(pair.confirmed.size, 0);
+});
+
+test('an element that differs for less than the grace period is not confirmed in a key that has been suspect for long', async () => {
+  const pair = await filled(5);
+  for (const [name, lane] of pair.theirs.lanes) if (name.startsWith('beijing')) lane.cutUntilMs = pair.mine.clock.monotonicMs() + 60_000;
+  pair.mine.origin.submit([hset('h', 'on its way', 'x')]);
+  await pair.rest(10);
+  assert.deepEqual(pair.comparison.suspectKeys(), ['h']);
+  pair.mine.loses = () => true;
+  pair.theirs.origin.submit([hset('h', 'lost for a second', 'x')]);
+  await pair.world.pump();
+  await pair.world.time.advance(500);
+  for (let time = 0; time < 2; time += 1) {
+    await pair.round();
+    await pair.world.time.advance(500);
+  }
+  await pair.mine.apply([pair.theirs.origin.logs.flat().at(-1)?.effects ?? []]);
+  pair.mine.loses = () => false;
+  await pair.rest(10);
   assert.equal(pair.confirmed.size, 0);
 });
 
@@ -241,6 +263,16 @@ test('differs reads both rooms now: lag and near expiry are none, and a repaired
     found?.elements.map(({ name, values }) => ({ name, values })),
     [{ name: '', values: ['value 2', 'changed'] }],
   );
+  for (const [key, ms] of [
+    ['soon', 4_000],
+    ['later', 60_000],
+  ] as const) {
+    pair.theirs.origin.submit([set(key, 'x', pair.theirs.clock.nowMs() + ms)]);
+    await pair.world.pump();
+    wipe(pair.theirs, key);
+  }
+  assert.equal(await pair.differs('soon'), undefined);
+  assert.ok((await pair.differs('later')) !== undefined);
   change(pair.theirs, 'k2', '', 'value 2');
   assert.equal(await pair.differs('k2'), undefined);
 });
