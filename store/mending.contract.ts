@@ -34,6 +34,7 @@ export function mendingContract(name: string, make: () => Promise<MendingUnderTe
   describe(name, () => {
     dirtyTests(each);
     repairTests(each);
+    pushTests(each);
     refusalTests(each);
     randomTests(make);
   });
@@ -126,6 +127,9 @@ function repairTests(each: Each): void {
     assert.deepEqual(await under.inspector.states(keys), await new MemoryCacheInspector(() => model).states(keys));
     assert.deepEqual(await scan(await under.reopen(), ''), await scan(model, ''));
   });
+}
+
+function pushTests(each: Each): void {
   each('a push of nothing removes everything, and a key can be used again', async (under) => {
     const { store } = under;
     await apply(store, [write(1_000, ['HSET', 'k', 'f', 'v'], ['HINCRBY', 'k', 'n', 1], ['PEXPIREAT', 'k', 20_000])]);
