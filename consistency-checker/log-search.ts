@@ -42,7 +42,7 @@ export class LogSearch {
       case 'stamp':
         return this.#each(query.stamps, (stamp) => this.#byStamp(stamp));
       case 'position':
-        return this.#each(query.positions, (position) => this.#byPosition(position));
+        return this.#byPositions(query.positions);
       case 'request':
         return this.#byRequest(query.requestId, this.#options.runtime.monotonicMs() + query.limitMs);
     }
@@ -86,12 +86,23 @@ export class LogSearch {
     return low;
   }
 
-  async #byPosition(position: Position): Promise<FoundWrite | undefined> {
-    const { log } = this.#options;
-    const isHere = position.log === log.log && position.origin === log.origin && position.epoch === log.epoch;
-    if (!isHere || position.partition >= log.partitions) return undefined;
-    const frame = await this.#frame(position.partition, position.seq);
-    return frame && this.#in(frame, (_, index) => index === position.index)[0];
+  /** Many of one frame are asked for in a row: it is read and decoded once for them. */
+  #byPositions(positions: readonly Position[]): Promise<readonly FoundWrite[]> {
+    let last: { readonly partition: number; readonly seq: Seq; readonly writes: readonly FoundWrite[] } | undefined;
+    return this.#each(positions, async (position) => {
+      const { partition, seq, index } = position;
+      if (!this.#isHere(position)) return undefined;
+      if (last === undefined || last.partition !== partition || last.seq !== seq) {
+        const frame = await this.#frame(partition, seq);
+        last = { partition, seq, writes: frame === undefined ? [] : this.#in(frame, () => true) };
+      }
+      return last.writes[index];
+    });
+  }
+
+  #isHere({ log, origin, epoch, partition }: Position): boolean {
+    const own = this.#options.log;
+    return log === own.log && origin === own.origin && epoch === own.epoch && partition < own.partitions;
   }
 
   async #byRequest(requestId: string, untilMs: number): Promise<readonly FoundWrite[]> {

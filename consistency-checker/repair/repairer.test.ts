@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { formatStamp, versionOf } from '../../core/stamp.ts';
-import { START_MS, World } from '../rooms-kit.ts';
+import { START_MS, type TestChecker, World } from '../rooms-kit.ts';
 import type { RepairStep } from './repairer.ts';
 import { audits, lossy, once, results, run, set, settled, value } from './repairer-kit.ts';
 
@@ -221,6 +221,22 @@ describe('write requests', () => {
     assert.equal(step?.result, 'repaired', step?.detail);
     assert.deepEqual(await value(world, 'guangzhou', 'h'), { type: 'hash', fields: [['f', '2']] });
     assert.equal(await checker.receipt(found.position), undefined);
+  });
+
+  test('one that touched hundreds of keys is made good in steps', async () => {
+    const world = new World();
+    const commands = Array.from({ length: 150 }, (_, at) => ['SET', `key${at}`, String(at)]);
+    const [found] = await world.write('beijing', [{ id: 'w', commands }], { guangzhou: 'rejected' });
+    assert.ok(found);
+    const checker = world.checker('guangzhou', 'beijing');
+    const calls: number[] = [];
+    const { mender } = checker;
+    const counted: TestChecker['mender'] = { ...mender, repair: (repairs) => (calls.push(repairs.length), mender.repair(repairs)) };
+    Object.assign(checker, { mender: counted });
+    await checker.receipt(found.position);
+    assert.deepEqual(results(await run(checker, { limit: 200 })), ['repaired']);
+    assert.deepEqual(calls, [64, 64, 22]);
+    assert.deepEqual(await value(world, 'guangzhou', 'key149'), { type: 'string', value: '149' });
   });
 
   test('one that is parked is retried; one that fails again stays parked and is said', async () => {

@@ -71,6 +71,8 @@ const ATTEMPTS_MAX = 5;
 const VERIFY_LOOKS = 4;
 const VERIFY_PAUSE_MS = 500;
 const AUDITS_READ = 10_000;
+/** A write request that was lost may have touched many. */
+const KEYS_PER_CALL = 64;
 const NOT_ENDED: AbortSignal = new AbortController().signal;
 
 export class Repairer {
@@ -220,7 +222,10 @@ export class Repairer {
       const { outcome, message } = await mender.retryParked(formatPosition(prepared.position));
       return outcome === 'parked' ? { outcome: 'failed', message: message || 'it was parked again' } : { outcome: 'repaired', message: '' };
     }
-    const outcomes = await mender.repair(prepared.repairs);
+    const outcomes: RepairOutcome[] = [];
+    for (let at = 0; at < prepared.repairs.length; at += KEYS_PER_CALL) {
+      outcomes.push(...(await mender.repair(prepared.repairs.slice(at, at + KEYS_PER_CALL))));
+    }
     for (const outcome of ['overtaken', 'outdated', 'repaired'] as const) if (outcomes.includes(outcome)) return { outcome, message: '' };
     return { outcome: 'unchanged', message: '' };
   }

@@ -36,7 +36,7 @@ const VERSION = /^[0-9a-f]{28}$/;
 const STAMPS_PER_CALL = 128;
 /** How far back a log goes changes slowly. */
 const REACH_KEPT_MS = 30_000;
-const PROBES_MAX = 32;
+const PROBES_MAX = 24;
 
 export class Sources {
   readonly options: SourceOptions;
@@ -165,7 +165,7 @@ interface Reach {
 }
 
 /**
- * How far back a write log goes, found by asking for the first write requests of some of its frames: seq 0, and so many seqs before the mark as powers of two. What is kept of
+ * How far back a write log goes, found by asking for the first write requests of some of its frames: seq 0, and so many seqs before the mark as powers of four. What is kept of
  * a partition is its newest part, and its stamps ascend; so what stands from a frame on is all there. Where a partition begins with seq 0 nothing
  * was ever before that, except in an older epoch of the log: so a partition vouches back to the earliest beginning of any of them.
  */
@@ -195,7 +195,7 @@ async function probeReach(view: RoomView): Promise<Reach> {
 
 function probesOf({ mark }: LanePlace): number[] {
   const seqs = new Set([0, mark]);
-  for (let step = 1; step < mark && seqs.size < PROBES_MAX; step *= 2) seqs.add(mark - step);
+  for (let step = 1; step < mark && seqs.size < PROBES_MAX; step *= 4) seqs.add(mark - step);
   return [...seqs];
 }
 
