@@ -3,6 +3,7 @@ import type { Config } from '../core/config/types.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Runtime } from '../core/runtime.ts';
 import { exitForStart, runDaemon } from './daemon.ts';
+import { keepHeapSmall } from './heap.ts';
 import { createLogger } from './logger.ts';
 import { PrometheusMetrics } from './metrics.ts';
 import { Readiness } from './readiness.ts';
@@ -34,5 +35,6 @@ export async function runProcess({ name, config, runtime, wire }: ProcessOptions
     readiness: new Readiness(),
   };
   const services = await wire(parts).catch((error: unknown) => exitForStart(error, { name, logger }));
+  keepHeapSmall();
   await runDaemon({ name, services, readiness: parts.readiness, runtime, logger, drainMsMax: config.room.drainMsMax });
 }

@@ -102,6 +102,7 @@ export function encodeFrame(lane: FrameLane, writes: readonly StampedWrite[]): B
   frame.write(last.stamp, 42, 12, 'hex');
   origin.copy(frame, FIXED_BYTES);
   body.copy(frame, bodyOffset);
+  if (packed !== raw) release(packed);
   frame.writeUInt32BE(checksum(frame, bodyOffset), bodyOffset - CRC_BYTES);
   return frame;
 }
@@ -149,10 +150,26 @@ export function decodeFrame(bytes: Uint8Array): Frame {
   return { header, writes };
 }
 
+/**
+ * Bodies live for the moment in which a frame is made of them, but as garbage until V8 collects it: a hundred MiB of them at full speed. So they are
+ * put together in the same place each time, and what the compressor made is given back at once.
+ */
+const SCRATCH_BYTES = 1024 * 1024;
+let scratchBody: Buffer | undefined;
+
+function scratch(): Buffer {
+  scratchBody ??= Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+  return scratchBody;
+}
+
+function release(packed: Buffer): void {
+  if (packed.buffer instanceof ArrayBuffer) packed.buffer.transfer(0);
+}
+
 function encodeBody(writes: readonly StampedWrite[]): Buffer {
   let bytesMax = 0;
   for (const write of writes) bytesMax += writeBytesMax(write);
-  const body = Buffer.allocUnsafe(bytesMax);
+  const body = bytesMax > SCRATCH_BYTES ? Buffer.allocUnsafe(bytesMax) : scratch();
   let at = 0;
   for (const write of writes) {
     body.write(write.stamp, at, 12, 'hex');
@@ -222,7 +239,13 @@ function takeLength(body: Buffer, cursor: { at: number }): number {
 }
 
 function compress(raw: Buffer): Buffer {
-  return zstdCompressSync(raw, { params: { [zlib.ZSTD_c_compressionLevel]: ZSTD_LEVEL } });
+  return zstdCompressSync(raw, {
+    // The compressor makes itself as large as what it is told to expect.
+    pledgedSrcSize: raw.length,
+    // One piece, and none that is cut from Buffer's pool, which others use too.
+    chunkSize: Math.max(raw.length, Buffer.poolSize),
+    params: { [zlib.ZSTD_c_compressionLevel]: ZSTD_LEVEL },
+  });
 }
 
 function decompress(stored: Buffer, rawBytes: number): Buffer {

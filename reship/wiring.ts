@@ -26,7 +26,7 @@ import { PromiseCeiling } from './ship/promise-ceiling.ts';
 import { Shipper } from './ship/shipper.ts';
 
 /** Newest frames kept in memory for links that follow closely, over all partitions. */
-const TAIL_BYTES_MAX = 32 * 1024 * 1024;
+const TAIL_BYTES_MAX = 8 * 1024 * 1024;
 const HTTP_BODY_BYTES_MAX = 16 * 1024 * 1024;
 const HTTP_BODIES_BYTES_MAX = 64 * 1024 * 1024;
 

@@ -16,14 +16,14 @@ export class FrameTable {
   readonly #identity: LogIdentity;
   readonly #from: StatementSync;
   readonly #one: StatementSync;
-  readonly #back: StatementSync;
+  readonly #at: StatementSync;
 
   constructor(db: DatabaseSync, identity: LogIdentity) {
     this.#db = db;
     this.#identity = identity;
     this.#from = db.prepare('SELECT id, count, frame FROM wmb_log_frames WHERE id >= ? AND id < ? ORDER BY id LIMIT ?');
     this.#one = db.prepare('SELECT before, count, stamp_last FROM wmb_log_frames WHERE id = ?');
-    this.#back = db.prepare('SELECT id FROM wmb_log_frames WHERE partition = ? AND before <= ? ORDER BY before DESC LIMIT 1');
+    this.#at = db.prepare('SELECT before FROM wmb_log_frames WHERE id >= ? AND id < ? ORDER BY id LIMIT 1');
   }
 
   extent(partition: number): Extent {
@@ -58,8 +58,21 @@ export class FrameTable {
     const end = Math.min(before, next);
     if (end <= first) return first;
     if (writes <= 0) return end;
-    const row = this.#back.get(partition, this.writesUpTo(partition, end - 1) - writes);
-    return row === undefined ? first : Math.max(first, seqOf(Number(row.id)));
+    return this.#lastWith(partition, { first, end }, this.writesUpTo(partition, end - 1) - writes);
+  }
+
+  /** The last of the frames from `first` to `end - 1` that has at most `before` write requests before it, or `first`. Halves the range: they ascend. */
+  #lastWith(partition: number, { first, end }: { readonly first: Seq; readonly end: Seq }, before: number): Seq {
+    let low = first;
+    let high = end - 1;
+    while (low < high) {
+      const middle = Math.ceil((low + high) / 2);
+      // The frame itself, or the next one where a damaged log lacks it.
+      const row = this.#at.get(frameId(partition, middle), frameId(partition, end));
+      if (row !== undefined && Number(row.before) <= before) low = middle;
+      else high = middle - 1;
+    }
+    return low;
   }
 
   writesUpTo(partition: number, seq: Seq): number {

@@ -3,15 +3,18 @@
  * It may also be trimmed from here, in short write transactions of a thread of its own.
  */
 import { statSync } from 'node:fs';
+import type { DatabaseSync } from 'node:sqlite';
 import { WmbError } from '../../core/errors.ts';
 import type { Runtime, Timer } from '../../core/runtime.ts';
 import type { Stamp } from '../../core/stamp.ts';
 import type { LogEpoch, LogName, RoomId, Seq } from '../../core/words.ts';
 import { Listeners } from '../listeners.ts';
 import type { Extent, RetentionFloor, RetentionPolicy, ServedLog, StoredFrame } from '../log.ts';
+import type { TrimRequest } from '../retention.ts';
 import { FrameTable } from './frames.ts';
 import { type LogIdentity, readIdentity, requireSame } from './schema.ts';
 import { logError, openForReading } from './sqlite.ts';
+import { nextStep } from './trim.ts';
 import { LogWriter } from './writer.ts';
 
 /** How often it looks for appends that nobody told it of. */
@@ -26,6 +29,7 @@ export interface EmbeddedLogReaderOptions {
 }
 
 interface OpenReader {
+  readonly db: DatabaseSync;
   readonly identity: LogIdentity;
   readonly table: FrameTable;
   readonly inode: number;
@@ -115,8 +119,11 @@ export class EmbeddedLogReader implements ServedLog {
     floors: readonly RetentionFloor[],
     nowMs: number,
   ): Promise<{ readonly frames: number; readonly bytes: number }> {
+    const request = { policy, floors, nowMs };
+    // A thread takes some 15 MiB: there is none before there is something to remove.
+    if (this.#trimmer === undefined && !this.#hasStep(request)) return { frames: 0, bytes: 0 };
     this.#trimmer ??= new LogWriter(this.#options.file, () => {});
-    return this.#trimmer.trim({ policy, floors, nowMs }, () => {});
+    return this.#trimmer.trim(request, () => {});
   }
 
   /** As Log.bytes. */
@@ -136,6 +143,11 @@ export class EmbeddedLogReader implements ServedLog {
   get #open(): OpenReader {
     if (this.#state === undefined) throw new WmbError('LOG_UNAVAILABLE', `log ${this.#options.file}: it is not open`);
     return this.#state;
+  }
+
+  #hasStep(request: TrimRequest): boolean {
+    const { db, identity } = this.#open;
+    return this.#ask(() => nextStep(db, identity, request) !== undefined);
   }
 
   #poll(): void {
@@ -178,7 +190,7 @@ function openReader({ file, log, origin }: EmbeddedLogReaderOptions): OpenReader
     const identity = requireSame(stored, { log, origin }, file);
     const table = new FrameTable(db, identity);
     const told = Array.from({ length: identity.partitions }, (_, partition) => table.extent(partition).next);
-    return { identity, table, inode, told };
+    return { db, identity, table, inode, told };
   } catch (cause) {
     db.close();
     throw cause;

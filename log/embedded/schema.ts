@@ -40,7 +40,7 @@ const TABLES = `
     id INTEGER PRIMARY KEY, partition INTEGER NOT NULL, before INTEGER NOT NULL, count INTEGER NOT NULL,
     stamp_last TEXT NOT NULL, frame BLOB NOT NULL
   ) STRICT;
-  CREATE INDEX IF NOT EXISTS wmb_log_frames_before ON wmb_log_frames (partition, before);
+  DROP INDEX IF EXISTS wmb_log_frames_before;
   CREATE TABLE IF NOT EXISTS wmb_log_leases (
     lease INTEGER PRIMARY KEY AUTOINCREMENT, holder TEXT NOT NULL, taken_ms INTEGER NOT NULL
   ) STRICT;

@@ -11,9 +11,14 @@ import { inTransaction } from './sqlite.ts';
  * the write lock: only one process trims a log, and appends at the other end do not make a plan wrong.
  */
 export function trimStep(db: DatabaseSync, identity: LogIdentity, request: TrimRequest): TrimStep | undefined {
-  const step = planTrim(trimView(db, identity), request);
+  const step = nextStep(db, identity, request);
   if (step !== undefined) inTransaction(db, () => removeFrames(db, step));
   return step;
+}
+
+/** What the next step would remove. It takes no lock. */
+export function nextStep(db: DatabaseSync, identity: LogIdentity, request: TrimRequest): TrimStep | undefined {
+  return planTrim(trimView(db, identity), request);
 }
 
 function trimView(db: DatabaseSync, identity: LogIdentity): TrimView {

@@ -70,6 +70,8 @@ export class Shipper implements LinkHost, Service {
   readonly #rooms: readonly RoomId[];
   readonly #readers: LogReader[];
   readonly #acks = new AckLedger();
+  /** By log and partition, a seq below which its frames exist: seqs of a log are never given back, and acks come by the thousand. */
+  readonly #existing = new Map<LogReader, Seq[]>();
   readonly #live = new Set<Live>();
   /** By room: a session that is not here speaks of marks that may no longer be true. Kept when it ends, until the next begins. */
   readonly #newest = new Map<RoomId, Live>();
@@ -225,13 +227,21 @@ export class Shipper implements LinkHost, Service {
     const { log, partition, epoch, seq, parkedSeq, exceptionsFrom, exceptions } = message;
     const reader = this.#reader(log);
     if (reader === undefined || partition >= reader.partitions) return;
-    if (epoch !== reader.epoch || seq >= reader.extent(partition).next) {
+    if (epoch !== reader.epoch || !this.#exists(reader, partition, seq)) {
       this.#acks.forget({ room, log, partition });
       this.#options.logger.warn({ peer: room, log, partition, epoch, seq }, 'a peer acks frames that this log does not have');
       return;
     }
     this.#acks.set({ room, log, partition }, { epoch, seq, parkedSeq });
     for (const listener of this.#ackListeners) listener({ room, log, partition, epoch, seq, exceptionsFrom, exceptions });
+  }
+
+  #exists(reader: LogReader, partition: number, seq: Seq): boolean {
+    const known = this.#existing.get(reader) ?? [];
+    if (seq < (known[partition] ?? 0)) return true;
+    known[partition] = reader.extent(partition).next;
+    this.#existing.set(reader, known);
+    return seq < known[partition];
   }
 
   #schedulePulse(): void {

@@ -23,6 +23,7 @@ import { WmbError } from '../../core/errors.ts';
 import { type Runtime, sleep } from '../../core/runtime.ts';
 import type { Version } from '../../core/stamp.ts';
 import type { RoomId } from '../../core/words.ts';
+import { Checkpoints } from '../../log/embedded/checkpoints.ts';
 import type { CacheBatch, CacheMarks, CacheOutcome, CacheResult, CacheStore, CacheSweep, Generation } from '../cache.ts';
 import type { CacheRepair, RepairOutcome } from '../inspection.ts';
 import { EmbeddedCell } from './cache-cell.ts';
@@ -54,6 +55,7 @@ const PAGES_KIB = 65_536;
 interface Opened {
   readonly db: DatabaseSync;
   readonly lock: DatabaseLock;
+  readonly checkpoints: Checkpoints;
   readonly tables: CacheTables;
   readonly marks: MarkTable;
   readonly revisions: Revisions;
@@ -90,13 +92,15 @@ export class EmbeddedCache implements CacheStore {
   }
 
   #prepare(db: DatabaseSync, lock: DatabaseLock): Opened {
-    db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = ${WAL_BYTES_KEPT}; PRAGMA cache_size = -${PAGES_KIB};
-      PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
+    db.exec(
+      `PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = ${WAL_BYTES_KEPT}; PRAGMA cache_size = -${PAGES_KIB}`,
+    );
     const settled = inTransaction(db, () => openCacheTables(db, this.#options.room, this.#file));
     const tables = prepareCacheTables(db);
     const dirty = new Set(tables.buckets.all().map((row) => Number(row['bucket'])));
     const revisions = new Revisions(tables, this.#options.runtime);
-    return { db, lock, tables, settled, dirty, revisions, marks: new MarkTable(db, 'wmb_marks'), sweep: new SweepPages(db) };
+    const checkpoints = new Checkpoints({ db, file: this.#file, pages: CHECKPOINT_PAGES });
+    return { db, lock, checkpoints, tables, settled, dirty, revisions, marks: new MarkTable(db, 'wmb_marks'), sweep: new SweepPages(db) };
   }
 
   async marks(): Promise<CacheMarks> {
@@ -191,6 +195,7 @@ export class EmbeddedCache implements CacheStore {
   async close(): Promise<void> {
     const opened = this.#opened;
     this.#opened = undefined;
+    await opened?.checkpoints.close();
     opened?.db.close();
     opened?.lock.release();
   }
@@ -220,7 +225,9 @@ export class EmbeddedCache implements CacheStore {
 
   #transaction<T>(opened: Opened, work: () => T): T {
     try {
-      return inTransaction(opened.db, work);
+      const result = inTransaction(opened.db, work);
+      opened.checkpoints.committed();
+      return result;
     } catch (cause) {
       throw storeError(cause, this.#file);
     }
