@@ -21,6 +21,14 @@ export class Made {
     return this.#keys.get(key)?.has(room) === true;
   }
 
+  /**
+   * A key is harmed in one room only: what two of them show wrong alike, or each in its own way, nobody could tell from what is right.
+   */
+  mayHarm(room: RoomId, key: string): boolean {
+    const rooms = this.#keys.get(key);
+    return rooms === undefined || rooms.has(room);
+  }
+
   /** In which of these rooms something was done to the key. */
   rooms(key: string, among: readonly RoomId[]): readonly RoomId[] {
     return among.filter((room) => this.has(room, key));
@@ -43,7 +51,7 @@ export async function harm(world: HarmHost, room: Room): Promise<void> {
   const { random } = world;
   const { memory } = room.disks.cache;
   const keys: string[] = [];
-  for await (const { key } of memory.scan({ prefix: '', nowMs: world.clock.ms })) keys.push(key);
+  for await (const { key } of memory.scan({ prefix: '', nowMs: world.clock.ms })) if (world.made.mayHarm(room.id, key)) keys.push(key);
   const key = keys.length === 0 ? undefined : random.pick(keys);
   const cell = key === undefined ? undefined : memory.cell(key);
   const how = random.pick(['delete', 'change', 'remove', 'make'] as const);
@@ -89,15 +97,16 @@ async function makeKey(world: HarmHost, room: Room): Promise<void> {
 
 export interface SwallowHost extends HarmHost {
   readonly rough: boolean;
-  readonly plan: { readonly swallowChance: number };
+  readonly plan: { readonly checked: boolean; readonly swallowChance: number };
 }
 
 /** A cache that says of a write request now and then that it has it, and has not. */
 export function swallowing(world: SwallowHost, room: Room, cache: CacheStore): CacheStore {
   const { random, plan } = world;
-  if (plan.swallowChance === 0) return cache;
+  if (!plan.checked || plan.swallowChance === 0) return cache;
   const keep = (effects: readonly Effect[]): readonly Effect[] => {
     if (!world.rough || effects.length === 0 || !random.chance(plan.swallowChance)) return effects;
+    if (!effects.every(({ key }) => world.made.mayHarm(room.id, key))) return effects;
     for (const { key, version } of effects) {
       world.tell(`the cache of ${room.id} swallows ${version} of ${key}`);
       world.made.add(room.id, key);

@@ -65,32 +65,23 @@ const CALM = {
   poisonChance: 0,
 };
 
-type CheckerPlan = Pick<Plan, 'checked' | keyof typeof UNCHECKED>;
-
-const UNCHECKED = {
-  roundMs: 300,
-  graceMs: 4_000,
-  sweepMs: 5_000,
-  canaryMs: 1_000,
-  silenceMsMax: 3_000,
-  harms: 0,
-  swallowChance: 0,
-  stuck: false,
-  busyRepairs: false,
-};
+type CheckerPlan = Pick<
+  Plan,
+  'checked' | 'roundMs' | 'graceMs' | 'sweepMs' | 'canaryMs' | 'silenceMsMax' | 'harms' | 'swallowChance' | 'stuck' | 'busyRepairs'
+>;
 
 /** `random` is another than that of the rest of the run: a seed without checkers is the same run as if there were none. */
 export function checkerPlanOf(random: Random): CheckerPlan {
-  if (!random.chance(CHECKED_SHARE)) return { ...UNCHECKED, checked: false };
+  const checked = random.chance(CHECKED_SHARE);
   const harmed = random.chance(0.6);
   return {
-    checked: true,
+    checked,
     roundMs: random.int(200, 600),
     graceMs: random.int(3_500, 5_000),
     sweepMs: random.int(4_000, 8_000),
     canaryMs: random.int(500, 1_500),
     silenceMsMax: 3_000,
-    harms: harmed ? random.int(0, 3) : 0,
+    harms: harmed ? random.int(1, 3) : 0,
     swallowChance: harmed && random.chance(0.6) ? 0.02 : 0,
     stuck: random.chance(0.4),
     busyRepairs: random.chance(0.5),

@@ -3,6 +3,7 @@
 import { type Failure, failure } from './checks/failure.ts';
 import { checkRest, underWay } from './checks/rest.ts';
 import { heal, makeTrouble, resumeLinks, retryParked } from './faults.ts';
+import { harm } from './made.ts';
 import { checkerPlanOf, type Plan, planOf } from './plan.ts';
 import { Random } from './random.ts';
 import { Trace } from './trace.ts';
@@ -72,7 +73,9 @@ async function rounds(world: World): Promise<void> {
     await clock.run(SWEEP_MS, stop);
     await checkRest(world);
     world.quiet = false;
-    if (plan.checked && !stop()) await checkDrifts(world);
+    if (!plan.checked || stop()) continue;
+    for (let harms = 0; harms < plan.harms; harms += 1) await harm(world, random.pick(world.rooms));
+    await checkDrifts(world);
   }
   if (plan.checked && !stop()) await trials(world, workload);
 }

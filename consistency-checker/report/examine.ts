@@ -3,6 +3,7 @@
 import { effectsOf } from '../../core/converge/effects-of.ts';
 import { MemoryCell } from '../../core/converge/memory-cell.ts';
 import { applyEffect } from '../../core/converge/rules.ts';
+import type { KeyState } from '../../core/converge/state.ts';
 import { visible } from '../../core/converge/visible.ts';
 import type { RoomId } from '../../core/words.ts';
 import type { ConfirmedKey } from '../cache/comparison.ts';
@@ -47,14 +48,15 @@ export class Examiner {
       witnesses: this.#witnesses,
     };
     const parts: PartVerdict[] = [];
-    const isHidden = hiddenByOthers(of);
+    const { isHidden, isLed } = membersOf(of);
     for (const difference of judged) {
       if (isHidden(difference)) parts.push(follower(of, difference));
       else parts.push(await this.#part(of, await judge(of, difference)));
     }
     const rest = elements.slice(JUDGED_MAX).map((difference) => byVersion(of, difference));
     const main = mainOf(of, parts);
-    if (main === undefined) return undefined;
+    // What pushed them out differs too, and is on its way, or parked: the others only follow it.
+    if (main === undefined || (main.follows && isLed)) return undefined;
     const cause = await causeOf(of, main, this.#witnesses);
     const certain = parts.every((part) => part.apart || part.wrong !== main.wrong || part.certain);
     return {
@@ -90,15 +92,25 @@ function byVersion(of: Case, difference: ElementDifference): PartVerdict {
   return { difference, part, wrong, kind, certain: false, why: '', write: undefined, effect: undefined, apart: false, follows: false };
 }
 
-/** Members of a timeline that nobody would see if both rooms had everything: newer ones push them out. */
-function hiddenByOthers({ answers, nowMs }: Case): (difference: ElementDifference) => boolean {
+interface Members {
+  /** Of a timeline, what nobody would see if both rooms had everything: newer members push it out. */
+  readonly isHidden: (difference: ElementDifference) => boolean;
+  /** Members that would be seen differ as well. */
+  readonly isLed: boolean;
+}
+
+function membersOf({ answers, nowMs }: Case): Members {
   const [mine, theirs] = [answers[0].state, answers[1].state];
-  if (mine?.type !== 'timeline' || theirs?.type !== 'timeline') return () => false;
+  if (mine?.type !== 'timeline' || theirs?.type !== 'timeline') return { isHidden: () => false, isLed: false };
   const union = new MemoryCell();
   for (const effect of [...effectsOf(mine), ...effectsOf(theirs)]) applyEffect(union, effect, '');
   const shown = visible('', union, nowMs)?.value;
-  const members = new Set(shown?.type === 'zset' ? shown.members.map(([member]) => member) : []);
-  return ({ name }) => !members.has(name);
+  const members = shown?.type === 'zset' ? shown.members.map(([member]) => member) : [];
+  const versionIn = ({ registers }: KeyState, member: string) => registers.find(({ name }) => name === member)?.version;
+  return {
+    isHidden: ({ name }) => !members.includes(name),
+    isLed: members.some((member) => versionIn(mine, member) !== versionIn(theirs, member)),
+  };
 }
 
 function follower(of: Case, difference: ElementDifference): PartVerdict {

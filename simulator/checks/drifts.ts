@@ -42,7 +42,7 @@ export class Drifts {
       this.#world.fail(
         'I8',
         `the checker of ${room.id} reports nothing that was not made`,
-        `${kind} of ${subject.name}: ${drift.why}; ${causeText}`,
+        `${kind} of ${subject.name}: ${drift.why}; ${causeText}; ${JSON.stringify(drift.elements)}`,
       );
   }
 
