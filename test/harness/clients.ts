@@ -1,6 +1,7 @@
 /** What a test or the demo asks of running rooms, over their public gRPC interface only. */
 import { type Client, credentials, type ServiceError } from '@grpc/grpc-js';
 import { CollectorClient, type CollectorStatus, type KeyEntry, ReshipClient, type ReshipStatus } from '../../proto/gen/wmb/v1/admin.ts';
+import { CheckerClient } from '../../proto/gen/wmb/v1/checker.ts';
 import { type SubmitRequest, type SubmitResponse, WritesClient } from '../../proto/gen/wmb/v1/writes.ts';
 import type { RunningRoom } from './rooms.ts';
 
@@ -18,6 +19,7 @@ export class RoomClients {
   readonly writes: WritesClient;
   readonly reship: ReshipClient;
   readonly collector: CollectorClient;
+  readonly checker: CheckerClient;
 
   constructor(room: RunningRoom) {
     this.room = room;
@@ -25,6 +27,7 @@ export class RoomClients {
     this.writes = new WritesClient(room.reship.grpc, insecure);
     this.reship = new ReshipClient(room.reship.grpc, insecure);
     this.collector = new CollectorClient(room.collector.grpc, insecure);
+    this.checker = new CheckerClient(room.checker.grpc, insecure);
   }
 
   submit(request: SubmitRequest): Promise<SubmitResponse> {
@@ -49,7 +52,7 @@ export class RoomClients {
   }
 
   close(): void {
-    for (const client of [this.writes, this.reship, this.collector] as Client[]) client.close();
+    for (const client of [this.writes, this.reship, this.collector, this.checker] as Client[]) client.close();
   }
 }
 

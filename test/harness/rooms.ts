@@ -37,6 +37,8 @@ export interface RoomsOptions {
 export interface StartOptions {
   /** Another room file than the room's own. */
   readonly configFile?: string;
+  /** Another program than `wmb`, started with the same arguments. */
+  readonly main?: string;
   /** Added to the environment. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -79,10 +81,14 @@ export class Rooms {
     return running;
   }
 
-  /** Starts every daemon; where one does not come up, none is left running. */
-  async startAll(): Promise<void> {
+  /** Starts every daemon; where one does not come up, none is left running. `mains`: other programs, by `room/daemon`. */
+  async startAll(mains: Readonly<Record<string, string>> = {}): Promise<void> {
+    const start = (room: RunningRoom, daemon: Daemon) => {
+      const main = mains[`${room.id}/${daemon}`];
+      return this.start(room, daemon, main === undefined ? {} : { main });
+    };
     try {
-      await Promise.all(this.rooms.flatMap((room) => this.#daemons.map((daemon) => this.start(room, daemon))));
+      await Promise.all(this.rooms.flatMap((room) => this.#daemons.map((daemon) => start(room, daemon))));
     } catch (cause) {
       this.killAll();
       throw cause;
@@ -101,9 +107,13 @@ export class Rooms {
   }
 
   /** Starts one daemon and waits until it is ready. Its log goes to `<daemon>.log` in the room's directory. */
-  async start(room: RunningRoom, daemon: Daemon, { configFile = room.configFile, env = {} }: StartOptions = {}): Promise<void> {
+  async start(
+    room: RunningRoom,
+    daemon: Daemon,
+    { configFile = room.configFile, main = MAIN, env = {} }: StartOptions = {},
+  ): Promise<void> {
     const log = openSync(join(room.directory, `${daemon}.log`), 'a');
-    const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', MAIN, daemon, '--config', configFile], {
+    const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', main, daemon, '--config', configFile], {
       // By the end of the channel a daemon notices that the program that started it is gone, however that ended.
       stdio: ['ignore', log, log, 'ipc'],
       env: { ...this.#env, ...env },

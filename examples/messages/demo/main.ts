@@ -11,12 +11,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { asWmbError, ERRORS, EXIT } from '../../../core/errors.ts';
-import type { ParkedResult } from '../../../proto/gen/wmb/v1/admin.ts';
 import { Wait } from '../../../proto/gen/wmb/v1/writes.ts';
 import { allSettled, RoomClients, unary } from '../../../test/harness/clients.ts';
 import { Rooms } from '../../../test/harness/rooms.ts';
 import { expectedState } from '../expected.ts';
+import { type Damage, loseFrame, tamper } from './damage.ts';
 import { type DemoOptions, readOptions, readWrites, USAGE } from './options.ts';
+import { allVerified, RepairAct } from './repair.ts';
 import { Submitter } from './submit.ts';
 import { type Check, verifyRooms } from './verify.ts';
 import { LiveView } from './view.ts';
@@ -24,6 +25,7 @@ import { LiveView } from './view.ts';
 const CUT_MS = 4000;
 const SETTLE_MS_MAX = 60_000;
 const HERE = new URL('..', import.meta.url).pathname;
+const FAULTY_COLLECTOR = new URL('faulty-collector.ts', import.meta.url).pathname;
 
 interface Scene {
   readonly mode: DemoOptions['mode'];
@@ -36,7 +38,7 @@ interface Scene {
 async function run(options: DemoOptions, writes: ReturnType<typeof readWrites>, directory: string): Promise<readonly Check[]> {
   const { text, lists } = writes;
   process.stdout.write(
-    `Starting ${options.rooms} rooms (${options.mode}), each a reship and a collector in processes of their own, below ${directory}\n`,
+    `Starting ${options.rooms} rooms (${options.mode}), each a reship, a collector and a checker in processes of their own, below ${directory}\n`,
   );
   const rooms = await Rooms.prepare({
     count: options.rooms,
@@ -44,36 +46,63 @@ async function run(options: DemoOptions, writes: ReturnType<typeof readWrites>, 
     directory,
     processorFile: join(HERE, 'processor.ts'),
     schemaFile: join(HERE, 'schema.sql'),
+    daemons: ['reship', 'collector', 'checker'],
+    // A demo has no minutes: what a room in service does within ten seconds and five minutes, its checkers do at once.
+    roomSettings: { checker: { roundMs: 500, graceMs: 3_000, sweepMs: 4_000 } },
   });
   process.once('exit', () => rooms.killAll());
-  await rooms.startAll();
+  await rooms.startAll({ [`${rooms.room(1).id}/collector`]: FAULTY_COLLECTOR });
   const clients = rooms.rooms.map((room) => new RoomClients(room));
   const submitters = clients.map((client, index) => new Submitter(client, lists[index] ?? []));
   const view = new LiveView({ clients, submitters, output: process.stdout });
   const scene: Scene = { mode: options.mode, rooms, clients, submitters, view };
   view.start();
   view.say(`submitting ${lists.flat().length} messages`);
-  const [checks] = await Promise.all([trouble(scene), ...submitters.map((submitter) => submitter.run(options.rate))]);
+  const [{ checks, poisoned }] = await Promise.all([trouble(scene), ...submitters.map((submitter) => submitter.run(options.rate))]);
   view.say('everything is submitted and acked; waiting until every room has applied it');
   await allSettled(clients, SETTLE_MS_MAX);
   view.say('every room has applied everything');
   await view.stop();
   const stamps = new Map(submitters.flatMap((submitter) => [...submitter.stamps]));
   const compared = await verifyRooms(clients, expectedState(text, stamps));
+  const repaired = await damageAndRepair({ clients, text, stamps, poisoned });
   for (const client of clients) client.close();
   await rooms.stop();
-  return [...checks, ...compared];
+  return [...checks, ...compared, ...repaired];
+}
+
+interface Settled {
+  readonly clients: readonly RoomClients[];
+  readonly text: string;
+  readonly stamps: ReadonlyMap<string, string>;
+  /** Positions of what is parked. */
+  readonly poisoned: readonly string[];
+}
+
+/** Damages the second room and has it repaired; then both rooms must hold what the file says once more, and the messages that were lost on the way. */
+async function damageAndRepair({ clients, text, stamps, poisoned }: Settled): Promise<readonly Check[]> {
+  const [first, second] = clients as readonly [RoomClients, RoomClients];
+  await allVerified(clients);
+  process.stdout.write(
+    `\nDamaging ${second.room.id}: its collector loses the effects of three messages, and somebody with a database shell deletes, changes and makes keys in its cache\n`,
+  );
+  const lines = text.split('\n');
+  const lost = await loseFrame(first, second.room.id, lines.length);
+  const parked: Damage[] = poisoned.map((subject) => ({ subject, room: '', kind: 'parked', cause: 'parked' }));
+  const checks = await new RepairAct(clients, [...tamper(second), ...lost.damages, ...parked]).run();
+  const after = await verifyRooms(clients, expectedState([...lines, ...lost.lines].join('\n'), new Map([...stamps, ...lost.stamps])));
+  return [...checks, ...after.map((check) => ({ ...check, what: `repaired: ${check.what}` }))];
 }
 
 /** What goes wrong on the way, each at its share of the traffic. */
-async function trouble(scene: Scene): Promise<readonly Check[]> {
+async function trouble(scene: Scene): Promise<{ readonly checks: readonly Check[]; readonly poisoned: readonly string[] }> {
   await reached(scene, 0.2);
   const cut = await cutLink(scene);
   await reached(scene, 0.45);
   const killed = await killCollector(scene);
   await reached(scene, 0.7);
   const poisoned = await poison(scene);
-  return [cut, killed, ...poisoned];
+  return { checks: [cut, killed, ...poisoned.checks], poisoned: poisoned.positions };
 }
 
 async function cutLink({ rooms, clients, view }: Scene): Promise<Check> {
@@ -100,7 +129,7 @@ async function killCollector({ rooms, view }: Scene): Promise<Check> {
   view.say(`SIGKILL to the collector of ${victim.id} (process ${pid})`);
   await rooms.end(victim, 'collector', 'SIGKILL');
   await pause(1500);
-  await rooms.start(victim, 'collector');
+  await rooms.start(victim, 'collector', { main: FAULTY_COLLECTOR });
   view.say(`the collector of ${victim.id} is back and resumes at its marks`);
   const back = rooms.pid(victim, 'collector');
   return {
@@ -110,8 +139,12 @@ async function killCollector({ rooms, view }: Scene): Promise<Check> {
   };
 }
 
-/** A message that its processor cannot handle, and one of the same sender behind it: parked in every room that processes, then discarded. */
-async function poison({ clients, mode, view }: Scene): Promise<readonly Check[]> {
+/** A message that its processor cannot handle, and one of the same sender behind it: parked in every room that processes, and left there. */
+async function poison({
+  clients,
+  mode,
+  view,
+}: Scene): Promise<{ readonly checks: readonly Check[]; readonly positions: readonly string[] }> {
   const origin = clients[0] as RoomClients;
   const writes = ['{"from":1,"to":', '{"from":1000001,"to":1000002,"at":1}'].map((payload, index) => ({
     requestId: `poison-${index}`,
@@ -124,14 +157,13 @@ async function poison({ clients, mode, view }: Scene): Promise<readonly Check[]>
   const refused = results.filter((result) => result.error !== undefined);
   view.say(`submitted a poisoned message and one of the same sender behind it: ${refused.length === 0 ? 'both taken' : 'refused'}`);
   const checks: Check[] = [];
-  for (const client of clients) {
+  for (const client of clients.filter((each) => processes(each, { clients, mode }))) {
     const parked = await eventually(async () => {
       const list = await unary<{ writes: { requestId: string; code: string }[] }>((answer) =>
         client.collector.listParked({ limit: 10, after: '' }, answer),
       );
-      return list.writes.length === writes.length || !processes(client, { clients, mode }) ? list.writes : undefined;
+      return list.writes.length === writes.length ? list.writes : undefined;
     });
-    if (!processes(client, { clients, mode })) continue;
     const codes = parked?.map((write) => `${write.requestId} ${write.code}`).join(', ') ?? 'nothing';
     view.say(`${client.room.id} parked them: ${codes}`);
     const wanted = 'poison-0 PROCESSOR_FAILED, poison-1 BEHIND_PARKED';
@@ -140,12 +172,8 @@ async function poison({ clients, mode, view }: Scene): Promise<readonly Check[]>
       compared: 2,
       differences: codes === wanted ? [] : [`parked: ${codes}`],
     });
-    // The one behind follows by itself when the poisoned one is gone; it is discarded first because the file knows nothing of it.
-    for (const requestId of ['poison-1', 'poison-0']) {
-      await eventually(() => unary<ParkedResult>((answer) => client.collector.discardParked({ writes: [requestId], all: false }, answer)));
-    }
   }
-  return checks;
+  return { checks, positions: results.map(({ position }) => position) };
 }
 
 /** In a master–slave topology only the master's processors handle write requests. */
