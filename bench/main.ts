@@ -12,6 +12,7 @@ import { measureBacklog } from './backlog.ts';
 import { measureLatency } from './latency.ts';
 import { type Row, table } from './report.ts';
 import { measureThroughput } from './throughput.ts';
+import { Others } from './usage.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -41,7 +42,9 @@ try {
   for (const name of options.only.split(',')) {
     const measure = (options.quick ? QUICK : FULL)[name];
     if (measure === undefined) throw new Error(`--only names ${name}; there are ${Object.keys(FULL).join(', ')}`);
+    const others = new Others();
     rows.push(...(await measure(directory)));
+    rows.push({ what: `  other processes meanwhile (${name})`, value: others.cores(), unit: 'cores' });
   }
   if (options.json) process.stdout.write(`${JSON.stringify(rows)}\n`);
   else
