@@ -112,8 +112,13 @@ describe('what comes in between', () => {
   test('a peer that falls silent before anything was changed: failed, nothing changed, and its other drifts are not tried', async () => {
     const { world, checker } = await lossy('a', 'b');
     world.room('beijing').receipts.silent = true;
+    let asked = 0;
+    world.room('beijing').before = () => {
+      asked += 1;
+    };
     const steps = await run(checker);
     assert.deepEqual(results(steps), ['failed', 'failed']);
+    assert.equal(asked, 1, 'a call that nobody answers lasts as long as its deadline');
     assert.ok(steps.every(({ detail }) => detail.startsWith('nothing was changed')));
     assert.deepEqual(await value(world, 'guangzhou', 'a'), { type: 'string', value: 'old' });
     assert.deepEqual(await audits(checker), []);
@@ -149,8 +154,9 @@ describe('what comes in between', () => {
       await world.runtime.advance(1_000);
       assert.deepEqual(await audits(checker), ['resend begun tester']);
       Object.assign(checker, { mender });
+      await checker.book.audit({ atMs: 1, driftId: 'x', action: 'push', subject: 'done', result: 'repaired', by: 'tester', detail: '' });
       await checker.repairer().recover();
-      assert.deepEqual(await audits(checker), ['resend interrupted tester']);
+      assert.deepEqual(await audits(checker), ['push repaired tester', 'resend interrupted tester']);
       assert.deepEqual(results(await run(checker)), [isDone ? 'unchanged' : 'repaired']);
     }
   });

@@ -231,7 +231,11 @@ describe('write requests', () => {
     const checker = world.checker('guangzhou', 'beijing');
     const calls: number[] = [];
     const { mender } = checker;
-    const counted: TestChecker['mender'] = { ...mender, repair: (repairs) => (calls.push(repairs.length), mender.repair(repairs)) };
+    const repair: typeof mender.repair = (repairs) => {
+      calls.push(repairs.length);
+      return mender.repair(repairs);
+    };
+    const counted: TestChecker['mender'] = { ...mender, repair };
     Object.assign(checker, { mender: counted });
     await checker.receipt(found.position);
     assert.deepEqual(results(await run(checker, { limit: 200 })), ['repaired']);
