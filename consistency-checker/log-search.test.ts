@@ -114,6 +114,26 @@ test('by request id the retried write request is found as well, the original fir
   assert.deepEqual(await search.find({ by: 'request', requestId: 'never', limitMs: 10_000 }), []);
 });
 
+test('once a request id is found only its own partition is searched for its retries, as far back as the duplicate window', async () => {
+  const log = await logOf(frames);
+  await append(log, 2, [write(5_000, 'wanted')]);
+  const read: string[] = [];
+  const spy = new Proxy(log, {
+    get(target, name) {
+      if (name === 'read')
+        return (partition: number, from: number, bytes: number) => {
+          read.push(`${partition}:${from}`);
+          return target.read(partition, from, bytes);
+        };
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+  await searchOf(spy, { window: 120 }).find({ by: 'request', requestId: 'wanted', limitMs: 10_000 });
+  // The newest 32 frames, and as many of those before them as hold 120 write requests before the hit.
+  assert.deepEqual(read, ['2:35', '2:26']);
+});
+
 test('a search for a request id stops when its time is over', async () => {
   let now = 0;
   const runtime = {
