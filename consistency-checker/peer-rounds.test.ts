@@ -4,6 +4,7 @@ import { WmbError } from '../core/errors.ts';
 import { VirtualTime } from '../core/flow/virtual-time.testing.ts';
 import { silentLogger } from '../core/logger.ts';
 import { noMetrics } from '../core/metrics.ts';
+import { sleep } from '../core/runtime.ts';
 import { formatPosition } from '../core/words.ts';
 import type { ConfirmedKey, KeyRound } from './cache/comparison.ts';
 import { type Drift, driftId } from './drift.ts';
@@ -202,6 +203,28 @@ test('a confirmed key that cannot be explained yet is kept, said, and explained 
   );
   assert.equal(rig.rounds.state.reason, '');
   await rig.rounds.stop();
+});
+
+test('a round explains for two seconds at most; receipts left over are confirmed by the next, keys are kept and looked at again', async () => {
+  const rig = new Rig();
+  const names = ['a', 'b', 'c', 'd'];
+  let round = 0;
+  rig.keyRound = async () => {
+    round += 1;
+    return round === 1 ? { ...CLEAN_KEYS, confirmed: names.map(key) } : CLEAN_KEYS;
+  };
+  rig.differs = async (name) => (name === 'd' ? undefined : key(name));
+  rig.explainKey = async (name) => {
+    await sleep(rig.time, 1_500);
+    return driftOf({ type: 'key', name });
+  };
+  rig.rounds.start();
+  await rig.time.advance(3_100);
+  assert.deepEqual(rig.explained, ['a', 'b']);
+  assert.match(rig.rounds.state.reason, /^2 confirmed differences wait to be explained/);
+  await rig.time.advance(4_000);
+  assert.deepEqual(rig.explained, ['a', 'b', 'c'], 'd was over before its turn came');
+  assert.equal(rig.rounds.state.reason, '');
 });
 
 test('what turns out to be no drift closes the one that was open for it', async () => {

@@ -47,6 +47,8 @@ export interface PeerState {
 
 /** Open drifts looked at again in one round. */
 const LOOKED_AGAIN_MAX = 32;
+/** A round explains receipts for so long, and keys; what is left is confirmed again, or was over before its turn came. */
+const EXPLAINING_MS_MAX = 2_000;
 const RETRY_MS_MAX = 10_000;
 const UNEXPLAINED_MAX = 10_000;
 const TOLD_MAX = 10_000;
@@ -59,6 +61,11 @@ interface Failing {
   /** Whether it is the peer that fails, and not this room's own daemons. */
   isPeer: boolean;
   count: number;
+}
+
+interface Explaining {
+  readonly reasons: string[];
+  readonly untilMs: number;
 }
 
 export class PeerRounds {
@@ -149,16 +156,38 @@ export class PeerRounds {
   }
 
   async #round(): Promise<{ readonly bytes: number; readonly reasons: readonly string[] }> {
-    const { receipts, keys } = this.#options;
+    const { receipts, keys, runtime } = this.#options;
     const messages = await receipts.round();
     const cache = await keys.round();
     this.#suspects = messages.suspects + cache.suspects;
     const reasons = [...messages.incomparable, ...whyNotKeys(cache)];
-    for (const confirmed of messages.confirmed) await this.#explainReceipt(confirmed, reasons);
-    await this.#explainLeft(reasons);
-    for (const confirmed of cache.confirmed) await this.#explainKey(confirmed, reasons);
+    const explaining = (): Explaining => ({ reasons, untilMs: runtime.monotonicMs() + EXPLAINING_MS_MAX });
+    const waiting = await this.#explainReceipts(messages.confirmed, explaining());
+    await this.#explainKeys(cache.confirmed, explaining());
+    const late = waiting + this.#unexplained.length;
+    if (late > 0) reasons.push(`${late} confirmed differences wait to be explained`);
     await this.#lookAgain();
     return { bytes: messages.bytes + cache.bytes, reasons };
+  }
+
+  /** Returns how many it did not come to: the next round confirms them again. */
+  async #explainReceipts(all: readonly ConfirmedReceipt[], { reasons, untilMs }: Explaining): Promise<number> {
+    for (const [place, confirmed] of all.entries()) {
+      await this.#explainReceipt(confirmed, reasons);
+      if (this.#options.runtime.monotonicMs() > untilMs) return all.length - place - 1;
+    }
+    return 0;
+  }
+
+  /** Those of rounds before first; what it does not come to is kept. */
+  async #explainKeys(all: readonly ConfirmedKey[], { reasons, untilMs }: Explaining): Promise<void> {
+    await this.#explainLeft({ reasons, untilMs });
+    for (const [place, confirmed] of all.entries()) {
+      await this.#explainKey(confirmed, reasons);
+      if (this.#options.runtime.monotonicMs() <= untilMs) continue;
+      for (const later of all.slice(place + 1)) this.#keep(later);
+      return;
+    }
   }
 
   /** A receipt is confirmed in every round: it is explained anew only where it says something else, or after a while. */
@@ -181,11 +210,16 @@ export class PeerRounds {
   async #explainKey(confirmed: ConfirmedKey, reasons: string[]): Promise<void> {
     const { explainer, peer } = this.#options;
     const explained = await this.#record({ type: 'key', name: confirmed.key }, reasons, () => explainer.key(confirmed, peer));
-    if (!explained && this.#unexplained.length < UNEXPLAINED_MAX) this.#unexplained.push(confirmed);
+    if (!explained) this.#keep(confirmed);
   }
 
-  async #explainLeft(reasons: string[]): Promise<void> {
-    for (let left = this.#unexplained.length; left > 0; left -= 1) {
+  #keep(confirmed: ConfirmedKey): void {
+    if (this.#unexplained.length < UNEXPLAINED_MAX) this.#unexplained.push(confirmed);
+  }
+
+  async #explainLeft({ reasons, untilMs }: Explaining): Promise<void> {
+    const { runtime } = this.#options;
+    for (let left = this.#unexplained.length; left > 0 && runtime.monotonicMs() <= untilMs; left -= 1) {
       const confirmed = await this.#options.keys.differs(this.#unexplained[0]?.key ?? '');
       this.#unexplained.shift();
       if (confirmed !== undefined) await this.#explainKey(confirmed, reasons);

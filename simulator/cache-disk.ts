@@ -36,10 +36,10 @@ export class CacheDisk {
   /** Nobody looks at an earlier moment than somebody has looked at already. */
   #lookedMs = 0;
 
-  readonly #around: (store: CacheStore) => CacheStore;
+  readonly #around: (store: MemoryCache) => CacheStore;
 
   /** `around`: what stands between the store and everybody, also the checks. */
-  constructor(around: (store: CacheStore) => CacheStore = (store) => store) {
+  constructor(around: (store: MemoryCache) => CacheStore = (store) => store) {
     this.#around = around;
     this.#content = this.#empty();
   }

@@ -8,6 +8,8 @@ import type { LinkDialer } from '../link/link.ts';
 import type { Log } from '../log/log.ts';
 import type { CacheStore, Generation } from '../store/cache.ts';
 import type { Invariant } from './checks/failure.ts';
+import { instead } from './instead.ts';
+import type { Plan } from './plan.ts';
 import type { Injection } from './wiring.ts';
 
 export interface Mutation {
@@ -17,6 +19,8 @@ export interface Mutation {
   readonly breaks: readonly Invariant[];
   /** Made anew for every run: what it counts begins at nothing. */
   readonly make: () => Injection;
+  /** Of the runs in which it can be seen. */
+  readonly plan?: Partial<Plan>;
 }
 
 export const MUTATIONS: readonly Mutation[] = [
@@ -41,18 +45,6 @@ export const MUTATIONS: readonly Mutation[] = [
   { name: 'a collector forgets which keys are held up', breaks: ['I7'], make: () => ({ book: forgetfulKeys }) },
   { name: 'credit has no limit', breaks: ['I11'], make: () => ({ config: unboundedCredit }) },
 ];
-
-/** `target` with some of its methods replaced. The others go to `target` itself. */
-function instead<T extends object>(target: T, methods: Partial<T>): T {
-  return new Proxy(target, {
-    get(_, name) {
-      const own: unknown = Reflect.get(methods, name);
-      if (own !== undefined) return own;
-      const value: unknown = Reflect.get(target, name, target);
-      return typeof value === 'function' ? value.bind(target) : value;
-    },
-  });
-}
 
 /** Says yes to every `every`th append and keeps nothing of it. */
 function forgetfulLog(every: number): (log: Log) => Log {

@@ -34,6 +34,10 @@ export class Poison {
     return this.#poisoned.get(requestId)?.forever ?? false;
   }
 
+  get isMended(): boolean {
+    return this.#mended;
+  }
+
   /** From now on only those for ever fail; before a new round it starts again. */
   setMended(mended: boolean): void {
     this.#mended = mended;

@@ -2,6 +2,7 @@
 import type { BookEntry, ReceiptBook, Settlement } from '../collector/receipts/receipts.ts';
 import type { LinkStateRow, LinkStateStore } from '../collector/receive/state-store.ts';
 import type { CacheEntry } from '../core/converge/effects.ts';
+import { exportState, type KeyState } from '../core/converge/state.ts';
 import { sleep } from '../core/runtime.ts';
 import type { Stamp } from '../core/stamp.ts';
 import { type LogName, laneKey, type RoomId, type Seq } from '../core/words.ts';
@@ -11,6 +12,7 @@ import type { CacheBatch, CacheResult, CacheStore, CacheSweep } from '../store/c
 import type { CacheRepair, RepairOutcome } from '../store/inspection.ts';
 import type { MemoryBook } from './book.ts';
 import type { CacheDisk } from './cache-disk.ts';
+import type { Repaired } from './checks/repairs.ts';
 import { type Life, never } from './life.ts';
 
 /** A log in a daemon's hands. A crash in the middle of an append leaves all of it or nothing; nobody was told. */
@@ -82,6 +84,7 @@ export interface CacheWatch {
   hangs(): boolean;
   /** Is called with every batch that went in. */
   applied(batch: CacheBatch): Promise<void>;
+  repaired(repaired: Omit<Repaired, 'room'>): void;
 }
 
 const HANGING_MS = 50;
@@ -124,8 +127,21 @@ export class GatedCache implements CacheStore {
     return this.#life.io('taking dirty buckets', () => this.#disk.cache.takeDirty(max));
   }
   repair(repairs: readonly CacheRepair[], nowMs: number): Promise<readonly RepairOutcome[]> {
-    return this.#life.io('repairing keys', () => this.#disk.repair(repairs, nowMs));
+    return this.#life.io('repairing keys', async () => {
+      const states = () => repairs.map(({ key }) => stateOf(this.#disk, key));
+      const before = states();
+      const outcomes = await this.#disk.repair(repairs, nowMs);
+      const after = states();
+      for (const [place, repair] of repairs.entries())
+        this.#watch.repaired({ repair, outcome: outcomes[place], before: before[place], after: after[place] });
+      return outcomes;
+    });
   }
+}
+
+function stateOf(disk: CacheDisk, key: string): KeyState | undefined {
+  const cell = disk.memory.cell(key);
+  return cell && exportState(key, cell);
 }
 
 export interface BookWatch {

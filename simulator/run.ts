@@ -6,6 +6,7 @@ import { heal, makeTrouble, resumeLinks, retryParked } from './faults.ts';
 import { harm } from './made.ts';
 import { checkerPlanOf, type Plan, planOf } from './plan.ts';
 import { Random } from './random.ts';
+import { checkStrangers } from './strangers.ts';
 import { Trace } from './trace.ts';
 import { checkDrifts, checkRepaired, checkSilence, repairAll } from './trials.ts';
 import type { Injection } from './wiring.ts';
@@ -83,6 +84,8 @@ async function rounds(world: World): Promise<void> {
 async function trials(world: World, workload: Workload): Promise<void> {
   const stop = () => world.failure !== undefined;
   await checkSilence(world);
+  if (stop()) return;
+  await checkStrangers(world);
   if (stop()) return;
   await repairAll(world, workload);
   if (stop()) return;

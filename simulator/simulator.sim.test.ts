@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { CHECKER_MUTATIONS } from './checker-mutations.ts';
 import { MUTATIONS } from './mutations.ts';
 import { run } from './run.ts';
 
@@ -35,10 +36,10 @@ test('a seed gives the same run bit for bit, and another seed gives another', as
   assert.equal(hashes.size, 4);
 });
 
-for (const { name, breaks, make } of MUTATIONS) {
+for (const { name, breaks, make, plan } of [...MUTATIONS, ...CHECKER_MUTATIONS]) {
   test(`found: ${name}`, async (context) => {
     for (let seed = 1; seed <= MUTATION_SEEDS_MAX; seed += 1) {
-      const { failure } = await run({ seed, injection: make() });
+      const { failure } = await run({ seed, injection: make(), ...(plan && { plan }) });
       if (failure === undefined) continue;
       context.diagnostic(`seed ${seed}: ${failure.invariant}, expected ${failure.expected}; found ${failure.found}`);
       assert.ok(breaks.includes(failure.invariant), `found as ${failure.invariant} instead of ${breaks.join(' or ')}: ${failure.expected}`);

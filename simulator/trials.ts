@@ -10,6 +10,9 @@ const LOOK_MS = 500;
 /** Rounds, looks, answers and turns, on top of what the configuration says. */
 const SLACK_MS = 12_000;
 const REPAIR_RUNS_MAX = 6;
+const RUN_MS_MAX = 120_000;
+/** Applications have begun. */
+const BUSY_MS = 1_000;
 
 /** I8: what differs is known to the checkers, and nothing else is. */
 export async function checkDrifts(world: World): Promise<void> {
@@ -88,7 +91,8 @@ function stick(world: World, room: Room): () => void {
 /** I9: what the checkers found they repair, and nobody's write is lost by it. The caller looks at the keys when the rooms are at rest again. */
 export async function repairAll(world: World, workload: Workload): Promise<void> {
   const { plan, clock } = world;
-  if (plan.busyRepairs) workload.begin(3_000, Math.ceil(plan.calls / 4));
+  if (plan.busyRepairs) workload.begin(4_000, plan.calls);
+  await clock.run(BUSY_MS, () => world.failure !== undefined);
   for (let runs = 0; runs < REPAIR_RUNS_MAX && world.failure === undefined; runs += 1) {
     for (const room of world.rooms) await repair(world, room);
     await clock.run(plan.graceMs + 4 * plan.roundMs, () => world.failure !== undefined);
@@ -127,8 +131,8 @@ async function stepsOf(world: World, room: Room, what: Pick<RepairRequest, 'ids'
       world.fail('I9', `a repair run of ${room.id} comes to its end`, `${asWmbError(cause).code}: ${asWmbError(cause).message}`);
     },
   );
-  const found = await within(world, 60_000, () => (isDone ? undefined : 'it goes on'));
-  if (found !== undefined) world.fail('I9', `a repair run of ${room.id} comes to its end within a minute`, found);
+  const found = await within(world, RUN_MS_MAX, () => (isDone ? undefined : 'it goes on'));
+  if (found !== undefined) world.fail('I9', `a repair run of ${room.id} comes to its end within ${RUN_MS_MAX} ms`, found);
   else await running;
   return steps;
 }

@@ -29,6 +29,7 @@ import { PromiseCeiling } from '../reship/ship/promise-ceiling.ts';
 import { Shipper } from '../reship/ship/shipper.ts';
 import type { CacheStore } from '../store/cache.ts';
 import type { CacheInspector } from '../store/inspection.ts';
+import type { MemoryCache } from '../store/memory/cache.ts';
 import type { Watch } from './checks/watch.ts';
 import { FRAGILE } from './config.ts';
 import { Gauges } from './gauges.ts';
@@ -41,7 +42,7 @@ import type { Collector, Reship, Room } from './room.ts';
 /** Stands between a port and the code that uses it. */
 export interface Injection {
   /** Below the checks: the store itself does it. */
-  readonly store?: (store: CacheStore) => CacheStore;
+  readonly store?: (store: MemoryCache) => CacheStore;
   readonly cache?: (cache: CacheStore) => CacheStore;
   readonly book?: (book: ReceiptBook) => ReceiptBook;
   /** The room's own write log, as intake appends to it and ship reads it. */
@@ -119,6 +120,7 @@ export async function startCollector(world: WiringHost, room: Room, life: Life):
   const gatedCache = new GatedCache(room.disks.cache, life, {
     hangs: () => room.cacheHangs,
     applied: (batch) => watch.applied(room, batch),
+    repaired: (repaired) => watch.repaired(room, repaired),
   });
   const memoryBook = gatedBook(room.disks.book, life, {
     recorded: (entries) => watch.recorded(room, entries),

@@ -62,7 +62,7 @@ export class Workload {
     const requestId = `${room.id}-${this.#calls}`;
     const key = `k${random.int(1, plan.keys)}`;
     const commands = Array.from({ length: random.chance(0.2) ? 2 : 1 }, () => command(key, this.#world));
-    const poisoned = plan.poisonChance > 0 && random.chance(plan.poisonChance);
+    const poisoned = plan.poisonChance > 0 && !poison.isMended && random.chance(plan.poisonChance);
     if (poisoned) poison.add(requestId);
     return { requestId, kind: poisoned ? FRAGILE : 'cache', key, trace: '', payload: Buffer.from(JSON.stringify(commands)) };
   }

@@ -1,6 +1,7 @@
 /** The checks that are made while a run goes on: at every commit of a cache or a book, at every ack, at every answer to an application. */
 import type { BookEntry, Settlement } from '../../collector/receipts/receipts.ts';
 import type { LinkStateRow } from '../../collector/receive/state-store.ts';
+import { CANARY_KEY_PREFIX } from '../../core/canary.ts';
 import { laneKey, parsePosition, type RoomId } from '../../core/words.ts';
 import type { Upward } from '../../link/link.ts';
 import type { WriteResult } from '../../reship/intake/call.ts';
@@ -10,6 +11,7 @@ import type { Made } from '../made.ts';
 import type { Room } from '../room.ts';
 import type { VirtualClock } from '../time.ts';
 import type { EpochLane, Failure, Invariant } from './failure.ts';
+import { checkRepair, type Repaired } from './repairs.ts';
 
 /** A collector sees within so many milliseconds that its cache has come back from a copy. */
 const NOTICE_MS_MAX = 3_000;
@@ -57,6 +59,12 @@ export class Watch {
     const nowMs = Math.max(batch.nowMs, this.#world.clock.ms);
     for (const key of new Set(batch.writes.flatMap((effects) => effects.map((effect) => effect.key))))
       if (!this.#world.made.has(room.id, key)) this.#world.note(await room.disks.cache.check(room.id, key, nowMs));
+  }
+
+  repaired(room: Room, repaired: Omit<Repaired, 'room'>): void {
+    const { repair, outcome } = repaired;
+    this.#world.tell(`${room.id} cache ${repair.action} of ${repair.key}: ${outcome}`);
+    this.#world.note(checkRepair({ ...repaired, room: room.id }));
   }
 
   /** A book has taken receipts in: without a hole (I3, I4), in the order of each key (I7). */
@@ -134,8 +142,9 @@ export class Watch {
       );
   }
 
-  /** Nothing of a key is applied while something before it is parked. */
+  /** Nothing of a key is applied while something before it is parked. Canaries are held up by nothing. */
   #inOrder(room: Room, lane: EpochLane, write: { seq: number; index: number; requestId: string; key: string }): void {
+    if (write.key.startsWith(CANARY_KEY_PREFIX)) return;
     const before = room.disks.book.parked().find(({ position, write: parked }) => {
       const isSameKey = position.origin === lane.origin && position.partition === lane.partition && parked.key === write.key;
       return isSameKey && (position.seq < write.seq || (position.seq === write.seq && position.index < write.index));
