@@ -37,6 +37,9 @@ const TAKE_LATE_MS_MAX = 2_000;
 /** Whoever asks for leaves gets them as of a taking that is not older. */
 const TAKE_AGE_MS_MAX = 250;
 const TAKE_WAIT_MS = 250;
+/** A small cache is swept more often than it must be: as often as this share of a processor allows, but with this much between two looks at a leaf. */
+const SWEEP_SHARE = 0.02;
+const SWEEP_MS_MIN = 10_000;
 const EVIDENCE_BUCKETS_MAX = 4_096;
 const QUERY_NODES_MAX = 256;
 
@@ -173,7 +176,8 @@ export class LeafKeeper {
   }
 
   #sweepOn(): void {
-    const { runtime, sweepMs, logger } = this.#options;
+    const { runtime, logger } = this.#options;
+    const sweepMs = Math.min(this.#options.sweepMs, Math.max(SWEEP_MS_MIN, (BUCKETS * this.#leafMs) / SWEEP_SHARE));
     const nowMs = runtime.monotonicMs();
     this.#sweepShare += Math.min(BUCKETS, ((nowMs - this.#tickMs) / sweepMs) * BUCKETS);
     this.#tickMs = nowMs;
