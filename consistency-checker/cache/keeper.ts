@@ -179,7 +179,8 @@ export class LeafKeeper {
     const { runtime, logger } = this.#options;
     const sweepMs = Math.min(this.#options.sweepMs, Math.max(SWEEP_MS_MIN, (BUCKETS * this.#leafMs) / SWEEP_SHARE));
     const nowMs = runtime.monotonicMs();
-    this.#sweepShare += Math.min(BUCKETS, ((nowMs - this.#tickMs) / sweepMs) * BUCKETS);
+    // What is being built is read for the first time.
+    if (this.built === 1) this.#sweepShare += Math.min(BUCKETS, ((nowMs - this.#tickMs) / sweepMs) * BUCKETS);
     this.#tickMs = nowMs;
     const leaves = Math.floor(this.#sweepShare);
     this.#sweepShare -= leaves;
