@@ -75,12 +75,8 @@ export async function wireCollector(
     metrics,
   });
   const grpc = new GrpcServer({ address: room.listen.collector.grpc, tls: room.tls, readiness, runtime, logger });
-  const links: LinkAdmin = {
-    links: () => receiver.status(),
-    setPaused: (origin, paused) => receiver.setPaused(origin, paused),
-    skipGaps: (origin, confirmed) => receiver.skipGaps(origin, confirmed),
-  };
-  const admin = collectorAdmin({ config, cache, parking: applier.parking, links, floor: () => applier.floor(), instance, runtime });
+  const { parking } = applier;
+  const admin = collectorAdmin({ config, cache, parking, links: linkAdmin(receiver), floor: () => applier.floor(), instance, runtime });
   grpc.server.addService(CollectorService, admin);
   const horizon = () => applier.horizon();
   const inspection = new Inspection({ config, processors, horizon, links: () => receiver.status(), book, cache, runtime });
@@ -96,6 +92,14 @@ export async function wireCollector(
     grpc,
     http,
   ];
+}
+
+function linkAdmin(receiver: Receiver): LinkAdmin {
+  return {
+    links: () => receiver.status(),
+    setPaused: (origin, paused) => receiver.setPaused(origin, paused),
+    skipGaps: (origin, confirmed) => receiver.skipGaps(origin, confirmed),
+  };
 }
 
 /** In the master room of a master–slave topology. */
