@@ -1,6 +1,6 @@
 /**
  * A TCP proxy of the tests' own, because the network of one machine neither delays nor breaks: it stands at the address that the
- * topology publishes, in front of the daemon, and cuts, heals, delays or resets what passes.
+ * topology publishes, in front of the daemon, and cuts, holds, heals or delays what passes.
  */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
@@ -10,6 +10,7 @@ export class TcpProxy {
   readonly #pairs = new Set<readonly [Socket, Socket]>();
   #server: Server | undefined;
   #cut = false;
+  #held = false;
   #delayMs = 0;
 
   constructor(target: { readonly host: string; readonly port: number }) {
@@ -34,8 +35,16 @@ export class TcpProxy {
     }
   }
 
+  /** Lets nothing through, each way, until `heal`: what is open stays open and silent. */
+  hold(): void {
+    this.#held = true;
+    for (const pair of this.#pairs) for (const socket of pair) socket.pause();
+  }
+
   heal(): void {
     this.#cut = false;
+    this.#held = false;
+    for (const pair of this.#pairs) for (const socket of pair) socket.resume();
   }
 
   /** Holds every chunk back for this long, each way. */
@@ -58,6 +67,7 @@ export class TcpProxy {
     this.#pairs.add(pair);
     this.#pipe(near, far);
     this.#pipe(far, near);
+    if (this.#held) for (const socket of pair) socket.pause();
     const end = () => {
       this.#pairs.delete(pair);
       near.destroy();
@@ -78,7 +88,9 @@ export class TcpProxy {
       if (this.#delayMs === 0) pass();
       else setTimeout(pass, this.#delayMs);
     });
-    to.on('drain', () => from.resume());
+    to.on('drain', () => {
+      if (!this.#held) from.resume();
+    });
     from.on('end', () => to.end());
   }
 }

@@ -1,0 +1,88 @@
+/** Looks at every checker all the time, and keeps what they have ever said. */
+import { setTimeout as pause } from 'node:timers/promises';
+import type { CheckerStatus, DriftReport, ListDriftsResponse } from '../../proto/gen/wmb/v1/checker.ts';
+import { type RoomClients, unary } from '../../test/harness/clients.ts';
+
+const SAMPLE_MS = 500;
+const LIST_MAX = 10_000;
+
+/** An alarm and what waits in a parking lot are no differences that a checker has made up. */
+const NO_FALSE_ONES: readonly string[] = ['stuck', 'parked'];
+
+export class Watch {
+  readonly #clients: readonly RoomClients[];
+  readonly #stopped = new AbortController();
+  readonly #running: Promise<void>[];
+  /** By room, peer and checker's instance: rounds as last seen. */
+  readonly #rounds = new Map<string, number>();
+  readonly #suspects = new Map<string, number>();
+  readonly #alarms = new Map<string, DriftReport>();
+  readonly #falseOnes = new Map<string, DriftReport>();
+  readonly #onFalse: (drift: DriftReport) => void;
+  suspectsMax = 0;
+
+  /** Begins at once. `onFalse` is called once for each drift that nobody made. */
+  constructor(clients: readonly RoomClients[], onFalse: (drift: DriftReport) => void) {
+    this.#clients = clients;
+    this.#onFalse = onFalse;
+    this.#running = clients.map((client) => this.#run(client));
+  }
+
+  get rounds(): number {
+    return [...this.#rounds.values()].reduce((sum, each) => sum + each, 0);
+  }
+
+  get suspects(): number {
+    return [...this.#suspects.values()].reduce((sum, each) => sum + each, 0);
+  }
+
+  get falseOnes(): number {
+    return this.#falseOnes.size;
+  }
+
+  /** Alarms ever opened, and how many of them are over. */
+  get alarms(): { readonly opened: number; readonly healed: number } {
+    const all = [...this.#alarms.values()];
+    return { opened: all.length, healed: all.filter(({ status }) => status !== 'open').length };
+  }
+
+  /** One more look at everybody, and no more. */
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    await Promise.all(this.#running);
+    await Promise.all(this.#clients.map((client) => this.#look(client)));
+  }
+
+  async #run(client: RoomClients): Promise<void> {
+    while (!this.#stopped.signal.aborted) {
+      // A checker that is down says nothing; what it found it still knows when it is back.
+      await this.#look(client).catch(() => undefined);
+      await pause(SAMPLE_MS, undefined, { signal: this.#stopped.signal }).catch(() => undefined);
+    }
+  }
+
+  async #look(client: RoomClients): Promise<void> {
+    const { id } = client.room;
+    for (const drift of await listDrifts(client, 'all')) {
+      const key = `${id} ${drift.id} ${drift.firstSeenMs}`;
+      if (drift.kind === 'stuck') this.#alarms.set(key, drift);
+      if (NO_FALSE_ONES.includes(drift.kind) || this.#falseOnes.has(key)) continue;
+      this.#falseOnes.set(key, drift);
+      this.#onFalse(drift);
+    }
+    const status = await checkerStatus(client);
+    const suspects = status.peers.reduce((sum, peer) => sum + peer.suspects, 0);
+    this.suspectsMax = Math.max(this.suspectsMax, suspects);
+    this.#suspects.set(id, suspects);
+    for (const { room, rounds } of status.peers) this.#rounds.set(`${id} ${room} ${status.instance}`, rounds);
+  }
+}
+
+export async function listDrifts(client: RoomClients, status: 'open' | 'all'): Promise<readonly DriftReport[]> {
+  const { drifts } = await unary<ListDriftsResponse>((answer) => client.checker.listDrifts({ status, limit: LIST_MAX, id: '' }, answer));
+  return drifts;
+}
+
+export function checkerStatus(client: RoomClients): Promise<CheckerStatus> {
+  return unary((answer) => client.checker.getStatus({}, answer));
+}
