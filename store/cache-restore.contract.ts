@@ -8,6 +8,11 @@ const FLOOR = stamp(5_000);
 const isMarkMoved = (error: unknown) => error instanceof WmbError && error.code === 'MARK_MOVED';
 
 export function restoreContract(each: Each): void {
+  refusing(each);
+  goingOn(each);
+}
+
+function refusing(each: Each): void {
   each('begins a new generation, with the marks that it brought back', async ({ store, copy }) => {
     await apply(store, [], { moves: [move(0, -1, 4)] });
     const putBack = await copy();
@@ -39,7 +44,9 @@ export function restoreContract(each: Each): void {
     assert.equal(await value(store, 'k'), undefined);
     assert.deepEqual(await apply(store, [write(2_000, ['SET', 'k', 'v'])]), ['applied'], 'and no floor was raised by it');
   });
+}
 
+function goingOn(each: Each): void {
   each('settles only as far as it had settled', async ({ store, copy }) => {
     await apply(store, [write(1_000, ['SET', 'a', 'v'])]);
     const putBack = await copy();
