@@ -208,8 +208,14 @@ export class PeerRounds {
 
   /** A key is confirmed once: one that cannot be explained now, because its origin is silent, is kept until it can. */
   async #explainKey(confirmed: ConfirmedKey, reasons: string[]): Promise<void> {
-    const { explainer, peer } = this.#options;
-    const explained = await this.#record({ type: 'key', name: confirmed.key }, reasons, () => explainer.key(confirmed, peer));
+    const { explainer, keys, peer } = this.#options;
+    const { key } = confirmed;
+    const explain = async () => {
+      const drift = await explainer.key(confirmed, peer);
+      // What was parked when the states were read may have been applied before its receipt was: then the two do not belong together.
+      return drift !== undefined && (await keys.differs(key)) === undefined ? undefined : drift;
+    };
+    const explained = await this.#record({ type: 'key', name: key }, reasons, explain);
     if (!explained) this.#keep(confirmed);
   }
 

@@ -17,7 +17,7 @@ export function makeTrouble(world: World, ms: number): void {
   sometime(plan.restores, () => restore(world));
   sometime(plan.rollbacks, () => rollBack(world, random.pick(world.rooms)));
   sometime(plan.pauses, () => pause(world));
-  if (plan.checked) sometime(plan.harms, () => void harm(world, random.pick(world.rooms)));
+  if (plan.checked) sometime(plan.harms, () => void harm(world, random.pick(world.rooms), false));
   if (plan.poisonChance > 0) sometime(3, () => void retryParked(world, random.pick(world.rooms)));
 }
 

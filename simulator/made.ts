@@ -46,15 +46,18 @@ export interface HarmHost {
   tell(line: string): void;
 }
 
-/** Changes something in the cache of a room as somebody would who has no business there. */
-export async function harm(world: HarmHost, room: Room): Promise<void> {
+/**
+ * Changes something in the cache of a room as somebody would who has no business there. Under traffic nothing is taken away: of what is written all the time there may be no
+ * evidence, and then what was deleted directly looks as if a write request had deleted it; and a version given before the log began could be anybody's.
+ */
+export async function harm(world: HarmHost, room: Room, isQuiet: boolean): Promise<void> {
   const { random } = world;
   const { memory } = room.disks.cache;
   const keys: string[] = [];
   for await (const { key } of memory.scan({ prefix: '', nowMs: world.clock.ms })) if (world.made.mayHarm(room.id, key)) keys.push(key);
   const key = keys.length === 0 ? undefined : random.pick(keys);
   const cell = key === undefined ? undefined : memory.cell(key);
-  const how = random.pick(['delete', 'change', 'remove', 'make'] as const);
+  const how = random.pick(isQuiet ? (['delete', 'change', 'remove', 'make'] as const) : (['change'] as const));
   if (how === 'make' || key === undefined || cell === undefined) return makeKey(world, room);
   const done = how === 'delete' ? deleteKey(cell) : how === 'change' ? changeElement(cell, random) : removeElement(cell, random);
   if (!done) return;

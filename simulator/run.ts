@@ -75,7 +75,7 @@ async function rounds(world: World): Promise<void> {
     await checkRest(world);
     world.quiet = false;
     if (!plan.checked || stop()) continue;
-    for (let harms = 0; harms < plan.harms; harms += 1) await harm(world, random.pick(world.rooms));
+    for (let harms = 0; harms < plan.harms; harms += 1) await harm(world, random.pick(world.rooms), true);
     await checkDrifts(world);
   }
   if (plan.checked && !stop()) await trials(world, workload);

@@ -69,8 +69,10 @@ function silentLane(world: World): string | undefined {
 /** Something stands still and says nothing. Returns what ends it. */
 function stick(world: World, room: Room): () => void {
   const { random, lines } = world;
-  const origins = (room.collector?.receiver.status() ?? []).map(({ origin }) => origin).filter((origin) => origin !== room.id);
-  const origin = random.pick(origins);
+  // To a slave room everything comes by way of the master.
+  const [first] = world.rooms;
+  const isSlave = world.plan.mode === 'master-slave' && room !== first;
+  const origin = random.pick(world.rooms.filter((it) => (isSlave ? it === first : it !== room))).id;
   const how = random.pick(['pause', 'line', 'cache'] as const);
   world.tell(`stuck in ${room.id}: ${how}${how === 'cache' ? '' : ` from ${origin}`}`);
   if (how === 'cache') {
