@@ -162,15 +162,8 @@ export async function startCollector(world: WiringHost, room: Room, life: Life):
   });
   await applier.start();
   await receiver.start();
-  const inspection = new Inspection({
-    config,
-    processors,
-    horizon: () => applier.horizon(),
-    links: () => receiver.status(),
-    book,
-    cache,
-    runtime: life,
-  });
+  const [horizon, links] = [() => applier.horizon(), () => receiver.status()];
+  const inspection = new Inspection({ config, processors, horizon, links, book, cache, runtime: life });
   return { applier, receiver, inspection, gauges };
 }
 
