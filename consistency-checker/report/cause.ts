@@ -5,7 +5,7 @@ import { type Case, other } from './judge.ts';
 import { isIncrement } from './parts.ts';
 import { dateTime, moment, plural } from './phrases.ts';
 import type { CauseFound, ElementVerdict, SideIndex } from './verdict.ts';
-import type { WitnessStand } from './witnesses.ts';
+import type { Witnesses, WitnessStand } from './witnesses.ts';
 
 export async function causeOf(of: Case, verdict: ElementVerdict, stand: WitnessStand): Promise<CauseFound> {
   const { wrong, write } = verdict;
@@ -27,10 +27,15 @@ export async function causeOf(of: Case, verdict: ElementVerdict, stand: WitnessS
   if (receipt.outcome === 'rejected') return { cause: 'given-up', text: `${said}: it was given up there` };
   if (receipt.outcome === 'duplicate') return { cause: 'duplicate-window', text: said };
   if (receipt.outcome === 'none') return { cause: 'unknown', text: `${said}, or keeps it no longer` };
-  if (of.answers[wrong].changedBehindMs > 0)
-    return { cause: 'behind-back', text: `${said}, and ${evidence(of, wrong)}: it was changed directly in the store` };
   const witnesses = await stand.hear(write.position, { right: of.rooms[other(wrong)], wrong: room }, of.key);
+  if (of.answers[wrong].changedBehindMs > 0 && !isFrameLost(witnesses))
+    return { cause: 'behind-back', text: `${said}, and ${evidence(of, wrong)}: it was changed directly in the store` };
   return byWitnesses(of, verdict, { wrong, said, witnesses });
+}
+
+/** The evidence is about a bucket, and may be about another of its keys. Where nothing of the frame is there, and nobody has touched the rest of it, it is. */
+function isFrameLost(witnesses: Witnesses | undefined): boolean {
+  return witnesses !== undefined && witnesses.shown > 0 && witnesses.shared === 0 && witnesses.changed === 0;
 }
 
 function withoutWrite(of: Case, verdict: ElementVerdict, wrong: SideIndex): CauseFound {
@@ -48,7 +53,7 @@ function withoutWrite(of: Case, verdict: ElementVerdict, wrong: SideIndex): Caus
 interface Heard {
   readonly wrong: SideIndex;
   readonly said: string;
-  readonly witnesses: { readonly shown: number; readonly shared: number } | undefined;
+  readonly witnesses: Witnesses | undefined;
 }
 
 function byWitnesses(of: Case, { difference, effect }: ElementVerdict, { wrong, said, witnesses }: Heard): CauseFound {

@@ -182,6 +182,15 @@ describe('what happened on the wrong side', () => {
     );
   });
 
+  test('evidence of another key of its bucket is no evidence where the whole frame is missing; evidence of the whole frame is', async () => {
+    for (const changed of [['k'], ['k', 'w']]) {
+      const world = new World();
+      await world.write('beijing', [set('k', 'v'), set('w', '1')], { guangzhou: 'lose' });
+      for (const key of changed) world.room('guangzhou').changedBehindMs.set(key, START_MS + 123);
+      assert.equal((await explained(world, 'k')).cause, changed.length === 1 ? 'missed-apply' : 'behind-back');
+    }
+  });
+
   test('other effects of its frame are there: it was applied, and changed afterwards', async () => {
     const world = new World();
     await world.write('beijing', [set('k', 'v'), set('w', '1')]);

@@ -18,11 +18,14 @@ export interface Witnesses {
   readonly shown: number;
   /** How many of them the other side has too. */
   readonly shared: number;
+  /** How many of those that it lacks it may lack because it was changed directly: their buckets were seen to change without a write request. */
+  readonly changed: number;
 }
 
 interface FrameWitness {
   readonly key: string;
   readonly shared: boolean;
+  readonly changed: boolean;
 }
 
 export class WitnessStand {
@@ -38,7 +41,11 @@ export class WitnessStand {
   async hear(position: Position, rooms: { readonly right: RoomId; readonly wrong: RoomId }, key: string): Promise<Witnesses | undefined> {
     try {
       const witnesses = (await this.#ofFrame(position, rooms)).filter((it) => it.key !== key);
-      return { shown: witnesses.length, shared: witnesses.filter(({ shared }) => shared).length };
+      return {
+        shown: witnesses.length,
+        shared: witnesses.filter(({ shared }) => shared).length,
+        changed: witnesses.filter(({ shared, changed }) => changed && !shared).length,
+      };
     } catch {
       return undefined;
     }
@@ -69,11 +76,15 @@ export class WitnessStand {
     const effects = [...(await this.#sources.derive(writes)).values()].flatMap((derived) => derived.effects ?? []);
     const keys = [...new Set(effects.map(({ key }) => key))].slice(0, ELEMENTS_MAX);
     const [shown, others] = await Promise.all([rightView.states(keys), wrongView.states(keys)]);
-    const [inRight, inWrong] = [shown, others].map((answers) => new Map(answers.map(({ key, state }) => [key, state])));
+    const inRight = new Map(shown.map(({ key, state }) => [key, state]));
+    const inWrong = new Map(others.map((answer) => [answer.key, answer]));
     return effects
-      .filter((effect) => isThere(inRight?.get(effect.key), effect))
+      .filter((effect) => isThere(inRight.get(effect.key), effect))
       .slice(0, ELEMENTS_MAX)
-      .map((effect) => ({ key: effect.key, shared: isThere(inWrong?.get(effect.key), effect) }));
+      .map((effect) => {
+        const answer = inWrong.get(effect.key);
+        return { key: effect.key, shared: isThere(answer?.state, effect), changed: (answer?.changedBehindMs ?? 0) > 0 };
+      });
   }
 }
 

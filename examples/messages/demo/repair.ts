@@ -27,14 +27,15 @@ async function openDrifts(clients: readonly RoomClients[], status = 'open'): Pro
 
 /** Resolves when every checker has read its room as a whole, and found it equal to every other room. */
 export async function allVerified(clients: readonly RoomClients[]): Promise<void> {
+  let statuses: readonly CheckerStatus[] = [];
   const isDone = ({ built, peers }: CheckerStatus) =>
     built === 1 && peers.every(({ reason, suspects, verifiedMs }) => reason === '' && suspects === 0 && verifiedMs > 0);
   for (const deadline = Date.now() + FOUND_MS_MAX; Date.now() < deadline; ) {
-    const statuses = await Promise.all(clients.map((client) => unary<CheckerStatus>((callback) => client.checker.getStatus({}, callback))));
+    statuses = await Promise.all(clients.map((client) => unary<CheckerStatus>((callback) => client.checker.getStatus({}, callback))));
     if (statuses.every(isDone)) return;
     await pause(POLL_MS);
   }
-  throw new Error(`the checkers did not verify all rooms within ${FOUND_MS_MAX} ms`);
+  throw new Error(`the checkers did not verify all rooms within ${FOUND_MS_MAX} ms: ${JSON.stringify(statuses)}`);
 }
 
 /** A drift of a damaged room shows between it and every other room. */
