@@ -49,7 +49,9 @@ export class Descent {
   async begin(): Promise<void> {
     let parents: readonly number[] = [0];
     for (let level = 0; level < LEAF_LEVEL && parents.length > 0; level += 1) {
-      const differing = await this.#differing(level, parents);
+      const all = await this.#differing(level, parents);
+      // Of the node that the cursor is in, what lies behind the cursor would be looked at last and set the cursor back to where it is, again and again.
+      const differing = this.#cut ? all.filter((node) => !this.#isBehindCursor(node, level)) : all;
       this.#cut ||= differing.length > FOLLOWED_MAX;
       parents = differing.slice(0, FOLLOWED_MAX);
     }
@@ -64,6 +66,12 @@ export class Descent {
     const leaves = await this.#differing(LEAF_LEVEL, parents);
     this.#left = this.#left.slice(LOOKED_AT_ONCE);
     return { leaves, cursor: ((last + 1) * FAN_OUT) % BUCKETS };
+  }
+
+  /** In the same node of the level above as the cursor, and before it. */
+  #isBehindCursor(node: number, level: number): boolean {
+    const start = nodeAbove(this.#cursor, level);
+    return node < start && Math.floor(node / FAN_OUT) === Math.floor(start / FAN_OUT);
   }
 
   /** Children that differ, in the order of the leaves from the cursor on. */
