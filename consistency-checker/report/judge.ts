@@ -121,26 +121,42 @@ function whoMade(
   return `${writeName(write.write.requestId, write.position)} ${deed(effect, at.nowMs)} at ${moment(stampMs(effect.version), at.nowMs)}`;
 }
 
-/** The side with the greater version shows a genuine value, the other has nothing at all: a delete that it has forgotten would look the same. */
+/**
+ * The side with the greater version shows a genuine value, the other has nothing at all: a delete that it has forgotten would look the same. So a delete is looked for
+ * first, whatever else speaks for a loss: a room may have been tampered with, or keep no receipt any more, and have deleted it all the same.
+ */
 async function absent(at: Subject, showingSide: SideIndex, { found, effect }: Found): Promise<ElementVerdict> {
   const lacking = other(showingSide);
   const by = { write: found, effect };
-  if (at.answers[lacking].changedBehindMs > 0 && at.answers[showingSide].changedBehindMs === 0) return genuine(at, showingSide, by);
-  const receipt = await at.sources.receipt(at.rooms[lacking], found.position);
-  if (typeof receipt !== 'string' && receipt.outcome !== 'applied' && receipt.outcome !== 'superseded') return genuine(at, showingSide, by);
-  const heard = await at.witnesses.hear(found.position, { right: at.rooms[showingSide], wrong: at.rooms[lacking] }, at.key);
-  if (heard !== undefined && heard.shown > 0 && heard.shared === 0) return genuine(at, showingSide, by);
-  const view = at.sources.options.rooms(at.rooms[lacking]);
-  if (view === undefined) return genuine(at, showingSide, by, `; whether ${at.rooms[lacking]} deleted it since cannot be told`);
   const { key, part, difference } = at;
-  const later = await at.laterDeletes.after({ key, part, name: difference.name, version: effect.version }, found, view);
-  if (later.found !== undefined) return missedDelete(at, lacking, later.found);
-  if (later.complete) return genuine(at, showingSide, by);
+  const view = at.sources.options.rooms(at.rooms[lacking]);
+  const later = view && (await at.laterDeletes.after({ key, part, name: difference.name, version: effect.version }, found, view));
+  if (later?.found !== undefined) return missedDelete(at, lacking, later.found);
+  if (later?.complete || (await isLost(at, showingSide, by))) return genuine(at, showingSide, by);
+  if (later === undefined) return genuine(at, showingSide, by, `; whether ${at.rooms[lacking]} deleted it since cannot be told`);
   const unsure = `; whether a later write request deleted it cannot be told for certain: among the newest ${plural(later.looked, 'write request')} of its partition there is none that did`;
   const vote = await thirdRooms(at);
   if (vote !== undefined) return byThird(at, vote, `${whoMade(at, by)}${unsure}`);
   return genuine(at, showingSide, by, `${unsure}, so what is shown is taken as right`);
 }
+
+/** What the lacking side lacks was never applied there, or was taken out of its store since. */
+async function isLost(
+  { answers, rooms, sources, witnesses, key }: Subject,
+  showingSide: SideIndex,
+  { write, effect }: { readonly write: Found['found']; readonly effect: Found['effect'] },
+): Promise<boolean> {
+  const [right, wrong] = [rooms[showingSide], rooms[other(showingSide)]];
+  const { changedBehindMs } = answers[other(showingSide)];
+  if (changedBehindMs >= stampMs(effect.version) && answers[showingSide].changedBehindMs === 0) return true;
+  const receipt = await sources.receipt(wrong, write.position);
+  if (typeof receipt !== 'string' && UNDONE.includes(receipt.outcome)) return true;
+  const heard = await witnesses.hear(write.position, { right, wrong }, key);
+  return heard !== undefined && heard.shown > 0 && heard.shared === 0;
+}
+
+/** A room that has no receipt may have done it long ago. */
+const UNDONE: readonly string[] = ['parked', 'rejected', 'duplicate'];
 
 type Found = { readonly found: NonNullable<ElementVerdict['write']>; readonly effect: NonNullable<ElementVerdict['effect']> };
 
@@ -229,14 +245,17 @@ async function judgeCounts(at: Subject): Promise<ElementVerdict | undefined> {
   if (lackedByMine.length + lackedByTheirs.length === 0) return undefined;
   const findings = await at.sources.find([...lackedByMine, ...lackedByTheirs]);
   const provenBy = (versions: readonly Version[]) =>
-    versions.find((version) => effectOf(at, findings.get(version) ?? UNKNOWN, version) !== undefined);
+    versions.findLast((version) => effectOf(at, findings.get(version) ?? UNKNOWN, version) !== undefined);
   const [mine, theirs] = [provenBy(lackedByMine), provenBy(lackedByTheirs)];
   if ((mine === undefined) === (theirs === undefined)) return undefined;
   const wrong: SideIndex = mine !== undefined ? 0 : 1;
   const version = mine ?? theirs ?? '';
   const finding = findings.get(version) ?? UNKNOWN;
-  if (finding.status !== 'found') return undefined;
-  const by = { write: finding.found, effect: effectOf(at, finding, version) };
+  const effect = effectOf(at, finding, version);
+  if (finding.status !== 'found' || effect === undefined) return undefined;
+  const by = { write: finding.found, effect };
+  const isGone = at.difference.values[wrong] === null && at.difference.versions[wrong] === '';
+  if (isGone) return await absent(at, other(wrong), { found: finding.found, effect });
   const missing = (wrong === 0 ? lackedByMine : lackedByTheirs).length;
   return {
     ...{ ...by, difference: at.difference, part: at.part, wrong, kind: kindOf(at, wrong), certain: true },

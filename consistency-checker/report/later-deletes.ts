@@ -7,7 +7,7 @@
 import type { Effect } from '../../core/converge/effects.ts';
 import type { FrameReceipts, LanePlace } from '../../core/inspection.ts';
 import type { Runtime } from '../../core/runtime.ts';
-import type { Version } from '../../core/stamp.ts';
+import { type Version, versionAt } from '../../core/stamp.ts';
 import type { FoundWrite, RoomView } from '../room.ts';
 import { type Part, takesAway } from './parts.ts';
 import type { Sources } from './sources.ts';
@@ -45,7 +45,7 @@ export class LaterDeletes {
     this.#runtime = sources.options.runtime;
   }
 
-  /** A delete of the part of `key` above `version`. `view`: a room that has passed it. */
+  /** A delete of the part of `key` above `version` that the room of `view` has applied by its own receipts: one that nobody has done explains nothing. */
   async after(
     of: { readonly key: string; readonly part: Part; readonly name: string; readonly version: Version },
     from: FoundWrite,
@@ -54,8 +54,13 @@ export class LaterDeletes {
     try {
       const { deletes, looked, above } = await this.#partition(from.position.partition, view);
       const nowMs = this.#runtime.nowMs();
-      const later = (deletes.get(of.key) ?? []).filter(
-        ({ effect }) => effect.version > of.version && takesAway(effect, of.part, of.name) && !isPending(effect, nowMs),
+      const ofKey = deletes.get(of.key) ?? [];
+      const later = ofKey.filter(
+        ({ effect }) =>
+          effect.version > of.version &&
+          takesAway(effect, of.part, of.name) &&
+          !isPending(effect, nowMs) &&
+          !ofKey.some((it) => isInTime(it.effect, effect)),
       );
       const found = later.reduce(
         (last: (typeof later)[number] | undefined, it) => (last === undefined || it.effect.version > last.effect.version ? it : last),
@@ -113,15 +118,8 @@ export class LaterDeletes {
     let complete = true;
     for (const [origin, some] of Map.groupBy(frames, ({ lane }) => lane.origin)) {
       const view = this.#sources.options.rooms(origin);
-      const positions = some.flatMap(({ lane, receipt }) =>
-        Array.from({ length: receipt.count }, (_, index) => ({
-          log: lane.log,
-          origin,
-          partition: lane.partition,
-          epoch: lane.epoch,
-          seq: receipt.seq,
-          index,
-        })),
+      const positions = some.flatMap(({ lane: { log, partition, epoch }, receipt }) =>
+        appliedOf(receipt).map((index) => ({ log, origin, partition, epoch, seq: receipt.seq, index })),
       );
       const found = (await view?.findWrites({ by: 'position', positions }).catch(() => undefined)) ?? [];
       const derived = await this.#sources.derive(found.map(({ write }) => write));
@@ -156,6 +154,12 @@ function takeSome(frames: Frame[]): Frame[] {
   return taken;
 }
 
+/** The write requests of a frame that the room has done. */
+function appliedOf({ count, exceptions }: FrameReceipts): number[] {
+  const undone = new Set(exceptions.filter(({ outcome }) => outcome !== 'superseded').map(({ index }) => index));
+  return Array.from({ length: count }, (_, index) => index).filter((index) => !undone.has(index));
+}
+
 function isTaking(effect: Effect): boolean {
   return (
     effect.op === 'del' ||
@@ -170,6 +174,12 @@ function isTaking(effect: Effect): boolean {
 /** An expiry that is still to come has taken nothing away yet. */
 function isPending(effect: Effect, nowMs: number): boolean {
   return effect.op === 'expire' && effect.expireAtMs > nowMs;
+}
+
+/** Whether `next` gave the key another expiry, or none, before the one of `effect` came (core/converge/expiry.ts). */
+function isInTime(next: Effect, effect: Effect): boolean {
+  if (effect.op !== 'expire' || (next.op !== 'expire' && next.op !== 'set')) return false;
+  return next.version > effect.version && next.version < versionAt(effect.expireAtMs);
 }
 
 function later(a: Version, b: Version): Version {
