@@ -303,6 +303,7 @@ describe('a key of which both rooms are wrong', () => {
     });
     await world.write('guangzhou', [{ id: 'two', commands: [['HSET', 'k', 'b', '2']] }], { beijing: 'parked' });
     world.room('guangzhou').changedBehindMs.set('k', START_MS);
+    world.room('guangzhou').changedBehindMs.set('w', START_MS);
     const checker = world.checker('guangzhou', 'beijing');
     const drift = await checker.key('k');
     assert.deepEqual([drift?.wrong, drift?.repair.action], ['guangzhou', 'push'], drift?.why);
