@@ -2,13 +2,14 @@
  * `npm run bench`: what WMB does on this machine, with real daemons in processes of their own, beside what the machine does with the same data
  * and none of WMB. Ratios are what carries over from machine to machine, and only within one run.
  *
- *     npm run bench [-- --quick] [--only throughput,latency,backlog] [--json]
+ *     npm run bench [-- --quick] [--only throughput,latency,backlog,checker] [--json]
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { measureBacklog } from './backlog.ts';
+import { measureChecker } from './checker.ts';
 import { measureLatency } from './latency.ts';
 import { type Row, table } from './report.ts';
 import { measureThroughput } from './throughput.ts';
@@ -17,7 +18,7 @@ import { Others } from './usage.ts';
 const { values: options } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
-    only: { type: 'string', default: 'throughput,latency,backlog' },
+    only: { type: 'string', default: 'throughput,latency,backlog,checker' },
     json: { type: 'boolean', default: false },
   },
 });
@@ -28,12 +29,14 @@ const FULL: Readonly<Record<string, Measure>> = {
   throughput: (directory) => measureThroughput(directory, 200_000),
   latency: (directory) => measureLatency(directory, [1_000, 5_000], 8),
   backlog: (directory) => measureBacklog(directory, 1_000_000),
+  checker: (directory) => measureChecker(directory, { keys: [10_000, 100_000, 1_000_000], writes: 60_000 }),
 };
 /** Shows that everything runs; its numbers mean nothing. */
 const QUICK: Readonly<Record<string, Measure>> = {
   throughput: (directory) => measureThroughput(directory, 2_000),
   latency: (directory) => measureLatency(directory, [100], 1),
   backlog: (directory) => measureBacklog(directory, 2_000),
+  checker: (directory) => measureChecker(directory, { keys: [200, 1_000], writes: 1_000 }),
 };
 
 const directory = mkdtempSync(join(tmpdir(), 'wmb-bench-'));

@@ -1,7 +1,8 @@
 /** Two rooms of real daemons, and what the bench asks of them. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { RoomClients, settled } from '../test/harness/clients.ts';
+import type { CheckerStatus } from '../proto/gen/wmb/v1/checker.ts';
+import { RoomClients, settled, unary } from '../test/harness/clients.ts';
 import { type Daemon, Rooms, type RunningRoom } from '../test/harness/rooms.ts';
 import { LoadClient } from './load.ts';
 import { type Usage, usageOf } from './usage.ts';
@@ -14,17 +15,31 @@ export class Scene {
   readonly origin: RoomClients;
   readonly load: LoadClient;
   readonly #directory: string;
+  readonly #daemons: readonly Daemon[];
 
-  private constructor(rooms: Rooms, directory: string) {
+  private constructor(rooms: Rooms, directory: string, daemons: readonly Daemon[]) {
     this.rooms = rooms;
+    this.#daemons = daemons;
     this.#directory = directory;
     this.origin = new RoomClients(rooms.room(0));
     this.load = new LoadClient(rooms.room(0).reship.grpc);
   }
 
-  static async open(directory: string): Promise<Scene> {
+  static async open(directory: string, daemons: readonly Daemon[] = ['reship', 'collector']): Promise<Scene> {
     const own = mkdtempSync(join(directory, 'rooms-'));
-    return new Scene(await Rooms.start({ count: 2, mode: 'independent', directory: own, partitions: PARTITIONS }), own);
+    return new Scene(await Rooms.start({ count: 2, mode: 'independent', directory: own, partitions: PARTITIONS, daemons }), own, daemons);
+  }
+
+  /** Resolves with the last round of the first room's checker when that has read everything and found the rooms equal. */
+  async verified(waitMsMax: number): Promise<{ readonly roundBytes: number; readonly roundMs: number }> {
+    const deadlineMs = performance.now() + waitMsMax;
+    for (;;) {
+      const { built, peers } = await unary<CheckerStatus>((answer) => this.origin.checker.getStatus({}, answer));
+      const isWhole = built === 1 && peers.every(({ reason, suspects, rounds }) => reason === '' && suspects === 0 && rounds > 1);
+      if (isWhole && peers[0] !== undefined) return peers[0];
+      if (performance.now() > deadlineMs) throw new Error(`the rooms were not verified within ${waitMsMax} ms: ${JSON.stringify(peers)}`);
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
   }
 
   /** Resolves when both rooms have acked everything that the first one has logged. */
@@ -44,9 +59,8 @@ export class Scene {
 
   /** By `room/daemon`. */
   usages(): Map<string, Usage> {
-    const daemons = ['reship', 'collector'] as const;
     return new Map(
-      this.rooms.rooms.flatMap((room) => daemons.map((daemon) => [`${room.id}/${daemon}`, this.usage(room, daemon)] as const)),
+      this.rooms.rooms.flatMap((room) => this.#daemons.map((daemon) => [`${room.id}/${daemon}`, this.usage(room, daemon)] as const)),
     );
   }
 

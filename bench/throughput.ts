@@ -15,23 +15,26 @@ export async function measureThroughput(directory: string, count: number): Promi
   const before = { sqlite: sqliteRate(directory, count), grpc: await grpcRate(count) };
   const scene = await Scene.open(directory);
   try {
-    const measured = await run(scene, count);
+    const measured = await fullSpeed(scene, count);
     const sqlite = (before.sqlite + sqliteRate(directory, count)) / 2;
     const grpc = (before.grpc + (await grpcRate(count))) / 2;
-    return rowsOf({ ...measured, sqlite, grpc });
+    return rowsOf({ ...measured, count, sqlite, grpc });
   } finally {
     await scene.close();
   }
 }
 
-interface Measured {
+export interface Measured {
   readonly loggedPerSecond: number;
   readonly appliedPerSecond: number;
-  /** CPU seconds per 100,000 writes, by daemon. */
-  readonly cpu: ReadonlyMap<string, number>;
+  /** Until all of it was applied in both rooms. */
+  readonly seconds: number;
+  /** Meanwhile, by daemon. */
+  readonly cpuSeconds: ReadonlyMap<string, number>;
 }
 
-async function run(scene: Scene, count: number): Promise<Measured> {
+/** Submits `count` write requests into the first room as fast as it takes them, after a warm-up of a tenth. */
+export async function fullSpeed(scene: Scene, count: number): Promise<Measured> {
   const warm = batchesOf('warm', Math.ceil(count / 10));
   const batches = batchesOf('load', count);
   await sendAll(scene.load, warm.values(), BATCHES_ON_THE_WAY);
@@ -42,10 +45,14 @@ async function run(scene: Scene, count: number): Promise<Measured> {
   const loggedMs = performance.now() - startedMs;
   await scene.settled(SETTLE_MS_MAX);
   const appliedMs = performance.now() - startedMs;
-  const cpu = new Map<string, number>();
-  for (const [name, { cpuSeconds }] of scene.usages())
-    cpu.set(name, ((cpuSeconds - (before.get(name)?.cpuSeconds ?? 0)) / count) * 100_000);
-  return { loggedPerSecond: (count / loggedMs) * 1000, appliedPerSecond: (count / appliedMs) * 1000, cpu };
+  const cpuSeconds = new Map<string, number>();
+  for (const [name, usage] of scene.usages()) cpuSeconds.set(name, usage.cpuSeconds - (before.get(name)?.cpuSeconds ?? 0));
+  return {
+    loggedPerSecond: (count / loggedMs) * 1000,
+    appliedPerSecond: (count / appliedMs) * 1000,
+    seconds: appliedMs / 1000,
+    cpuSeconds,
+  };
 }
 
 function batchesOf(name: string, count: number): Buffer[] {
@@ -56,7 +63,13 @@ function batchesOf(name: string, count: number): Buffer[] {
   return batches;
 }
 
-function rowsOf({ loggedPerSecond, appliedPerSecond, cpu, sqlite, grpc }: Measured & { sqlite: number; grpc: number }): Row[] {
+interface Compared extends Measured {
+  readonly count: number;
+  readonly sqlite: number;
+  readonly grpc: number;
+}
+
+function rowsOf({ loggedPerSecond, appliedPerSecond, cpuSeconds, count, sqlite, grpc }: Compared): Row[] {
   const rows: Row[] = [
     { what: 'reference: bare SQLite upserts, one process', value: sqlite, unit: 'writes/s' },
     { what: 'reference: bare gRPC stream of the frames', value: grpc, unit: 'writes/s' },
@@ -75,6 +88,7 @@ function rowsOf({ loggedPerSecond, appliedPerSecond, cpu, sqlite, grpc }: Measur
     },
     { what: '  of the gRPC reference', value: appliedPerSecond / grpc, unit: 'ratio' },
   ];
-  for (const [name, seconds] of cpu) rows.push({ what: `  CPU of ${name}`, value: seconds, unit: 's / 100k writes' });
+  for (const [name, seconds] of cpuSeconds)
+    rows.push({ what: `  CPU of ${name}`, value: (seconds / count) * 100_000, unit: 's / 100k writes' });
   return rows;
 }

@@ -205,5 +205,6 @@ function progressOf({
     `${watch.suspects} suspects (at most ${watch.suspectsMax})`,
     `alarms ${opened} opened, ${healed} healed`,
     `${watch.falseOnes} false drifts`,
+    ...watch.reasons,
   ].join('; ');
 }

@@ -16,6 +16,8 @@ export class Watch {
   /** By room, peer and checker's instance: rounds as last seen. */
   readonly #rounds = new Map<string, number>();
   readonly #suspects = new Map<string, number>();
+  /** By pair: why a room does not count as compared. */
+  readonly #reasons = new Map<string, string>();
   readonly #alarms = new Map<string, DriftReport>();
   readonly #falseOnes = new Map<string, DriftReport>();
   readonly #onFalse: (drift: DriftReport) => void;
@@ -34,6 +36,11 @@ export class Watch {
 
   get suspects(): number {
     return [...this.#suspects.values()].reduce((sum, each) => sum + each, 0);
+  }
+
+  /** Pairs that are not verified now, each with the reason. */
+  get reasons(): readonly string[] {
+    return [...this.#reasons].filter(([, reason]) => reason !== '').map(([pair, reason]) => `${pair}: ${reason}`);
   }
 
   get falseOnes(): number {
@@ -74,7 +81,10 @@ export class Watch {
     const suspects = status.peers.reduce((sum, peer) => sum + peer.suspects, 0);
     this.suspectsMax = Math.max(this.suspectsMax, suspects);
     this.#suspects.set(id, suspects);
-    for (const { room, rounds } of status.peers) this.#rounds.set(`${id} ${room} ${status.instance}`, rounds);
+    for (const { room, rounds, reason } of status.peers) {
+      this.#rounds.set(`${id} ${room} ${status.instance}`, rounds);
+      this.#reasons.set(`${id}–${room}`, reason);
+    }
   }
 }
 
