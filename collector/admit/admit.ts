@@ -148,7 +148,10 @@ export class Applier {
       .filter((lane) => lane instanceof EffectsLane);
   }
 
-  /** How far this room is in the `writes` lanes of every origin, its own included. Of their links nothing is said: `state` and `reason` are empty. */
+  /**
+   * How far this room is in the `writes` lanes of every origin, its own included. Of their links nothing is said: `state` and `reason` are empty. While not every
+   * lane has looked at a cache that came back from an older copy, nothing is said of what was seen either: the cache may lack it.
+   */
   horizon(): LanePlace[] {
     const { rooms, partitions } = this.#options.config.topology;
     return rooms.flatMap(({ id }) =>
@@ -159,7 +162,8 @@ export class Applier {
   #place(lane: Lane): LanePlace {
     const consumer = this.#writesLane(lane);
     const { epoch, mark, lagWrites } = consumer.progress();
-    return { ...lane, epoch, mark, seen: consumer.progressState.seen(), state: '', reason: '', lagWrites };
+    const seen = this.#view.isWhole ? consumer.progressState.seen() : NO_STAMP;
+    return { ...lane, epoch, mark, seen, state: '', reason: '', lagWrites };
   }
 
   #consumer(lane: Lane): LaneConsumer {

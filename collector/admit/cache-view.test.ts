@@ -110,7 +110,7 @@ test('whatever was made for the cache before it went back is refused, in every l
   assert.deepEqual([room.cache.value('p'), room.cache.value('a')], ['1', '2']);
 });
 
-test('there is no floor, nor does a sweep name one, until the last lane has looked', async (t) => {
+test('there is no floor, nor does a sweep name one or the horizon say what was seen, until the last lane has looked', async (t) => {
   const room = await openRoom();
   const log = new TestLog({ origin: 'beijing' }).add(set('a', '1'));
   const slow = new TestLog({ origin: 'guangzhou' }).add(set('b', '1'));
@@ -129,13 +129,17 @@ test('there is no floor, nor does a sweep name one, until the last lane has look
   quiet(room, { beijing: log });
   room.applier.consumers(slow.lane).pulse({ log: 'writes', partition: 0, epoch: slow.epoch, seq: 0, writes: 1, stamp: SEEN_BY_ALL });
   assert.equal(room.applier.floor(), SEEN_BY_ALL);
+  const seen = () => room.applier.horizon().map((place) => place.seen);
+  assert.deepEqual(seen(), [SEEN_BY_ALL, SEEN_BY_ALL]);
   room.cache.copy()();
   for (let count = 0; count < 5; count += 1) await second(room);
   assert.equal(room.applier.floor(), '');
+  assert.deepEqual(seen(), ['', ''], 'a checker would take for lost, or for deleted, what the cache gets again');
   assert.deepEqual(sweeps, [{ generation: 1, floor: '', nowMs: room.runtime.now }]);
   answer();
   await assert.rejects(taking, isMarkMoved);
   await until(() => room.applier.floor() === SEEN_BY_ALL);
+  assert.deepEqual(seen(), [SEEN_BY_ALL, SEEN_BY_ALL]);
 });
 
 test('marks that cannot be read are read again', async (t) => {
