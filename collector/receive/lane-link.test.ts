@@ -75,7 +75,7 @@ function rig(options: { remembered?: LinkStateRow; after?: Seq; laneBytesMax?: n
   return { time, sent, saved, taken, state, lane, session, connect, resumed, credit, seqs };
 }
 
-test('a lane asks for what follows its mark and returns its credit when frames are taken', async () => {
+test('a lane asks for what follows its mark and returns its credit, a quarter of it at a time, when frames are taken', async () => {
   const { lane, connect, resumed, sent, seqs, credit, time } = rig({ after: 4 });
   await connect();
   assert.deepEqual(sent, [{ type: 'resume', log: 'writes', partition: 0, epoch: EPOCH, after: 4, historyWrites: 0, creditBytes: 1_000 }]);
@@ -83,7 +83,12 @@ test('a lane asks for what follows its mark and returns its credit when frames a
   lane.frames([frame(5), frame(6, 50)]);
   await time.advance(0);
   assert.deepEqual(seqs(), [5, 6]);
-  assert.equal(credit(), 150);
+  assert.equal(credit(), 0);
+  lane.frames([frame(7)]);
+  assert.equal(credit(), 0, 'not before it is taken');
+  await time.advance(0);
+  assert.deepEqual(seqs(), [5, 6, 7]);
+  assert.equal(credit(), 250);
   assert.equal(lane.state, 'streaming');
 });
 
@@ -180,7 +185,7 @@ test('what was on its way for an earlier attempt neither harms the next one nor 
   await time.advance(0);
   assert.deepEqual(seqs(), [0, 1, 2]);
   assert.equal(credit(), 300);
-  lane.frames([frame(1)]);
+  lane.frames([frame(1), frame(1), frame(1)]);
   assert.equal(credit(), 300, 'what came for the first attempt is on nobody’s account');
   assert.equal(lane.state, 'streaming');
 });

@@ -33,6 +33,9 @@ export interface LaneLinkOptions {
   readonly severity: (failingSinceMs: number) => 'info' | 'warn' | 'error';
 }
 
+/** Credit is given back when so much of it is owed: the origin always has the rest. */
+const CREDIT_SHARE = 1 / 4;
+
 interface Attempt {
   readonly session: LinkSession;
   readonly queue: BoundedQueue<LinkFrame>;
@@ -42,6 +45,8 @@ interface Attempt {
   /** Frames that came before the answer to `resume`; control and frames are streams of their own. */
   early: LinkFrame[];
   earlyBytes: number;
+  /** Taken, and not given back as credit yet. */
+  owedBytes: number;
   /** The next seq; undefined until the origin has answered. */
   expected: Seq | undefined;
   liveFrom: Seq;
@@ -112,6 +117,7 @@ export class LaneLink {
       sinceMs: runtime.monotonicMs(),
       early: [],
       earlyBytes: 0,
+      owedBytes: 0,
       expected: undefined,
       liveFrom: 0,
       begun: false,
@@ -309,9 +315,14 @@ export class LaneLink {
     }
   }
 
+  /** With small frames a message for each take would cost more than the frames do, so credit goes back in larger pieces. */
   #grant(attempt: Attempt, bytes: number): void {
+    if (this.#attempt !== attempt) return;
+    attempt.owedBytes += bytes;
+    if (attempt.owedBytes < this.#options.limits.laneBytesMax * CREDIT_SHARE) return;
     const { log, partition } = this.lane;
-    if (this.#attempt === attempt) attempt.session.send({ type: 'credit', log, partition, bytes });
+    attempt.session.send({ type: 'credit', log, partition, bytes: attempt.owedBytes });
+    attempt.owedBytes = 0;
   }
 
   #fail(attempt: Attempt, error: WmbError, missing?: LaneGap['missing']): void {
