@@ -1,6 +1,6 @@
 /** What both rooms must have by now, from what they say of their lanes. */
 import type { Topology } from '../../core/config/types.ts';
-import { NO_STAMP, parseStamp, STAMP_DIGITS, type Stamp, type Version } from '../../core/stamp.ts';
+import { NO_STAMP, parseStamp, STAMP_DIGITS, type Stamp, stampMs, type Version } from '../../core/stamp.ts';
 import type { RoomId } from '../../core/words.ts';
 import type { Horizon } from '../room.ts';
 
@@ -20,14 +20,22 @@ export interface Settled {
 /** For one side alone, or where lag does not matter. */
 export const everythingSettled: Settled = { passage: () => 'passed', all: 'ffff' };
 
+const VERSION = /^[0-9a-f]{28}$/;
+/** A room's clock may have been set back by so much since it applied something: more, and what is stamped ahead of it is not lag. */
+const SET_BACK_MS_MAX = 600_000;
+
 /** The horizons must have been read before the states that are judged by them. */
 export function settledBy(topology: Topology, horizons: readonly Horizon[]): Settled {
   const seen = new Map(topology.rooms.map(({ id, number }) => [number, seenOf(id, topology.partitions, horizons)]));
+  // What is stamped further ahead of a room's clock is parked there, never applied (docs/errors.md, STAMP_FUTURE).
+  const lastMs = Math.max(...horizons.map(({ nowMs }) => nowMs)) + topology.limits.clockAheadMsMax + SET_BACK_MS_MAX;
   let all: Stamp | undefined;
   for (const stamp of seen.values()) if (all === undefined || stamp < all) all = stamp;
   return {
     all: all === undefined || all === NO_STAMP ? '' : `${all}ffff`,
     passage(version) {
+      // Written by somebody else than WMB: no write request that may be on its way has it.
+      if (!VERSION.test(version) || stampMs(version) > lastMs) return 'passed';
       const room = parseStamp(version).writer >>> 24;
       const upTo = seen.get(room);
       // A writer of no room of the topology: a death by expiry, which is nobody's, or a room that has left.
