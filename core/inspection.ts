@@ -6,6 +6,9 @@ import type { Effect } from './converge/effects.ts';
 import type { Stamp } from './stamp.ts';
 import type { Lane, LogEpoch, Outcome, Seq } from './words.ts';
 
+/** A room keeps the receipts of at least so many of the newest frames of a lane, and of older ones while something of them is parked. */
+export const RECEIPT_FRAMES_KEPT = 100_000;
+
 /** How far a room is in one `writes` lane. */
 export interface LanePlace extends Lane {
   readonly epoch: LogEpoch;

@@ -113,6 +113,8 @@ test('old frames and exceptions go, what is parked stays', async (t) => {
   );
   const left = book.guarded((db) => db.prepare('SELECT count(*) AS n FROM frames').get()?.['n']);
   assert.ok(Number(left) < 700, `${left} frames`);
+  const [frame, ...others] = await book.frames({ lane, from: 0, to: 1_000 });
+  assert.deepEqual([frame?.seq, frame?.exceptions.map(({ outcome }) => outcome), others], [5, ['parked'], []], 'with its frame');
 });
 
 test('parked write requests are listed, selected and found by key, by request id and by position', async (t) => {

@@ -1,7 +1,7 @@
 /** The receipt book in SQLite: `book.db` in the room's directory. One process has it open. */
 import type { DatabaseSync } from 'node:sqlite';
 import type { ErrorCode } from '../../core/errors.ts';
-import type { FrameReceipts, SeqRange } from '../../core/inspection.ts';
+import { type FrameReceipts, RECEIPT_FRAMES_KEPT, type SeqRange } from '../../core/inspection.ts';
 import { NO_STAMP } from '../../core/stamp.ts';
 import { type Lane, type Mark, NOTHING_SEEN, type Outcome, type Position, type RoomId, type Seq } from '../../core/words.ts';
 import { BookFile, laneOf } from './book-file.ts';
@@ -23,8 +23,6 @@ import type {
 } from './receipts.ts';
 import { Skips } from './skips.ts';
 
-/** Frames whose rows are kept, per lane; the checker compares within them. */
-export const FRAMES_KEPT = 100_000;
 /** Old rows go this many frames at a time, not with every batch. */
 const TRIM_EVERY_FRAMES = 512;
 const PUT_FRAME = `INSERT INTO frames (lane, seq, count, stamp_first, stamp_last, applied_ms) VALUES (?, ?, ?, ?, ?, ?)
@@ -33,7 +31,7 @@ const PUT_FRAME = `INSERT INTO frames (lane, seq, count, stamp_first, stamp_last
 export interface EmbeddedBookOptions {
   readonly file: string;
   readonly room: RoomId;
-  /** See {@link FRAMES_KEPT}; tests keep fewer, as with the limits. */
+  /** See {@link RECEIPT_FRAMES_KEPT}; tests keep fewer, as with the limits. */
   readonly framesKept?: number;
   readonly parking?: ParkingLimits;
   readonly retried?: RetriedLimits;
@@ -51,7 +49,7 @@ export class EmbeddedBook implements ReceiptBook {
     this.#lot = new ParkingLot(this.#file, options.parking ?? PARKING_LIMITS, options.retried ?? RETRIED_LIMITS);
     this.#skips = new Skips(this.#file);
     this.#rows = new FrameRows(this.#file);
-    this.#framesKept = options.framesKept ?? FRAMES_KEPT;
+    this.#framesKept = options.framesKept ?? RECEIPT_FRAMES_KEPT;
   }
 
   async open(): Promise<void> {
@@ -139,8 +137,11 @@ export class EmbeddedBook implements ReceiptBook {
   #trim(lane: number, stored: Seq, last: FrameReceipt): void {
     if (Math.floor(stored / TRIM_EVERY_FRAMES) === Math.floor(last.seq / TRIM_EVERY_FRAMES)) return;
     const below = last.seq - this.#framesKept;
-    this.#file.sql('DELETE FROM frames WHERE lane = ? AND seq <= ?').run(lane, below);
     this.#file.sql(`DELETE FROM exceptions WHERE lane = ? AND seq <= ? AND outcome <> 'parked'`).run(lane, below);
+    // Without its frame what is parked would not be told by any receipt.
+    this.#file
+      .sql('DELETE FROM frames WHERE lane = ?1 AND seq <= ?2 AND seq NOT IN (SELECT seq FROM exceptions WHERE lane = ?1 AND seq <= ?2)')
+      .run(lane, below);
   }
 
   async exceptions(lane: EpochLane, from: Seq, to: Seq): Promise<readonly ExceptionReceipt[]> {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { VirtualTime } from '../../core/flow/virtual-time.testing.ts';
-import type { FrameReceipts } from '../../core/inspection.ts';
+import { type FrameReceipts, RECEIPT_FRAMES_KEPT } from '../../core/inspection.ts';
 import { formatPosition } from '../../core/words.ts';
 import { ReceiptComparison, type ReceiptRound } from './comparison.ts';
 import { EPOCH, exception, FakeReceipts, laneOfTest, receiptsView } from './receipts-kit.ts';
@@ -250,6 +250,16 @@ describe('what a round costs', () => {
     assert.deepEqual(await confirmed(60_000), []);
     const asked = digestsOf(theirs).map(({ from }) => from);
     assert.ok(Math.min(...asked) >= 10 * WINDOW_SEQS);
+  });
+
+  test('what a room that was away for long takes now, and the other one keeps no more, is not lost', async () => {
+    const { mine, theirs, confirmed } = rig(300);
+    for (let seq = 0; seq < 300; seq += 1) theirs.lane(LANE).frames.delete(seq);
+    theirs.change(LANE, { mark: RECEIPT_FRAMES_KEPT + 300 });
+    assert.deepEqual(await confirmed(), []);
+    mine.receipt(LANE, 299, parked(1));
+    mine.applied(LANE, 1);
+    assert.deepEqual(await confirmed(60_000), [`${at(299, 1)} parked/none`]);
   });
 
   test('more differing windows than a round has room for are all found in the following ones', async () => {

@@ -6,7 +6,7 @@
  */
 
 import { WmbError } from '../../core/errors.ts';
-import type { FrameReceipts, Horizon, LanePlace, SeqRange } from '../../core/inspection.ts';
+import { type FrameReceipts, type Horizon, type LanePlace, RECEIPT_FRAMES_KEPT, type SeqRange } from '../../core/inspection.ts';
 import type { Runtime } from '../../core/runtime.ts';
 import { formatPosition, laneKey, type Position } from '../../core/words.ts';
 import type { RoomView } from '../room.ts';
@@ -47,6 +47,8 @@ const RANGE_BYTES = 48;
 const LANE_BYTES = 90;
 const FRAME_BYTES = 64;
 const EXCEPTION_BYTES = 56;
+/** Frames by which a mark may have moved on, and old rows have gone, since it was asked for. */
+const MOVED_FRAMES_MAX = 4_096;
 
 interface Suspect {
   readonly position: Position;
@@ -60,6 +62,8 @@ interface Pair {
   readonly key: string;
   readonly lane: SeqRange['lane'];
   readonly upTo: number;
+  /** From here on the rooms still have their receipts. One that is far behind takes frames of which the other keeps none any more. */
+  readonly keptFrom: readonly [mine: number, theirs: number];
   readonly windows: LaneWindows;
 }
 
@@ -128,7 +132,7 @@ export class ReceiptComparison {
       const other = others.get(laneKey(place));
       others.delete(laneKey(place));
       const reason = this.#whyIncomparable(place, other);
-      if (reason === undefined && other !== undefined) pairs.push(this.#pair(place, Math.min(place.mark, other.mark)));
+      if (reason === undefined && other !== undefined) pairs.push(this.#pair(place, other));
       else if (reason !== undefined) tally.incomparable.push(reason);
     }
     for (const other of others.values()) {
@@ -145,14 +149,15 @@ export class ReceiptComparison {
     return `${nameOf(mine)}: ${epochs}; the log of ${mine.origin} was made anew, and one of them has not taken the new one up yet`;
   }
 
-  #pair(place: LanePlace, upTo: number): Pair {
+  #pair(place: LanePlace, other: LanePlace): Pair {
     const key = laneKey(place);
+    const upTo = Math.min(place.mark, other.mark);
     let windows = this.#lanes.get(key);
     if (windows === undefined || windows.epoch !== place.epoch) {
       windows = new LaneWindows(place.epoch, upTo);
       this.#lanes.set(key, windows);
     }
-    return { key, lane: laneOf(place), upTo, windows };
+    return { key, lane: laneOf(place), upTo, keptFrom: [keptFrom(place), keptFrom(other)], windows };
   }
 
   async #compare(pairs: readonly Pair[], tally: Tally): Promise<void> {
@@ -186,6 +191,8 @@ export class ReceiptComparison {
       return 'compared';
     }
     const [ours, others] = await this.#details(range, tally);
+    // Also where the other room keeps nothing of the frame any more.
+    this.#suspectParked(pair, ours);
     // Rows of old frames leave the receipt books from the old end, in each room when it likes.
     if (window.part === 'sweep' && (ours.length === 0 || others.length === 0)) return 'gone';
     const [ourSeqs, otherSeqs] = [bySeq(ours), bySeq(others)];
@@ -197,6 +204,7 @@ export class ReceiptComparison {
 
   #compareFrame(pair: Pair, frame: FramePair, tally: Tally): void {
     const { seq, mine, theirs } = frame;
+    if (isGone(pair, frame)) return;
     if (mine !== undefined && theirs !== undefined && !isSameFrame(mine, theirs)) {
       const position = formatPosition({ ...pair.lane, seq, index: 0 });
       tally.incomparable.push(
@@ -238,8 +246,10 @@ export class ReceiptComparison {
       for (const suspect of suspects) {
         this.#suspects.delete(formatPosition(suspect.position));
         const { firstSeenMs } = suspect;
-        const found = confirmedAt(suspect.position, { mine: mine[0], theirs: theirs[0], firstSeenMs });
-        if (found !== undefined) confirmed.push(found);
+        const frame = { seq: position.seq, mine: mine[0], theirs: theirs[0] };
+        const found = confirmedAt(suspect.position, { ...frame, firstSeenMs });
+        const pair = pairs.get(laneKey(position));
+        if (found !== undefined && (isParked(found) || pair === undefined || !isGone(pair, frame))) confirmed.push(found);
       }
     }
     return confirmed;
@@ -287,6 +297,19 @@ function confirmedAt(
   if (!areDifferent(mine, theirs)) return undefined;
   const named = [found.mine, found.theirs].flatMap((frame) => frame?.exceptions ?? []).find((it) => it.index === index);
   return { position, requestId: named?.requestId ?? '', mine, theirs, firstSeenMs: found.firstSeenMs };
+}
+
+function keptFrom({ mark }: LanePlace): number {
+  return mark - RECEIPT_FRAMES_KEPT + MOVED_FRAMES_MAX;
+}
+
+/** Whether a room may have let go of its receipts of the frame because they are old. */
+function isGone(pair: Pair, { seq, mine, theirs }: FramePair): boolean {
+  return (mine === undefined && seq < pair.keptFrom[0]) || (theirs === undefined && seq < pair.keptFrom[1]);
+}
+
+function isParked({ mine, theirs }: ConfirmedReceipt): boolean {
+  return mine.outcome === 'parked' || theirs.outcome === 'parked';
 }
 
 function bySeq(frames: readonly FrameReceipts[]): ReadonlyMap<number, FrameReceipts> {
