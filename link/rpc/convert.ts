@@ -17,7 +17,7 @@ export function upwardToWire(message: Upward): wire.SessionUp {
     case 'halt':
       return { message: { $case: 'halt', value: message } };
     case 'ack':
-      return { message: { $case: 'ack', value: { ...message, exceptions: [...message.exceptions] } } };
+      return acksToWire([message]);
     case 'observed':
       return { message: { $case: 'observed', value: message.stamp } };
     case 'appended':
@@ -25,7 +25,20 @@ export function upwardToWire(message: Upward): wire.SessionUp {
   }
 }
 
-export function upwardFromWire(up: wire.SessionUp): Upward {
+export type AckMessage = Extract<Upward, { type: 'ack' }>;
+
+/** Acks that are said together are one message: what a message costs is far more than what an ack takes in it. */
+export function acksToWire(acks: readonly AckMessage[]): wire.SessionUp {
+  const values = acks.map((ack) => ({ ...ack, exceptions: [...ack.exceptions] }));
+  return { message: { $case: 'acks', value: { acks: values } } };
+}
+
+/** Acks come together. */
+export function upwardsFromWire(up: wire.SessionUp): readonly Upward[] {
+  return up.message?.$case === 'acks' ? up.message.value.acks.map(ack) : [upwardFromWire(up)];
+}
+
+function upwardFromWire(up: wire.SessionUp): Upward {
   const message = up.message;
   switch (message?.$case) {
     case 'resume':
@@ -34,8 +47,6 @@ export function upwardFromWire(up: wire.SessionUp): Upward {
       return { ...message.value, ...lane(message.value), type: 'credit' };
     case 'halt':
       return { ...lane(message.value), type: 'halt' };
-    case 'ack':
-      return { ...message.value, ...lane(message.value), type: 'ack', exceptions: message.value.exceptions.map(exception) };
     case 'observed':
       return { type: 'observed', stamp: stamp(message.value) };
     case 'appended':
@@ -122,6 +133,10 @@ export function garbage(what: string, cause?: unknown): WmbError {
 function errorFromWire(error: wire.LinkError): WmbError {
   const code = Object.hasOwn(ERRORS, error.code) ? (error.code as ErrorCode) : 'INTERNAL';
   return new WmbError(code, code === error.code ? error.message : `${error.code}: ${error.message}`);
+}
+
+function ack(value: wire.Ack): AckMessage {
+  return { ...value, ...lane(value), type: 'ack', exceptions: value.exceptions.map(exception) };
 }
 
 function offer(value: wire.LogOffer): LogOffer {

@@ -8,7 +8,16 @@ import type { Runtime } from '../../core/runtime.ts';
 import { type FrameBatch, LinkClient, type SessionDown, type SessionUp } from '../../proto/gen/wmb/v1/link.ts';
 import type { Downward, Hello, LinkDialer, LinkFrame, LinkSession, Upward, Welcome } from '../link.ts';
 import { ControlWriter, controlBytes, DIALER_OPTIONS, dialerCredentials, type LinkTls } from './channel.ts';
-import { downwardFromWire, framesFromWire, garbage, helloToWire, upwardToWire, welcomeFromWire } from './convert.ts';
+import {
+  type AckMessage,
+  acksToWire,
+  downwardFromWire,
+  framesFromWire,
+  garbage,
+  helloToWire,
+  upwardToWire,
+  welcomeFromWire,
+} from './convert.ts';
 
 export interface RpcDialerOptions {
   readonly runtime: Runtime;
@@ -67,6 +76,8 @@ class RpcSession implements LinkSession {
   readonly #parts: SessionParts;
   readonly #frameCall: ClientReadableStream<FrameBatch>;
   readonly #writer: ControlWriter<SessionUp>;
+  /** Said within this turn of the microtasks. */
+  #acks: AckMessage[] = [];
   #over = false;
   #resolveClosed: (reason: WmbError | undefined) => void = () => {};
 
@@ -88,11 +99,33 @@ class RpcSession implements LinkSession {
 
   send(message: Upward): void {
     if (this.#over) return;
-    const error = this.#writer.write(upwardToWire(message), controlBytes(message));
+    if (message.type === 'ack') {
+      this.#acks.push(message);
+      if (this.#acks.length === 1) queueMicrotask(() => this.#sendAcks());
+    } else {
+      this.#sendAcks();
+      this.#write(upwardToWire(message), controlBytes(message));
+    }
+  }
+
+  #sendAcks(): void {
+    const acks = this.#acks;
+    if (acks.length === 0) return;
+    this.#acks = [];
+    this.#write(
+      acksToWire(acks),
+      acks.reduce((sum, ack) => sum + controlBytes(ack), 0),
+    );
+  }
+
+  #write(message: SessionUp, bytes: number): void {
+    if (this.#over) return;
+    const error = this.#writer.write(message, bytes);
     if (error !== undefined) this.#finish(error);
   }
 
   close(): void {
+    this.#sendAcks();
     this.#finish(undefined);
   }
 

@@ -15,7 +15,7 @@ import {
 } from '../../proto/gen/wmb/v1/link.ts';
 import type { Downward, Hello, LinkFrame, LinkHost, ServedSession, Upward } from '../link.ts';
 import { ControlWriter, certificateNames, controlBytes, notNamed } from './channel.ts';
-import { downwardToWire, errorToWire, framesToWire, garbage, helloFromWire, upwardFromWire, welcomeToWire } from './convert.ts';
+import { downwardToWire, errorToWire, framesToWire, garbage, helloFromWire, upwardsFromWire, welcomeToWire } from './convert.ts';
 
 export interface LinkServiceOptions {
   readonly runtime: Runtime;
@@ -172,7 +172,7 @@ class RpcServedSession implements ServedSession {
       while (!this.#over) {
         const item = await messages.next();
         if (item.done) break;
-        yield upwardFromWire(item.value);
+        yield* upwardsFromWire(item.value);
       }
       this.close();
     } catch (cause) {

@@ -30,7 +30,9 @@ export interface SessionUp {
     | { $case: "resume"; value: Resume }
     | { $case: "credit"; value: Credit }
     | { $case: "halt"; value: LaneRef }
-    | { $case: "ack"; value: Ack }
+    | //
+    /** Of one lane or several. */
+    { $case: "acks"; value: Acks }
     | //
     /** A stamp, 24 hex digits. */
     { $case: "observed"; value: string }
@@ -106,6 +108,10 @@ export interface Ack {
   exceptions: ReceiptException[];
   /** The exceptions are all there are from this seq up to seq; of older ones some may be missing. */
   exceptionsFrom: number;
+}
+
+export interface Acks {
+  acks: Ack[];
 }
 
 export interface ReceiptException {
@@ -186,8 +192,8 @@ export const SessionUp: MessageFns<SessionUp> = {
       case "halt":
         LaneRef.encode(message.message.value, writer.uint32(34).fork()).join();
         break;
-      case "ack":
-        Ack.encode(message.message.value, writer.uint32(42).fork()).join();
+      case "acks":
+        Acks.encode(message.message.value, writer.uint32(42).fork()).join();
         break;
       case "observed":
         writer.uint32(50).string(message.message.value);
@@ -249,7 +255,7 @@ export const SessionUp: MessageFns<SessionUp> = {
               break;
             }
 
-            message.message = { $case: "ack", value: Ack.decode(reader, reader.uint32()) };
+            message.message = { $case: "acks", value: Acks.decode(reader, reader.uint32()) };
             continue;
           }
           case 6: {
@@ -988,6 +994,52 @@ export const Ack: MessageFns<Ack> = {
             }
 
             message.exceptionsFrom = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseAcks(): Acks {
+  return { acks: [] };
+}
+
+export const Acks: MessageFns<Acks> = {
+  encode(message: Acks, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.acks) {
+      Ack.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Acks {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAcks();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.acks.push(Ack.decode(reader, reader.uint32()));
             continue;
           }
         }
