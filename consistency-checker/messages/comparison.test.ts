@@ -253,9 +253,10 @@ describe('what a round costs', () => {
   });
 
   test('what a room that was away for long takes now, and the other one keeps no more, is not lost', async () => {
-    const { mine, theirs, confirmed } = rig(300);
+    const { mine, theirs, comparison, confirmed } = rig(300);
     for (let seq = 0; seq < 300; seq += 1) theirs.lane(LANE).frames.delete(seq);
     theirs.change(LANE, { mark: RECEIPT_FRAMES_KEPT + 300 });
+    assert.equal((await comparison.round()).suspects, 0);
     assert.deepEqual(await confirmed(), []);
     mine.receipt(LANE, 299, parked(1));
     mine.applied(LANE, 1);
