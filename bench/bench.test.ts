@@ -25,7 +25,7 @@ test('a quick bench runs to its end and has every row, each with a number', asyn
     'catch-up',
     'clean round over 1,000 keys',
     'per drifted key',
-    'first build of the digest tree, 1,000 keys',
+    'first build of the digest tree over 1,000 keys',
     'with checkers',
     'CPU of a checker',
   ].filter((name) => !rows.some((row) => row.what.includes(name) && Number.isFinite(row.value)));

@@ -91,9 +91,13 @@ class Soak {
       say(`FALSE DRIFT ${JSON.stringify(drift, null, 2)}`);
       found.abort();
     });
-    const traffic = new SoakTraffic({ clients, perSecond, seed });
+    const failed = (error: unknown) => {
+      this.#failures.push(String(error));
+      found.abort();
+    };
+    const traffic = new SoakTraffic({ clients, perSecond, seed, failed });
     const everyMs = minutes < 2 ? { min: 500, max: 2_500 } : { min: 1_000, max: 8_000 };
-    const troubles = new Troubles({ rooms, clients, seed, everyMs, tell: (line) => this.#tell(line) });
+    const troubles = new Troubles({ rooms, clients, seed, everyMs, tell: (line) => this.#tell(line), failed });
     const progress = setInterval(() => this.#tell(progressOf({ traffic, troubles, watch })), PROGRESS_MS);
     await pause(minutes * 60_000, undefined, { signal: AbortSignal.any([signal, found.signal]) }).catch(() => undefined);
     await troubles.stop();

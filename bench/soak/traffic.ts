@@ -13,6 +13,15 @@ const BATCHES_WAITING_MAX = 16;
 const AGAIN_MS = 200;
 const DEADLINE_MS = 10_000;
 
+export interface SoakTrafficOptions {
+  readonly clients: readonly RoomClients[];
+  /** Write requests into each room. */
+  readonly perSecond: number;
+  readonly seed: number;
+  /** A write request was refused for good. */
+  readonly failed: (error: unknown) => void;
+}
+
 export class SoakTraffic {
   readonly #running: Promise<void>[];
   readonly #stopped = new AbortController();
@@ -20,13 +29,12 @@ export class SoakTraffic {
   #acked = 0;
   #again = 0;
 
+  readonly #failed: (error: unknown) => void;
+
   /** Begins at once. */
-  constructor({
-    clients,
-    perSecond,
-    seed,
-  }: { readonly clients: readonly RoomClients[]; readonly perSecond: number; readonly seed: number }) {
+  constructor({ clients, perSecond, seed, failed }: SoakTrafficOptions) {
     this.#name = `soak-${process.pid}`;
+    this.#failed = failed;
     this.#running = clients.map((client, index) => this.#run(client, perSecond, new Dice(seed * 16 + index)));
   }
 
@@ -59,7 +67,9 @@ export class SoakTraffic {
       owed -= count;
       const writes = Array.from({ length: count }, (_, at) => anyWrite(dice, `${this.#name}-${client.room.id}-${made + at}`));
       made += count;
-      const sent: Promise<void> = this.#send(client, writes).finally(() => waiting.delete(sent));
+      const sent: Promise<void> = this.#send(client, writes)
+        .catch(this.#failed)
+        .finally(() => waiting.delete(sent));
       waiting.add(sent);
     }
     await Promise.all(waiting);

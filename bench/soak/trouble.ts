@@ -23,6 +23,8 @@ export interface TroublesOptions {
   /** Between the beginnings of two troubles. */
   readonly everyMs: { readonly min: number; readonly max: number };
   readonly tell: (line: string) => void;
+  /** A daemon did not end or come back as it should. */
+  readonly failed: (error: unknown) => void;
 }
 
 export class Troubles {
@@ -81,7 +83,7 @@ export class Troubles {
     this.#options.tell(`${name}: ${subject}, for ${Math.round(lastsMs)} ms`);
     this.#busy.set(
       subject,
-      trouble.finally(() => this.#busy.delete(subject)),
+      trouble.catch(this.#options.failed).finally(() => this.#busy.delete(subject)),
     );
   }
 
