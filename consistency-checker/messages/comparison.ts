@@ -246,10 +246,8 @@ export class ReceiptComparison {
       for (const suspect of suspects) {
         this.#suspects.delete(formatPosition(suspect.position));
         const { firstSeenMs } = suspect;
-        const frame = { seq: position.seq, mine: mine[0], theirs: theirs[0] };
-        const found = confirmedAt(suspect.position, { ...frame, firstSeenMs });
-        const pair = pairs.get(laneKey(position));
-        if (found !== undefined && (isParked(found) || pair === undefined || !isGone(pair, frame))) confirmed.push(found);
+        const found = confirmedAt(suspect.position, { mine: mine[0], theirs: theirs[0], firstSeenMs });
+        if (found !== undefined) confirmed.push(found);
       }
     }
     return confirmed;
@@ -306,10 +304,6 @@ function keptFrom({ mark }: LanePlace): number {
 /** Whether a room may have let go of its receipts of the frame because they are old. */
 function isGone(pair: Pair, { seq, mine, theirs }: FramePair): boolean {
   return (mine === undefined && seq < pair.keptFrom[0]) || (theirs === undefined && seq < pair.keptFrom[1]);
-}
-
-function isParked({ mine, theirs }: ConfirmedReceipt): boolean {
-  return mine.outcome === 'parked' || theirs.outcome === 'parked';
 }
 
 function bySeq(frames: readonly FrameReceipts[]): ReadonlyMap<number, FrameReceipts> {
