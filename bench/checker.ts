@@ -11,6 +11,7 @@ import type { RoomView } from '../consistency-checker/room.ts';
 import type { Topology } from '../core/config/types.ts';
 import { systemRuntime } from '../core/runtime.ts';
 import { CACHE_FILE } from '../store/embedded/cache.ts';
+import type { Daemon } from '../test/harness/rooms.ts';
 import { build, fill, keyOf } from './filled-room.ts';
 import type { Row } from './report.ts';
 import { Scene } from './scene.ts';
@@ -20,7 +21,7 @@ const CLEAN_ROUNDS = 21;
 const DRIFTED_KEYS = 100;
 const GRACE_MS = 200;
 const FOUND_MS_MAX = 60_000;
-const VERIFIED_MS_MAX = 60_000;
+const VERIFIED_MS_MAX = 120_000;
 /** What a checker’s reading may take of a processor. */
 const SHARE = 0.05;
 const TARGET_CORES = 0.1;
@@ -118,8 +119,8 @@ function comparisonOf(mine: RoomView, theirs: RoomView): KeyComparison {
 
 /** The same load without checkers and with them, once each way round: a machine warms up, and others use it too. */
 async function besideTraffic(directory: string, writes: number): Promise<Row[]> {
-  const runs = [await traffic(directory, writes, false), await traffic(directory, writes, true)] as const;
-  const again = [await traffic(directory, writes, true), await traffic(directory, writes, false)] as const;
+  const runs = [await traffic(directory, writes), await traffic(directory, writes, CHECKED)] as const;
+  const again = [await traffic(directory, writes, { ...CHECKED, rests: true }), await traffic(directory, writes)] as const;
   const without = (runs[0].perSecond + again[1].perSecond) / 2;
   const beside = (runs[1].perSecond + again[0].perSecond) / 2;
   const cores = (runs[1].cores + again[0].cores) / 2;
@@ -144,13 +145,20 @@ async function besideTraffic(directory: string, writes: number): Promise<Row[]> 
   ];
 }
 
-async function traffic(directory: string, writes: number, checked: boolean) {
-  const scene = await Scene.open(directory, checked ? ['reship', 'collector', 'checker'] : ['reship', 'collector']);
+const CHECKED = { daemons: ['reship', 'collector', 'checker'] } as const;
+
+/** `rests`: and waits until the checkers have read everything and are done. */
+async function traffic(
+  directory: string,
+  writes: number,
+  { daemons, rests = false }: { daemons?: readonly Daemon[]; rests?: boolean } = {},
+) {
+  const scene = await Scene.open(directory, daemons);
   try {
     const measured = await fullSpeed(scene, writes);
     const seconds = [...measured.cpuSeconds].filter(([name]) => name.endsWith('/checker')).map(([, used]) => used);
     const cores = seconds.reduce((sum, used) => sum + used, 0) / (scene.rooms.rooms.length * measured.seconds);
-    const rest = checked ? await scene.verified(VERIFIED_MS_MAX) : { roundBytes: 0, roundMs: 0 };
+    const rest = rests ? await scene.verified(VERIFIED_MS_MAX) : { roundBytes: 0, roundMs: 0 };
     return { perSecond: measured.appliedPerSecond, cores, ...rest };
   } finally {
     await scene.close();

@@ -17,6 +17,8 @@ import type { ReceiptBook } from './receipts/receipts.ts';
 const ANSWER_BYTES_MAX = 24 * 1024 * 1024;
 /** What is done between two turns of the event loop. */
 const FRAMES_STEP = 64;
+/** A window of 256 frames each: while writes are applied, a turn takes longer than many of them. */
+const DIGESTS_STEP = 16;
 const DERIVE_STEP = 32;
 const REPAIRS_STEP = 8;
 
@@ -51,7 +53,7 @@ export class Inspection {
     const { book, runtime } = this.#options;
     const found: string[] = [];
     for (const range of ranges) {
-      if (found.length > 0) await runtime.turn();
+      if (found.length > 0 && found.length % DIGESTS_STEP === 0) await runtime.turn();
       found.push(await book.digest(range));
     }
     return found;

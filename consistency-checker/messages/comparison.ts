@@ -42,7 +42,8 @@ const SUSPECTS_MAX = 10_000;
 const DETAILS_MAX = 32;
 /** Frames whose suspects are looked at again in one round. */
 const CONFIRM_FRAMES_MAX = 256;
-const RANGES_PER_CALL = 256;
+/** What a call has compared stays compared when the next one runs out of time. */
+const RANGES_PER_CALL = 64;
 const RANGE_BYTES = 48;
 const LANE_BYTES = 90;
 const FRAME_BYTES = 64;
