@@ -18,7 +18,9 @@ export class Watch {
   readonly #suspects = new Map<string, number>();
   /** By pair: why a room does not count as compared. */
   readonly #reasons = new Map<string, string>();
-  readonly #alarms = new Map<string, DriftReport>();
+  readonly #alarms = new Set<string>();
+  /** By room, as last seen. */
+  readonly #alarmsOpen = new Map<string, number>();
   readonly #falseOnes = new Map<string, DriftReport>();
   readonly #onFalse: (drift: DriftReport) => void;
   suspectsMax = 0;
@@ -49,8 +51,8 @@ export class Watch {
 
   /** Alarms ever opened, and how many of them are over. */
   get alarms(): { readonly opened: number; readonly healed: number } {
-    const all = [...this.#alarms.values()];
-    return { opened: all.length, healed: all.filter(({ status }) => status !== 'open').length };
+    const open = [...this.#alarmsOpen.values()].reduce((sum, each) => sum + each, 0);
+    return { opened: this.#alarms.size, healed: this.#alarms.size - open };
   }
 
   /** One more look at everybody, and no more. */
@@ -70,9 +72,11 @@ export class Watch {
 
   async #look(client: RoomClients): Promise<void> {
     const { id } = client.room;
-    for (const drift of await listDrifts(client, 'all')) {
+    const drifts = await listDrifts(client, 'all');
+    this.#alarmsOpen.set(id, drifts.filter(({ kind, status }) => kind === 'stuck' && status === 'open').length);
+    for (const drift of drifts) {
       const key = `${id} ${drift.id} ${drift.firstSeenMs}`;
-      if (drift.kind === 'stuck') this.#alarms.set(key, drift);
+      if (drift.kind === 'stuck') this.#alarms.add(key);
       if (NO_FALSE_ONES.includes(drift.kind) || this.#falseOnes.has(key)) continue;
       this.#falseOnes.set(key, drift);
       this.#onFalse(drift);
