@@ -3,12 +3,14 @@
  *
  * - `resend`: the lost effects again, where every wrong part has its own one and nothing but a lost apply is to be made good.
  * - `push`: the right side's state. Parts that are wrong on the *other* side, and parts whose write request is parked, stay as they are here: a push must not take
- *   away what only this room has got right.
+ *   away what only this room has got right. And what the right side shows of a part otherwise than its write request made it is never copied:
+ *   that part is as the write request made it.
  */
 import type { Topology } from '../../core/config/types.ts';
 import type { Effect } from '../../core/converge/effects.ts';
 import { MemoryCell } from '../../core/converge/memory-cell.ts';
 import { mend } from '../../core/converge/mend.ts';
+import { applyEffect } from '../../core/converge/rules.ts';
 import { cellOf, exportState, type KeyState, stateDigest } from '../../core/converge/state.ts';
 import type { Version } from '../../core/stamp.ts';
 import type { CacheRepair } from '../../store/inspection.ts';
@@ -72,7 +74,8 @@ function horizonOf({ verdict, right, wrong }: Work) {
 
 function resendOf(work: Work): CacheRepair | undefined {
   const { verdict, parts } = work;
-  if (verdict.cause.cause !== 'missed-apply' || verdict.unjudged > 0) return undefined;
+  const isLost = verdict.cause.cause === 'missed-apply' || parts.some(({ contradicted }) => contradicted === true);
+  if (!isLost || verdict.unjudged > 0) return undefined;
   const effects = new Map<Version, Effect>();
   for (const { effect, certain } of parts) {
     if (effect === undefined || !certain) return undefined;
@@ -90,10 +93,30 @@ function compareAndSet(work: Work): { readonly key: string; readonly expected: s
   return { key: work.verdict.key, expected: stateDigest(stateOf(work, work.wrong)), seen: seenOf(horizonOf(work)) };
 }
 
+/** The right side's state, with the parts that it shows otherwise than they were made as they were made. */
+function rightState(work: Work): KeyState | undefined {
+  const { key } = work.verdict;
+  return work.parts.reduce(
+    (state, { contradicted, effect, part, difference }) => {
+      if (contradicted !== true || effect === undefined) return state;
+      const { registers, expiries, kill, ...rest } = state ?? { key, ...NOTHING };
+      const cell = cellOf({
+        ...rest,
+        kill: kill === effect.version ? '' : kill,
+        registers: part === 'expiry' ? registers : registers.filter(({ name }) => name !== difference.name),
+        expiries: expiries.filter(({ version }) => version !== effect.version),
+      });
+      applyEffect(cell, effect, '');
+      return exportState(key, cell);
+    },
+    stateOf(work, work.right),
+  );
+}
+
 /** The right side's state, with the parts that stay as they are in the wrong room. */
 function wholeState(work: Work): KeyState {
   const { key } = work.verdict;
-  const right = stateOf(work, work.right) ?? { key, ...NOTHING };
+  const right = rightState(work) ?? { key, ...NOTHING };
   const own = stateOf(work, work.wrong) ?? { key, ...NOTHING };
   const names = new Set(work.kept.filter(({ part }) => part === 'element').map(({ difference }) => difference.name));
   const keepsExpiry = work.kept.some(({ part }) => part === 'expiry');
@@ -130,8 +153,8 @@ function versionsIn(state: KeyState | undefined): Version[] {
 
 /** Undefined where the parts would not be right afterwards, or others would be changed that must stay. */
 function tried(work: Work, repair: CacheRepair): KeyPlan | undefined {
-  const { verdict, parts, kept, right, wrong } = work;
-  const [before, target] = [stateOf(work, wrong), stateOf(work, right)];
+  const { verdict, parts, kept, wrong } = work;
+  const [before, target] = [stateOf(work, wrong), rightState(work)];
   const cell = before === undefined ? new MemoryCell() : cellOf(before);
   if (mend(cell, repair, '') === 'overtaken') return undefined;
   const after = exportState(verdict.key, cell);
@@ -159,7 +182,7 @@ function isSame(a: Differing, b: Differing): boolean {
   return a.part === b.part && a.difference.name === b.difference.name;
 }
 
-function textOf({ verdict, wrong, right, kept }: Work, repair: CacheRepair): string {
+function textOf({ verdict, wrong, right, parts, kept }: Work, repair: CacheRepair): string {
   const [to, from] = [verdict.rooms[wrong], verdict.rooms[right]];
   const key = plainText(verdict.key);
   if (repair.action === 'resend') {
@@ -169,7 +192,12 @@ function textOf({ verdict, wrong, right, kept }: Work, repair: CacheRepair): str
     kept.length === 0
       ? ''
       : `; ${plural(kept.length, 'part')} of it in which ${to} is not the wrong side ${kept.length === 1 ? 'stays' : 'stay'}`;
-  return `copies what ${from} has of ${key} into ${to}, with its versions; what was written after that stays${stays}`;
+  const anew = parts.filter(({ contradicted, effect }) => contradicted === true && effect !== undefined).length;
+  const made =
+    anew === 0
+      ? ''
+      : `; ${plural(anew, 'part')} of it as the write request made ${anew === 1 ? 'it' : 'them'}, which ${from} does not show either`;
+  return `copies what ${from} has of ${key} into ${to}, with its versions${made}; what was written after that stays${stays}`;
 }
 
 function impossible(work: Work): KeyPlan {

@@ -10,8 +10,8 @@ import type { ConfirmedKey } from '../cache/comparison.ts';
 import type { ElementDifference } from '../drift.ts';
 import { causeOf } from './cause.ts';
 import { type Case, judge, versionsOf } from './judge.ts';
+import { KeyHistories } from './key-history.ts';
 import type { KeyVerdict, PartVerdict } from './key-verdict.ts';
-import { LaterDeletes } from './later-deletes.ts';
 import { partOf } from './parts.ts';
 import { plainText } from './phrases.ts';
 import type { Sources } from './sources.ts';
@@ -23,12 +23,12 @@ const JUDGED_MAX = 64;
 
 export class Examiner {
   readonly #sources: Sources;
-  readonly #laterDeletes: LaterDeletes;
+  readonly #histories: KeyHistories;
   readonly #witnesses: WitnessStand;
 
   constructor(sources: Sources) {
     this.#sources = sources;
-    this.#laterDeletes = new LaterDeletes(sources);
+    this.#histories = new KeyHistories(sources);
     this.#witnesses = new WitnessStand(sources);
   }
 
@@ -44,7 +44,8 @@ export class Examiner {
       nowMs: runtime.nowMs(),
       findings: await this.#sources.find(versionsOf(judged)),
       sources: this.#sources,
-      laterDeletes: this.#laterDeletes,
+      histories: this.#histories,
+      horizons,
       witnesses: this.#witnesses,
     };
     const parts: PartVerdict[] = [];

@@ -1,20 +1,23 @@
 /**
  * Which side is wrong about one part of a key. A majority of two does not exist, so it goes to the source: the version that differs names the write request that made it.
  *
- * - That write request exists and made it: the side that does not show it is wrong. Unless that side shows nothing at all and a later delete is found: rooms forget
- *   deletes, and the other side may be the one that missed it.
+ * - That write request exists and made it: the side that does not show it is wrong. Unless that side shows nothing at all, or no expiry: rooms forget deletes, and the
+ *   other side may be the one that missed it. Then all that the write logs have of the key says what is right, and where they do not go back far enough, nobody does.
  * - No write request has that version: the side that shows it is wrong.
  * - It cannot be told: evidence that one side was changed behind WMB's back, then a third room, then the greater version.
  */
+import type { Horizon } from '../../core/inspection.ts';
 import { STAMP_DIGITS, stampMs, type Version } from '../../core/stamp.ts';
 import type { RoomId } from '../../core/words.ts';
-import { elementDifferences } from '../cache/elements.ts';
 import type { ElementDifference } from '../drift.ts';
-import type { RoomView, StateAnswer } from '../room.ts';
-import type { LaterDeletes } from './later-deletes.ts';
-import { type Part, partName, partOf, type States, shownBy, speaksOf } from './parts.ts';
-import { dateTime, deed, moment, plainText, plural, writeName } from './phrases.ts';
+import type { StateAnswer } from '../room.ts';
+import type { KeyHistories, KeyHistory } from './key-history.ts';
+import { expectedOf, standing, takerOf } from './oracle.ts';
+import { isIncrement, lackedIncrements, type Part, partName, partOf, type States, shownBy, speaksOf } from './parts.ts';
+import { dateTime, plainText, plural } from './phrases.ts';
+import { notMade, showing, whoMade } from './showing.ts';
 import type { Finding, Sources } from './sources.ts';
+import { thirdRooms, type Vote } from './third-rooms.ts';
 import type { ElementVerdict, SideIndex } from './verdict.ts';
 import type { WitnessStand } from './witnesses.ts';
 
@@ -28,7 +31,8 @@ export interface Case {
   /** By version; every version of the differences is in it. */
   readonly findings: ReadonlyMap<Version, Finding>;
   readonly sources: Sources;
-  readonly laterDeletes: LaterDeletes;
+  readonly horizons: readonly [Horizon, Horizon];
+  readonly histories: KeyHistories;
   readonly witnesses: WitnessStand;
 }
 
@@ -44,6 +48,10 @@ export async function judge(of: Case, difference: ElementDifference): Promise<El
   const greater: SideIndex = versions[0] > versions[1] ? 0 : 1;
   const finding = findingAt(at, versions[greater]);
   const effect = effectOf(at, finding, versions[greater]);
+  if (isForgetful(at)) {
+    const told = await byLogs(at);
+    if (told !== undefined && (told.wrong === greater || effect === undefined)) return told;
+  }
   if (finding.status === 'found' && effect !== undefined) {
     const { found } = finding;
     if (values[1 - greater] === null && versions[1 - greater] === '') return await absent(at, greater, { found, effect });
@@ -51,7 +59,7 @@ export async function judge(of: Case, difference: ElementDifference): Promise<El
   }
   if (finding.status === 'none') return forged(at, greater, finding.reason);
   const reason = finding.status === 'unknown' ? finding.reason : notMade(at, finding);
-  return await weigh(at, greater, reason, isNobodys(at, versions[greater]) ? undefined : greater);
+  return await weigh(at, greater, reason, isNobodys(at, versions[greater]) || isOthers(at, greater) ? undefined : greater);
 }
 
 interface Subject extends Case {
@@ -79,22 +87,18 @@ function isNobodys({ sources }: Case, version: Version): boolean {
   return !VERSION.test(version) || sources.originOf(version) === undefined;
 }
 
-// ── what each side shows, in words ──
-
-export function showing(
-  at: { readonly difference: ElementDifference; readonly part: Part; readonly name: string; readonly nowMs: number },
-  side: SideIndex,
-): string {
-  const value = at.difference.values[side];
-  if (at.part === 'expiry') return `${expiryWords(value, at.nowMs)} for ${at.name.replace(/^the expiry of /, '')}`;
-  if (value === null) return `no ${at.name}`.replace(/^no (?!field|member)/, 'nothing of ');
-  return value === '' && at.part === 'element' ? at.name : `${at.name} as ${plainText(value) || '""'}`;
+/** The write request with the version made something else, and what the processors make of the other side's shows that they are still the same. */
+function isOthers(at: Subject, side: SideIndex): boolean {
+  const [own, others] = [at.difference.versions[side], at.difference.versions[other(side)]];
+  const finding = findingAt(at, own);
+  if (finding.status !== 'found' || finding.effects === undefined) return false;
+  return others === '' || effectOf(at, findingAt(at, others), others) !== undefined;
 }
 
-function expiryWords(value: string | null, nowMs: number): string {
-  const [, , ms] = /^(expires|expired) at (\d+)$/.exec(value ?? '') ?? [];
-  if (ms === undefined) return 'no expiry';
-  return `${value?.startsWith('expired') ? 'an expiry that has passed,' : 'an expiry'} at ${moment(Number(ms), nowMs)}`;
+/** Versions do not tell: one side may have forgotten what took the expiry, or the key, away. */
+function isForgetful({ part, difference: { versions }, ...at }: Subject): boolean {
+  if (part !== 'element') return versions.includes('') || versions.some((version) => isNobodys({ ...at }, version));
+  return versions.some((version) => version !== '' && isNobodys({ ...at }, version));
 }
 
 // ── decided by the source ──
@@ -103,22 +107,18 @@ function genuine(
   at: Subject,
   right: SideIndex,
   by: { readonly write: ElementVerdict['write']; readonly effect: ElementVerdict['effect'] },
-  note = '',
 ): ElementVerdict {
   const wrong = other(right);
+  const made = by.effect && shownBy(by.effect, at.part);
+  // A moment that has passed reads otherwise, and is the same.
+  const shown = at.difference.values[right]?.replace(at.part === 'expiry' ? /^expired/ : /^$/, 'expires') ?? null;
+  const contradicted = made !== undefined && made !== (at.part === 'expiry' ? shown : at.difference.values[right]);
+  const note = contradicted ? `, and ${at.rooms[right]} does not show that either, but ${showing(at, right)}` : '';
   return {
     ...by,
-    ...{ difference: at.difference, part: at.part, wrong, kind: kindOf(at, wrong), certain: note === '' },
-    why: `${at.rooms[wrong]} shows ${showing(at, wrong)}; ${whoMade(at, by)}${note}`,
+    ...{ difference: at.difference, part: at.part, wrong, kind: kindOf(at, wrong), certain: true, contradicted },
+    why: `${at.rooms[wrong]} shows ${showing(at, wrong)}; ${whoMade(by, at.nowMs)}${note}`,
   };
-}
-
-function whoMade(
-  at: Subject,
-  { write, effect }: { readonly write: ElementVerdict['write']; readonly effect: ElementVerdict['effect'] },
-): string {
-  if (write === undefined || effect === undefined) return 'no write request says so';
-  return `${writeName(write.write.requestId, write.position)} ${deed(effect, at.nowMs)} at ${moment(stampMs(effect.version), at.nowMs)}`;
 }
 
 /**
@@ -128,16 +128,73 @@ function whoMade(
 async function absent(at: Subject, showingSide: SideIndex, { found, effect }: Found): Promise<ElementVerdict> {
   const lacking = other(showingSide);
   const by = { write: found, effect };
-  const { key, part, difference } = at;
-  const view = at.sources.options.rooms(at.rooms[lacking]);
-  const later = view && (await at.laterDeletes.after({ key, part, name: difference.name, version: effect.version }, found, view));
-  if (later?.found !== undefined) return missedDelete(at, lacking, later.found);
-  if (later?.complete || (await isLost(at, showingSide, by))) return genuine(at, showingSide, by);
-  if (later === undefined) return genuine(at, showingSide, by, `; whether ${at.rooms[lacking]} deleted it since cannot be told`);
-  const unsure = `; whether a later write request deleted it cannot be told for certain: among the newest ${plural(later.looked, 'write request')} of its partition there is none that did`;
+  const { name } = at.difference;
+  const history = await historyIn(at, lacking, found.position.partition);
+  const deeds = history?.deeds ?? [];
+  const stands = standing([effect, ...deeds.map((deed) => deed.effect)], name, at.nowMs);
+  const taker = takerOf(effect, deeds, { name, nowMs: at.nowMs });
+  if (stands === undefined && taker !== undefined) return missedDelete(at, lacking, taker);
+  const isComplete = history !== undefined && history.above <= effect.version;
+  if (isComplete && stands !== undefined && stands > effect.version && !isIncrement(effect)) return neither(at, by, deeds, stands);
+  if (isComplete || (await isLost(at, showingSide, by))) return genuine(at, showingSide, by);
+  const looked =
+    history === undefined ? '' : `: among the newest ${plural(history.looked, 'write request')} of its partition there is none that did`;
+  const unsure = `${whoMade(by, at.nowMs)}; whether a later write request deleted it cannot be told for certain${looked}`;
   const vote = await thirdRooms(at);
-  if (vote !== undefined) return byThird(at, vote, `${whoMade(at, by)}${unsure}`);
-  return genuine(at, showingSide, by, `${unsure}, so what is shown is taken as right`);
+  return vote === undefined ? undecided(at, unsure) : byThird(at, vote, unsure);
+}
+
+async function historyIn(at: Subject, side: SideIndex, partition: number): Promise<KeyHistory | undefined> {
+  const view = at.sources.options.rooms(at.rooms[side]);
+  return view && (await at.histories.of({ key: at.key, partition, horizons: at.horizons }, view));
+}
+
+/** What is shown was written over since, and the other room has nothing of that either. */
+function neither(
+  at: Subject,
+  by: { readonly write: Found['found']; readonly effect: Found['effect'] },
+  deeds: KeyHistory['deeds'],
+  version: Version,
+) {
+  const { write, effect } = deeds.find((deed) => deed.effect.version === version) ?? by;
+  const shows = ([0, 1] as const).map((side) => `${at.rooms[side]} shows ${showing(at, side)}`).join(', ');
+  const why = `neither room shows what ${whoMade({ write, effect }, at.nowMs)}: ${shows}`;
+  return {
+    difference: at.difference,
+    part: at.part,
+    wrong: undefined,
+    kind: 'value' as const,
+    certain: false,
+    contradicted: true,
+    write,
+    effect,
+    why,
+  };
+}
+
+/** By everything that was ever done to the key. Undefined: the write logs do not have all of it, or both sides are as good. */
+async function byLogs(at: Subject): Promise<ElementVerdict | undefined> {
+  const versions = statesOf(at).flatMap((state) => [...(state?.registers ?? []), ...(state?.increments ?? []), ...(state?.expiries ?? [])]);
+  const findings = await at.sources.find(new Set([...at.difference.versions, ...versions.slice(0, 16).map(({ version }) => version)]));
+  const partitions = new Set(
+    [...findings.values()].flatMap((finding) => (finding.status === 'found' ? finding.found.position.partition : [])),
+  );
+  const [partition] = partitions;
+  if (partition === undefined || partitions.size > 1) return undefined;
+  for (const side of [0, 1] as const) {
+    const history = await historyIn(at, side, partition);
+    if (history === undefined || history.above !== '' || history.deeds.length === 0) return undefined;
+    const { topology } = at.sources.options;
+    const { matches } = expectedOf(history.deeds, { ...at, states: statesOf(at), topology });
+    if (matches[0] === matches[1]) continue;
+    const wrong: SideIndex = matches[0] ? 1 : 0;
+    const last = history.deeds.findLast(({ effect }) => speaksOf(effect, at.part, at.difference.name));
+    const by = { write: last?.write, effect: last?.effect };
+    const shown = `${at.rooms[wrong]} shows ${showing(at, wrong)}; after all that the write logs have of ${plainText(at.key)} it is ${showing(at, other(wrong))}`;
+    const why = last === undefined ? shown : `${shown}: ${whoMade(by, at.nowMs)}`;
+    return { ...by, difference: at.difference, part: at.part, wrong, kind: kindOf(at, wrong), certain: true, why };
+  }
+  return undefined;
 }
 
 /** What the lacking side lacks was never applied there, or was taken out of its store since. */
@@ -168,7 +225,7 @@ function missedDelete(
   const wrong = other(right);
   return {
     ...{ difference: at.difference, part: at.part, wrong, kind: at.part === 'expiry' ? 'stale' : 'extra', certain: true, write, effect },
-    why: `${at.rooms[wrong]} still shows ${showing(at, wrong)}; ${whoMade(at, { write, effect })}, and ${at.rooms[right]} shows it no more`,
+    why: `${at.rooms[wrong]} still shows ${showing(at, wrong)}; ${whoMade({ write, effect }, at.nowMs)}, and ${at.rooms[right]} shows it no more`,
   };
 }
 
@@ -208,6 +265,9 @@ function withoutVersion(at: Subject, malformed: readonly SideIndex[]): ElementVe
 // ── the same version, another value ──
 
 async function sameVersion(at: Subject): Promise<ElementVerdict> {
+  // What it was set to may have expired since.
+  const told = at.difference.values.includes(null) ? await byLogs(at) : undefined;
+  if (told !== undefined) return told;
   const [version] = at.difference.versions;
   const finding = findingAt(at, version);
   const effect = effectOf(at, finding, version);
@@ -219,7 +279,7 @@ async function sameVersion(at: Subject): Promise<ElementVerdict> {
         ? finding.reason
         : effect === undefined
           ? notMade(at, finding)
-          : `it is a sum, of which ${whoMade(at, { write: finding.found, effect })} says a part only`;
+          : `it is a sum, of which ${whoMade({ write: finding.found, effect }, at.nowMs)} says a part only`;
     return await weigh(at, undefined, `${both}; ${reason}`, undefined);
   }
   const by = { write: finding.found, effect };
@@ -230,10 +290,10 @@ async function sameVersion(at: Subject): Promise<ElementVerdict> {
     return {
       ...common,
       wrong,
-      why: `${at.rooms[wrong]} shows ${showing(at, wrong)}; ${whoMade(at, by)}, and ${at.rooms[other(wrong)]} shows that`,
+      why: `${at.rooms[wrong]} shows ${showing(at, wrong)}; ${whoMade(by, at.nowMs)}, and ${at.rooms[other(wrong)]} shows that`,
     };
   const shows = ([0, 1] as const).map((side) => `${at.rooms[side]} shows ${showing(at, side)}`).join(', ');
-  return { ...common, wrong, why: `neither room shows what ${whoMade(at, by)}: ${shows}; both were changed` };
+  return { ...common, wrong, contradicted: true, why: `neither room shows what ${whoMade(by, at.nowMs)}: ${shows}; both were changed` };
 }
 
 // ── counters ──
@@ -259,24 +319,18 @@ async function judgeCounts(at: Subject): Promise<ElementVerdict | undefined> {
   const missing = (wrong === 0 ? lackedByMine : lackedByTheirs).length;
   return {
     ...{ ...by, difference: at.difference, part: at.part, wrong, kind: kindOf(at, wrong), certain: true },
-    why: `${at.rooms[wrong]} shows ${showing(at, wrong)} and lacks ${plural(missing, 'increment')} of it; ${whoMade(at, by)}`,
+    why: `${at.rooms[wrong]} shows ${showing(at, wrong)} and lacks ${plural(missing, 'increment')} of it; ${whoMade(by, at.nowMs)}`,
   };
 }
 
 const UNKNOWN: Finding = { status: 'unknown', reason: '' };
 
-function lackedIncrements([mine, theirs]: States, name: string): readonly [readonly Version[], readonly Version[]] {
-  const of = (state: States[0]) => (state?.increments ?? []).filter((it) => it.name === name).map(({ version }) => version);
-  const base = (state: States[0]) =>
-    [state?.kill ?? '', state?.registers.find((it) => it.name === name)?.version ?? ''].sort().at(-1) ?? '';
-  const lacked = (from: States[0], by: States[0]) => of(from).filter((version) => version > base(by) && !of(by).includes(version));
-  return [lacked(theirs, mine), lacked(mine, theirs)];
-}
-
 // ── decided by what else is known ──
 
 /** `greater`: the side that wins where nothing else decides; undefined: none does. */
 async function weigh(at: Subject, shown: SideIndex | undefined, reason: string, greater: SideIndex | undefined): Promise<ElementVerdict> {
+  const told = await byLogs(at);
+  if (told !== undefined) return told;
   const common = { difference: at.difference, part: at.part, certain: false, write: undefined, effect: undefined };
   const changed = ([0, 1] as const).filter((side) => at.answers[side].changedBehindMs > 0);
   const [suspect] = changed;
@@ -297,36 +351,19 @@ async function weigh(at: Subject, shown: SideIndex | undefined, reason: string, 
   return { ...common, wrong: undefined, kind: shown === undefined ? 'value' : kindOf(at, other(shown)), why };
 }
 
-interface Vote {
-  readonly wrong: SideIndex;
-  readonly rooms: readonly RoomId[];
-}
-
-/** Third rooms that agree with one side, when none agrees with the other. */
-async function thirdRooms(at: Subject): Promise<Vote | undefined> {
-  const { topology, rooms } = at.sources.options;
-  const votes: [RoomId[], RoomId[]] = [[], []];
-  for (const { id } of topology.rooms) {
-    const view = at.rooms.includes(id) ? undefined : rooms(id);
-    const state = view === undefined ? undefined : await stateIn(view, at.key);
-    if (state === undefined) continue;
-    for (const side of [0, 1] as const) {
-      const differs = elementDifferences(at.answers[side].state, state.state, at.nowMs).some(
-        (it) => it.name === at.difference.name && partOf(it, [at.answers[side].state, state.state]) === at.part,
-      );
-      if (!differs) votes[side].push(id);
-    }
-  }
-  if (votes[0].length > 0 === votes[1].length > 0) return undefined;
-  return votes[0].length > 0 ? { wrong: 1, rooms: votes[0] } : { wrong: 0, rooms: votes[1] };
-}
-
-async function stateIn(view: RoomView, key: string): Promise<StateAnswer | undefined> {
-  try {
-    return (await view.states([key]))[0];
-  } catch {
-    return undefined;
-  }
+function undecided(at: Subject, reason: string): ElementVerdict {
+  const shows = ([0, 1] as const).map((side) => `${at.rooms[side]} shows ${showing(at, side)}`).join(', ');
+  const why = `${shows}; which is right cannot be told: ${reason}`;
+  return {
+    difference: at.difference,
+    part: at.part,
+    wrong: undefined,
+    kind: 'value',
+    certain: false,
+    write: undefined,
+    effect: undefined,
+    why,
+  };
 }
 
 function byThird(at: Subject, { wrong, rooms }: Vote, reason: string): ElementVerdict {
@@ -346,15 +383,6 @@ function kindOf({ difference, part }: Subject, wrong: SideIndex): ElementVerdict
   // Newer, and wrong all the same: nobody wrote it.
   if (difference.versions[wrong] > difference.versions[other(wrong)]) return 'extra';
   return shown === null && part !== 'expiry' ? 'extra' : 'stale';
-}
-
-/** The write request exists, and what it does now is not what is shown. */
-function notMade(at: Subject, finding: Finding): string {
-  if (finding.status !== 'found') return '';
-  const name = writeName(finding.found.write.requestId, finding.found.position);
-  if (finding.effects === undefined) return `${name} has its stamp, but what it does cannot be told: ${finding.error}`;
-  const touches = finding.effects.some(({ key }) => key === at.key);
-  return `${name} has its stamp, but does not ${touches ? 'make this of it' : 'touch this key'} as the processors are now`;
 }
 
 export function other(side: SideIndex): SideIndex {

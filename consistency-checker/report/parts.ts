@@ -73,14 +73,6 @@ export function isIncrement(effect: Effect): boolean {
   return effect.op === 'incr' || effect.op === 'hincr' || effect.op === 'zincr';
 }
 
-/** Whether an effect takes a part away that stood there with a smaller version. */
-export function takesAway(effect: Effect, part: Part, name: string): boolean {
-  if (effect.op === 'del') return true;
-  if (part === 'expiry') return effect.op === 'expire' || effect.op === 'set';
-  if (effect.op === 'hdel' || effect.op === 'srem' || effect.op === 'zrem') return part === 'whole' || elementOf(effect) === name;
-  return effect.op === 'expire' && effect.expireAtMs !== 0;
-}
-
 /** The value that a side shows of a part when this effect made it: in the words of an ElementDifference. Undefined: it does not say alone. */
 export function shownBy(effect: Effect, part: Part): string | null | undefined {
   if (part === 'expiry') {
@@ -105,4 +97,13 @@ export function shownBy(effect: Effect, part: Part): string | null | undefined {
     default:
       return undefined;
   }
+}
+
+/** Increments of an element that one side has apart, and that the other has neither so nor covered by anything. */
+export function lackedIncrements([mine, theirs]: States, name: string): readonly [readonly Version[], readonly Version[]] {
+  const of = (state: States[0]) => (state?.increments ?? []).filter((it) => it.name === name).map(({ version }) => version);
+  const base = (state: States[0]) =>
+    [state?.kill ?? '', state?.registers.find((it) => it.name === name)?.version ?? ''].sort().at(-1) ?? '';
+  const lacked = (from: States[0], by: States[0]) => of(from).filter((version) => version > base(by) && !of(by).includes(version));
+  return [lacked(theirs, mine), lacked(mine, theirs)];
 }

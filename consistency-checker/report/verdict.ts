@@ -20,6 +20,8 @@ export interface ElementVerdict {
   /** The write request behind what is right, where it was found, and its effect on this part. */
   readonly write: FoundWrite | undefined;
   readonly effect: Effect | undefined;
+  /** The side that is not wrong shows something else than `effect` made, too: its value must not be copied. */
+  readonly contradicted?: boolean;
 }
 
 export interface CauseFound {
