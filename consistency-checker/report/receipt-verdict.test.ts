@@ -5,6 +5,26 @@ import { START_MS, World } from '../rooms-kit.ts';
 import { explained, gist, set, stale } from './explain-kit.ts';
 
 describe('receipts that differ', () => {
+  test('parked where write requests are processed, said again by a room that takes its effects: only the one that holds it can retry it', async () => {
+    for (const holder of ['beijing', 'guangzhou']) {
+      const world = new World();
+      const [found] = await world.write('guangzhou', [set('a', '1')], { beijing: 'parked', guangzhou: 'parked' });
+      assert.ok(found);
+      const { receipts } = world.room(holder === 'beijing' ? 'guangzhou' : 'beijing');
+      const frame = receipts.lane(found.position).frames.get(found.position.seq);
+      const exceptions = frame?.exceptions.map((it) => ({ ...it, parkedMs: 0, attempts: 0 })) ?? [];
+      receipts.receipt(found.position, found.position.seq, { ...frame, exceptions });
+      for (const [own, peer] of [
+        ['beijing', 'guangzhou'],
+        ['guangzhou', 'beijing'],
+      ] as const) {
+        const drift = await world.checker(own, peer).receipt(found.position);
+        assert.deepEqual([...gist(drift), drift?.repair.to], ['L1', 'parked', holder, 'parked', 'retry', holder]);
+        assert.doesNotMatch(drift?.why ?? '', /as well/);
+      }
+    }
+  });
+
   test('given up in one room, applied in the other: lost, with what is missing and a resend', async () => {
     const world = new World();
     const [found] = await world.write(
@@ -65,13 +85,18 @@ describe('receipts that differ', () => {
     }
   });
 
-  test('parked in both rooms: each checker reports its own, both sides show it', async () => {
+  test('parked in both rooms: both checkers name the same one and say that the other holds it too, both sides show it', async () => {
     const world = new World();
     const [found] = await world.write('beijing', [{ ...set('a', '1'), kind: 'poison' }], { beijing: 'parked', guangzhou: 'parked' });
     assert.ok(found);
     const here = await world.checker('beijing', 'guangzhou').receipt(found.position);
     const there = await world.checker('guangzhou', 'beijing').receipt(found.position);
-    assert.deepEqual([here?.wrong, there?.wrong], ['beijing', 'guangzhou']);
+    assert.deepEqual([here?.wrong, there?.wrong], ['beijing', 'beijing']);
+    assert.deepEqual([here?.why, here?.repair], [there?.why, there?.repair]);
+    assert.match(
+      here?.why ?? '',
+      /parking lot of beijing, and in that of guangzhou as well.*`wmb parked retry beijing\/0@\S*:0\.0 --room guangzhou`/,
+    );
     assert.equal(here?.id, there?.id);
     assert.deepEqual(
       here?.sides.map(({ room, shows }) => `${room} ${shows}`),

@@ -1,5 +1,6 @@
 /** Two receipts of one write request that differ, judged: which room is wrong, why, and what of it is still to be made good. */
 import type { Effect } from '../../core/converge/effects.ts';
+import { processesWrites } from '../../core/topology.ts';
 import { formatPosition, type RoomId } from '../../core/words.ts';
 import type { DriftKind } from '../drift.ts';
 import type { ConfirmedReceipt } from '../messages/comparison.ts';
@@ -72,23 +73,38 @@ function said(of: Subject, side: SideIndex): string {
   return receiptText(of.rooms[side], of.sides[side], of.nowMs);
 }
 
-/** Where it is parked in both rooms each checker reports its own one. */
+/** Both rooms' checkers say the same, whichever of them looks. */
 async function parked(of: Subject): Promise<ReceiptVerdict> {
-  const wrong: SideIndex = of.sides[0].outcome === 'parked' ? 0 : 1;
+  const [wrong, both] = whereParked(of);
+  const other = wrong === 0 ? 1 : 0;
   const { code } = of.sides[wrong];
-  const isBoth = of.sides.every(({ outcome }) => outcome === 'parked');
   const keys = await keysOf(of);
   const on = keys.length === 0 ? '' : `; it would change ${list(keys)}`;
-  const both = isBoth ? `, and in ${of.rooms[wrong === 0 ? 1 : 0]} as well` : `; ${said(of, wrong === 0 ? 1 : 0)}`;
+  const there = both
+    ? `, and in that of ${of.rooms[other]} as well, where it is to be retried too: \`wmb parked retry ${formatPosition(of.confirmed.position)} --room ${of.rooms[other]}\``
+    : `; ${said(of, other)}`;
   return {
     ...common(of),
     ...{ kind: 'parked', wrong },
-    why: `${nameOf(of)} waits in the parking lot of ${of.rooms[wrong]}${both}${on}`,
+    why: `${nameOf(of)} waits in the parking lot of ${of.rooms[wrong]}${there}${on}`,
     cause: {
       cause: 'parked',
       text: `${said(of, wrong)}; until it is retried or discarded, later write requests of its key wait behind it${code === '' ? '' : ` (see \`wmb errors ${code}\`)`}`,
     },
   };
+}
+
+/**
+ * In whose parking lot it waits, and whether it waits in both. A room that takes another one's effects only repeats the outcome: it has nothing that could be
+ * retried there.
+ */
+function whereParked({ sides, rooms, sources: { options } }: Subject): readonly [wrong: SideIndex, both: boolean] {
+  const saying = ([0, 1] as const).filter((side) => sides[side].outcome === 'parked');
+  const holding = saying.filter((side) => sides[side].parkedMs > 0 || sides[side].attempts > 0);
+  const processing = saying.filter((side) => processesWrites(options.topology, rooms[side]));
+  const among = [holding, processing, saying].find((each) => each.length > 0) ?? [];
+  const [first = 0] = [...among].sort((a, b) => (rooms[a] < rooms[b] ? -1 : 1));
+  return [first, among.length === 2];
 }
 
 async function keysOf(of: Subject): Promise<readonly string[]> {
