@@ -6,6 +6,7 @@ import { type PeerGate, peerHello } from '../consistency-checker/peer-hello.ts';
 import type { RoomView } from '../consistency-checker/room.ts';
 import type { Config } from '../core/config/types.ts';
 import type { Runtime } from '../core/runtime.ts';
+import type { Version } from '../core/stamp.ts';
 import { signHello } from '../link/identity.ts';
 import type { Hello, LinkHost } from '../link/link.ts';
 import type { BucketDigest, CacheInspector, CacheRepair } from '../store/inspection.ts';
@@ -27,6 +28,8 @@ const REPAIRED: Partial<Plan> = {
   stuck: false,
   pauses: 0,
 };
+/** What is harmed stays so until it is repaired: nobody writes over it. */
+const UNDISTURBED: Partial<Plan> = { checked: true, harms: 3, busyRepairs: false, poisonChance: 0, stuck: false };
 
 export const CHECKER_MUTATIONS: readonly Mutation[] = [
   { name: 'an inspector reads nothing anew', breaks: ['I8'], plan: CHECKED, make: () => ({ inspector: rememberingInspector }) },
@@ -37,7 +40,7 @@ export const CHECKER_MUTATIONS: readonly Mutation[] = [
     plan: CHECKED,
     make: () => ({ ownCollector: passedEverything, config: impatient }),
   },
-  { name: 'a repair stamps anew', breaks: ['I9'], plan: REPAIRED, make: () => ({ ownCollector: (it) => repairing(it, stampAnew) }) },
+  { name: 'a repair stamps anew', breaks: ['I9'], plan: UNDISTURBED, make: () => ({ ownCollector: stampingRepairs }) },
   {
     name: 'a repair says that it was done, and was not',
     breaks: ['I8', 'I9'],
@@ -105,16 +108,23 @@ function impatient(config: Config): Config {
 
 // ── I9 ──
 
-function repairing(collector: OwnCollector, change: (repair: CacheRepair) => CacheRepair): OwnCollector {
-  return instead(collector, { repair: (repairs) => collector.repair(repairs.map(change)) });
+/** As if somebody submitted what the right side has once more. */
+function stampingRepairs(collector: OwnCollector): OwnCollector {
+  return instead(collector, {
+    repair: async (repairs) => {
+      const { nowMs } = await collector.horizon();
+      return collector.repair(repairs.map((repair) => stampedAt(nowMs, repair)));
+    },
+  });
 }
 
-function stampAnew(repair: CacheRepair): CacheRepair {
-  const anew = (version: string) => `${version.slice(0, 12)}fffe${version.slice(16)}`;
-  if (repair.action === 'resend')
-    return { ...repair, effects: repair.effects.map((effect) => ({ ...effect, version: anew(effect.version) })) };
-  const { state } = repair;
-  return { ...repair, state: { ...state, registers: state.registers.map((it) => ({ ...it, version: anew(it.version) })) } };
+function stampedAt(nowMs: number, repair: CacheRepair): CacheRepair {
+  const anew = <T extends { readonly version: Version }>(it: T): T => ({
+    ...it,
+    version: nowMs.toString(16).padStart(12, '0') + it.version.slice(12),
+  });
+  if (repair.action === 'resend') return { ...repair, effects: repair.effects.map(anew) };
+  return { ...repair, state: { ...repair.state, registers: repair.state.registers.map(anew) } };
 }
 
 function lazyRepairs(collector: OwnCollector): OwnCollector {

@@ -1,6 +1,8 @@
-/** `npm run sim -- --seeds N [--from N]` hunts; `npm run sim -- --seed N --trace` replays. */
+/** `npm run sim -- --seeds N [--from N]` hunts; `npm run sim -- --seed N --trace` replays; `npm run sim -- --mutations` shows that a hunt would find something. */
 import { parseArgs } from 'node:util';
 import { EXIT } from '../core/errors.ts';
+import { CHECKER_MUTATIONS } from './checker-mutations.ts';
+import { MUTATIONS, type Mutation } from './mutations.ts';
 import { type RunResult, run } from './run.ts';
 
 const USAGE = `Usage: npm run sim -- [options]
@@ -10,10 +12,13 @@ const USAGE = `Usage: npm run sim -- [options]
   --seed N      run one seed
   --trace       print everything that happens
   --keep-going  do not stop at the first failure
+  --mutations   switch the guards off, one at a time, and say which seed finds it
 
-Exit code 0 where every invariant held, 7 where one did not, 2 where the command line is wrong.
+Exit code 0 where every invariant held, 7 where one did not or a mutation was not found, 2 where the command line is wrong.
 `;
 const PROGRESS_EVERY = 50;
+/** Every mutation is found within so many seeds. */
+const MUTATION_SEEDS_MAX = 200;
 
 const write = (line: string): void => void process.stdout.write(`${line}\n`);
 
@@ -25,6 +30,7 @@ async function main(): Promise<number> {
       seed: { type: 'string' },
       trace: { type: 'boolean', default: false },
       'keep-going': { type: 'boolean', default: false },
+      mutations: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   });
@@ -32,6 +38,7 @@ async function main(): Promise<number> {
     process.stdout.write(USAGE);
     return EXIT.ok;
   }
+  if (values.mutations) return findMutations();
   const from = Number(values.seed ?? values.from);
   const count = values.seed === undefined ? Number(values.seeds) : 1;
   if (!Number.isSafeInteger(from) || !Number.isSafeInteger(count) || count < 1) throw new TypeError('seeds are whole numbers');
@@ -64,6 +71,26 @@ async function hunt(options: {
       write(`${done} of ${count} seeds, ${acked} writes acked, ${Math.round(runMs / 60_000)} min of virtual time, ${failed} failed`);
   }
   return failed === 0 ? EXIT.ok : EXIT.difference;
+}
+
+async function findMutations(): Promise<number> {
+  let exitCode: number = EXIT.ok;
+  for (const mutation of [...MUTATIONS, ...CHECKER_MUTATIONS]) {
+    const { seed, failure } = await firstFailure(mutation);
+    const isFound = failure !== undefined && mutation.breaks.includes(failure.invariant);
+    if (!isFound) exitCode = EXIT.difference;
+    write(`${isFound ? 'found' : 'NOT FOUND'} by seed ${seed} as ${failure?.invariant ?? 'nothing'}: ${mutation.name}`);
+    if (failure !== undefined) write(`  expected ${failure.expected}; found ${failure.found}`);
+  }
+  return exitCode;
+}
+
+/** The last run where none failed. */
+async function firstFailure({ make, plan }: Mutation): Promise<RunResult> {
+  for (let seed = 1; ; seed += 1) {
+    const result = await run({ seed, injection: make(), ...(plan && { plan }) });
+    if (result.failure !== undefined || seed === MUTATION_SEEDS_MAX) return result;
+  }
 }
 
 function report({ seed, failure, hash, plan }: RunResult): void {

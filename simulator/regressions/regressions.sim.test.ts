@@ -24,7 +24,7 @@ const STORIES: readonly { readonly story: string; readonly seeds: readonly numbe
 ];
 
 for (const { story, seeds } of STORIES) {
-  test(`no longer: ${story}`, async () => {
+  test(`no longer: ${story}`, { timeout: 300_000 }, async () => {
     for (const seed of seeds) assert.deepEqual((await run({ seed })).failure, undefined, `seed ${seed}`);
   });
 }
