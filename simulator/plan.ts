@@ -50,7 +50,7 @@ export interface Plan {
 }
 
 /** Of all seeds: checkers cost more than all the rest of a run. */
-const CHECKED_SHARE = 0.3;
+const CHECKED_SHARE = 0.15;
 
 const CALM = {
   cutChance: 0,
