@@ -25,7 +25,7 @@ export type DaemonName = 'reship' | 'collector' | 'checker';
 export const CALL_MS_MAX = 5_000;
 const MESSAGE_BYTES_MAX = 64 * 1024 * 1024;
 /** A stream that is silent for good reasons must be told from one whose other end is gone. */
-const KEEPALIVE = { 'grpc.keepalive_time_ms': 20_000, 'grpc.keepalive_timeout_ms': 10_000 };
+const KEEPALIVE = { 'grpc.keepalive_time_ms': 5_000, 'grpc.keepalive_timeout_ms': 5_000, 'grpc.enable_retries': 0 };
 
 type Answer<T> = (error: ServiceError | null, response: T) => void;
 type StartCall<C, T> = (client: C, metadata: Metadata, options: Partial<CallOptions>, answer: Answer<T>) => unknown;

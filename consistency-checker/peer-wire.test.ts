@@ -30,7 +30,7 @@ test('digests of nodes: eight bytes for each child of each node that was asked f
   garbage(answer({ built: Number.NaN }), /NaN as the share/);
 });
 
-test('entries: of the buckets that were asked for, each key where it belongs, ascending, with hashes', () => {
+test('entries: of the buckets that were asked for, ascending, with hashes', () => {
   const [a, b] = twoKeysOfOneBucket();
   const bucket = bucketOf(a);
   const entry = (key: string, more: Partial<KeyDigest> = {}): KeyDigest => ({
@@ -47,7 +47,8 @@ test('entries: of the buckets that were asked for, each key where it belongs, as
   assert.equal(answer(entry(a), entry(b))()[0]?.length, 2);
   garbage(answer(entry(b), entry(a)), /not ascending/);
   garbage(answer(entry(a), entry(a)), /not ascending/);
-  garbage(answer(entry('elsewhere')), /"elsewhere" in bucket .*, where it does not belong/);
+  // Made by hand, in a bucket where it does not belong: to be found, not to end the comparison.
+  assert.equal(answer(entry('elsewhere'))()[0]?.[0]?.key, 'elsewhere');
   garbage(answer(entry(a, { hash: 'A'.repeat(16) })), /"AAAAAAAAAAAAAAAA" as the hash/);
   garbage(answer(entry(a, { version: 'f'.repeat(65) })), /a version of 65 characters/);
   garbage(answer(entry(a, { expireAtMs: 1.5 })), /1.5 for the expiry/);

@@ -101,8 +101,16 @@ const OUTCOME_WORDS = new Map<number, Outcome>(Object.entries(OUTCOMES).map(([wo
 export function receiptsToWire(frames: readonly FrameReceipts[]): wire.FrameReceipts[] {
   return frames.map(({ exceptions, ...frame }) => ({
     ...frame,
-    exceptions: exceptions.map((it) => ({ ...it, outcome: OUTCOMES[it.outcome] })),
+    exceptions: exceptions.map(exceptionToWire),
   }));
+}
+
+/** A word that is no outcome was written by hand: the others must not be lost with it. */
+function exceptionToWire(it: ReceiptDetail): wire.ReceiptDetail {
+  const outcome: WireOutcome | undefined = OUTCOMES[it.outcome];
+  return outcome === undefined
+    ? { ...it, outcome: WireOutcome.OUTCOME_REJECTED, code: `no outcome: ${String(it.outcome)}` }
+    : { ...it, outcome };
 }
 
 export function receiptsFromWire(frames: readonly wire.FrameReceipts[]): FrameReceipts[] {

@@ -108,6 +108,9 @@ describe('what is refused', () => {
     assert.match((await run(checker, { ids: [alarm.id] }))[0]?.detail ?? '', /an alarm has no repair/);
     assert.equal((await run(checker)).length, 1, '`all` passes alarms over');
     await assert.rejects(run(checker, { ids: ['00000000'] }), { code: 'NOT_FOUND' });
+    const some = await run(checker, { ids: ['00000000', alarm.id] });
+    assert.deepEqual(results(some), ['refused', 'refused'], 'beside others it stops nobody');
+    assert.match(some[1]?.detail ?? '', /the checker of \w+ has not found it itself/);
     const [closed] = await checker.book.list({ status: 'repaired', limit: 1 });
     assert.deepEqual(results(await run(checker, { ids: [closed?.id ?? ''] })), ['unchanged']);
   });

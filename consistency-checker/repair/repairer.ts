@@ -102,12 +102,12 @@ export class Repairer {
 
   /** REPAIR_LIMIT before anything was changed; NOT_FOUND where an id is none. Where `signal` aborts it stops between two drifts and says how far it came. */
   async *run(request: RepairRequest, signal: AbortSignal): AsyncGenerator<RepairStep, void> {
-    const drifts = await this.#select(request);
+    const { drifts, unknown } = await this.#select(request);
     const limit = request.limit > 0 ? request.limit : this.#options.limits.keysMax;
     let left = limit;
     this.#checkLimit(drifts.length, limit);
     const silent = new Map<RoomId, WmbError>();
-    const total = drifts.length;
+    const total = drifts.length + unknown.length;
     for (const [place, drift] of drifts.entries()) {
       if (signal.aborted) {
         yield stopped(place, total);
@@ -119,22 +119,34 @@ export class Repairer {
       this.#options.logger.info({ drift: drift.id, action: result.action, result: result.result, apply: request.apply }, 'repair step');
       yield { id: drift.id, subject: drift.subject.name, ...result, done: place + 1, total };
     }
+    for (const [place, id] of unknown.entries()) {
+      const detail = `the checker of ${this.#options.own.room} has not found it itself (yet); try again when it has`;
+      yield { id, subject: '', action: 'none', result: 'refused', detail, diff: [], done: drifts.length + place + 1, total };
+    }
   }
 
-  async #select({ ids, from }: RepairRequest): Promise<readonly Drift[]> {
+  /** What only another room's checker has found is left out and named, unless there is nothing else. */
+  async #select({ ids, from }: RepairRequest): Promise<{ readonly drifts: readonly Drift[]; readonly unknown: readonly string[] }> {
     const { book, own } = this.#options;
     if (ids === 'all') {
       const open = await book.list({ status: 'open', limit: Number.MAX_SAFE_INTEGER });
-      return open.filter(({ kind, wrong }) => kind !== 'stuck' && (wrong === own.room || (wrong === '' && from !== own.room)));
+      return {
+        drifts: open.filter(({ kind, wrong }) => kind !== 'stuck' && (wrong === own.room || (wrong === '' && from !== own.room))),
+        unknown: [],
+      };
     }
     const drifts: Drift[] = [];
+    const unknown: string[] = [];
     for (const id of new Set(ids)) {
       const drift = await book.get(id);
-      if (drift === undefined)
-        throw new WmbError('NOT_FOUND', `there is no drift ${plainText(id)} in the records of ${own.room}; see \`wmb drift list\``);
-      drifts.push(drift);
+      if (drift === undefined) unknown.push(id);
+      else drifts.push(drift);
     }
-    return drifts;
+    if (drifts.length === 0 && unknown.length > 0) {
+      const names = unknown.map(plainText).join(', ');
+      throw new WmbError('NOT_FOUND', `there is no drift ${names} in the records of ${own.room}; see \`wmb drift list\``);
+    }
+    return { drifts, unknown };
   }
 
   #checkLimit(count: number, limit: number): void {
