@@ -59,7 +59,9 @@ export async function judge(of: Case, difference: ElementDifference): Promise<El
   }
   if (finding.status === 'none') return forged(at, greater, finding.reason);
   const reason = finding.status === 'unknown' ? finding.reason : notMade(at, finding);
-  return await weigh(at, greater, reason, isNobodys(at, versions[greater]) || isOthers(at, greater) ? undefined : greater);
+  const isGone = values[other(greater)] === null && versions[other(greater)] === '';
+  const isNewer = !isGone && !isNobodys(at, versions[greater]) && !isOthers(at, greater);
+  return await weigh(at, greater, reason, isNewer ? greater : undefined);
 }
 
 interface Subject extends Case {
@@ -133,7 +135,8 @@ async function absent(at: Subject, showingSide: SideIndex, { found, effect }: Fo
   const deeds = history?.deeds ?? [];
   const stands = standing([effect, ...deeds.map((deed) => deed.effect)], name, at.nowMs);
   const taker = takerOf(effect, deeds, { name, nowMs: at.nowMs });
-  if (stands === undefined && taker !== undefined) return missedDelete(at, lacking, taker);
+  // Without another it came with its own expiry.
+  if (stands === undefined) return missedDelete(at, lacking, taker ?? by);
   const isComplete = history !== undefined && history.above <= effect.version;
   if (isComplete && stands !== undefined && stands > effect.version && !isIncrement(effect)) return neither(at, by, deeds, stands);
   if (isComplete || (await isLost(at, showingSide, by))) return genuine(at, showingSide, by);
