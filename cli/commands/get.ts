@@ -1,7 +1,7 @@
 /** `wmb get`: a key as applications of several rooms see it, side by side. */
 import type { Command } from 'commander';
 import { WmbError } from '../../core/errors.ts';
-import { stampMs } from '../../core/stamp.ts';
+import { stampMs, type Version } from '../../core/stamp.ts';
 import type { RoomId } from '../../core/words.ts';
 import type { GetKeysResponse, KeyEntry } from '../../proto/gen/wmb/v1/admin.ts';
 import { Clients } from '../clients.ts';
@@ -86,8 +86,13 @@ function facts(seen: RoomView): ReadonlyMap<string, string> {
   const lines = new Map([['type', type]]);
   if (type === 'string') lines.set('value', value);
   if (expireAtMs > 0) lines.set('expires', new Date(expireAtMs).toISOString());
-  if (version !== '') lines.set('written', new Date(stampMs(version)).toISOString());
+  if (version !== '') lines.set('written', momentOf(version));
   for (const { name, value: element } of elements)
     lines.set(type === 'set' ? `{${name}}` : `[${name}]`, type === 'set' ? 'member' : element);
   return lines;
+}
+
+/** What is no version, as a damaged store may have it, shows as it is. */
+export function momentOf(version: Version): string {
+  return /^[0-9a-f]{28}$/.test(version) ? new Date(stampMs(version)).toISOString() : `“${version}”, which is no version`;
 }
