@@ -169,6 +169,16 @@ test('an expiry that one side has lost is one difference without a name, before 
   ]);
 });
 
+test('where one side has taken an expiry away, and the other takes the key for expired, what took it away is what differs', () => {
+  const expire: Effect = { op: 'expire', key: 'k', expireAtMs: NOW - 5, version: at(8) };
+  const persist: Effect = { op: 'expire', key: 'k', expireAtMs: 0, version: at(9, 2) };
+  const [mine, theirs] = [stateOf([hset('a', '1', 5), expire, persist]), stateOf([hset('a', '1', 5), expire])];
+  assert.deepEqual(
+    elementDifferences(mine, theirs, NOW).map(({ versions, values }) => ({ versions, values })),
+    [{ versions: [at(9, 2), at(8)], values: ['expires never', `expired at ${NOW - 5}`] }],
+  );
+});
+
 test('what died by an expiry that is still on its way elsewhere is lag', () => {
   const effects: readonly Effect[] = [incr('1', 1), incr('1', 9)];
   const expire: Effect = { op: 'expire', key: 'k', expireAtMs: 5, version: at(3, 2) };

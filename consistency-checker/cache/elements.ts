@@ -211,13 +211,19 @@ function keyDifferences(pair: Pair, taken: Taken): readonly FoundDifference[] {
       found.push(inOrder(index, sides, passageOf(pair, [lacking.kill, ...clashing(showing, lacking)])));
     }
     if (taken.byExpiry[index].length > 0) {
-      const shows = { version: showing.expiry.version, value: expiryText(showing) };
+      const shows = { version: showing.expiry.version || renewalOf(showing, lacking), value: expiryText(showing) };
       const sides = [shows, { version: lacking.deathBy, value: `expired at ${lacking.deathMs}` }] as const;
       found.push(inOrder(index, sides, passageOf(pair, [])));
     }
   }
   const expiry = found.length === 0 ? compareExpiries(pair) : undefined;
   return expiry === undefined ? found : [expiry, ...found];
+}
+
+/** What took an expiry away is in force as none: without its version the other side could not be told to lack it. */
+function renewalOf(showing: Side, lacking: Side): Version {
+  const known = new Set(lacking.expiries);
+  return showing.expiries.findLast((version) => !known.has(version)) ?? '';
 }
 
 function compareExpiries(pair: Pair): FoundDifference | undefined {
