@@ -45,6 +45,7 @@ class Rig {
   differs: (name: string) => Promise<ConfirmedKey | undefined> = async () => undefined;
   horizon: RoomView['horizon'] = async () => ({ nowMs: 1, lanes: [] });
   explainKey: (name: string) => Promise<Drift | undefined> = async (name) => driftOf({ type: 'key', name });
+  explainReceipt: () => Promise<Drift | undefined> = async () => driftOf({ type: 'write', name: formatPosition(POSITION) });
   readonly explained: string[] = [];
   readonly rounds: PeerRounds;
 
@@ -57,7 +58,7 @@ class Rig {
       receipts: { round: () => this.receiptRound(), differs: async () => receipt() },
       explainer: {
         key: ({ key: name }) => this.#explain(name, () => this.explainKey(name)),
-        receipt: ({ position }) => this.#explain('receipt', async () => driftOf({ type: 'write', name: formatPosition(position) })),
+        receipt: () => this.#explain('receipt', () => this.explainReceipt()),
       },
       book: this.book,
       meters: roundMeters(noMetrics),
@@ -225,6 +226,35 @@ test('a round explains for two seconds at most; receipts left over are confirmed
   await rig.time.advance(4_000);
   assert.deepEqual(rig.explained, ['a', 'b', 'c'], 'd was over before its turn came');
   assert.equal(rig.rounds.state.reason, '');
+});
+
+test('a receipt of which nothing is to be made good is recorded once, closed, and closes the drift that was open for it', async () => {
+  for (const wasOpen of [false, true]) {
+    const rig = new Rig();
+    const subject = { type: 'write', name: formatPosition(POSITION) } as const;
+    const open: Drift = { ...driftOf(subject), kind: 'parked' };
+    rig.explainReceipt = async () => ({
+      ...open,
+      kind: 'lost',
+      status: 'healed',
+      closedMs: rig.time.nowMs(),
+      confirmedMs: 77,
+      note: 'its effects are there',
+    });
+    if (wasOpen) await rig.book.found(open);
+    const put: Drift[] = [];
+    rig.book.onChange((drift) => put.push(drift));
+    rig.receiptRound = async () => ({ ...CLEAN_RECEIPTS, confirmed: [receipt()] });
+    rig.rounds.start();
+    await rig.time.advance(700_000);
+    assert.deepEqual(
+      put.map(({ kind, status, note, confirmedMs }) => [kind, status, note, confirmedMs]),
+      [['lost', 'healed', 'its effects are there', wasOpen ? open.confirmedMs : 77]],
+    );
+    assert.equal(rig.book.openDrifts.size, 0);
+    assert.equal(rig.rounds.state.reason, '');
+    await rig.rounds.stop();
+  }
 });
 
 test('what turns out to be no drift closes the one that was open for it', async () => {

@@ -241,7 +241,12 @@ export class PeerRounds {
       if (drift === undefined) {
         const note = 'it is no drift of its own: see the others of the same write request, or the rooms of its kind';
         await book.settle(driftId([own.room, peer], subject), { status: 'healed', closedMs: runtime.nowMs(), note });
-      } else if (await book.found(drift)) {
+        return true;
+      }
+      const wasOpen = book.openDrifts.has(drift.id);
+      const isNews = drift.status === 'open' ? await book.found(drift) : await book.foundClosed(drift);
+      if (isNews && drift.status !== 'open') meters.closed(drift);
+      if (isNews && !wasOpen) {
         meters.found(drift);
         logger.warn(
           { drift: drift.id, kind: drift.kind, subject: subject.name, peer, wrong: drift.wrong, cause: drift.cause },

@@ -311,7 +311,7 @@ export class Repairer {
     const again = await this.#planner.explain(drift, peer);
     if (again === undefined) return;
     const { firstSeenMs, confirmedMs } = drift;
-    await book.put([{ ...again, firstSeenMs, confirmedMs, note: 'a part of it was repaired' }]);
+    await book.put([{ ...again, firstSeenMs, confirmedMs, note: again.note || 'a part of it was repaired' }]);
   }
 }
 

@@ -40,14 +40,16 @@ export class Explainer {
     return this.#examiner.examine(confirmed, peer);
   }
 
-  /** Undefined: it is no drift; see {@link judgeReceipt}. */
+  /** Undefined: it is no drift; see {@link judgeReceipt}. One of which nothing is to be made good is closed already, and says so. */
   async receipt(confirmed: ConfirmedReceipt, peer: RoomId): Promise<Drift | undefined> {
-    const verdict = await this.judge(confirmed, peer);
+    const verdict = await judgeReceipt(confirmed, peer, this.#sources);
     return verdict && (await this.#receiptDrift(verdict));
   }
 
-  judge(confirmed: ConfirmedReceipt, peer: RoomId): Promise<ReceiptVerdict | undefined> {
-    return judgeReceipt(confirmed, peer, this.#sources);
+  /** Undefined: nothing of it is to be made good. */
+  async judge(confirmed: ConfirmedReceipt, peer: RoomId): Promise<ReceiptVerdict | undefined> {
+    const verdict = await judgeReceipt(confirmed, peer, this.#sources);
+    return verdict?.madeGood === '' ? verdict : undefined;
   }
 
   /** `about`: the room at the other end of what stands still. */
@@ -99,7 +101,7 @@ export class Explainer {
   }
 
   async #receiptDrift(verdict: ReceiptVerdict): Promise<Drift> {
-    const { confirmed, rooms, kind, wrong, why, cause, found } = verdict;
+    const { confirmed, rooms, kind, wrong, why, cause, found, madeGood } = verdict;
     const nowMs = this.options.runtime.nowMs();
     const subject = { type: 'write', name: formatPosition(confirmed.position) } as const;
     const id = driftId(rooms, subject);
@@ -123,6 +125,7 @@ export class Explainer {
       write: found && (await this.timeline(found)),
       repair: receiptRepair(verdict, id, nowMs),
       ...open(confirmed.firstSeenMs, nowMs),
+      ...(madeGood === '' ? {} : { status: 'healed', closedMs: nowMs, note: madeGood }),
     };
   }
 }
@@ -185,9 +188,10 @@ function keyRepair(verdict: KeyVerdict, id: string, topology: SourceOptions['top
 const NOWHERE = { log: 'writes', origin: '', partition: 0, epoch: '', seq: 0, index: 0 } as const;
 
 function receiptRepair(verdict: ReceiptVerdict, id: string, nowMs: number): RepairPlan {
-  const { kind, wrong, rooms, confirmed, requestId } = verdict;
+  const { kind, wrong, rooms, confirmed, requestId, madeGood } = verdict;
   const command = `wmb repair ${id} --apply`;
   const [to, from] = wrong === undefined ? ['', ''] : [rooms[wrong], rooms[wrong === 0 ? 1 : 0]];
+  if (madeGood !== '') return { ...nothingToDo(madeGood), from, to };
   if (kind === 'duplicated')
     return {
       ...nothingToDo('nothing by itself: its keys are compared as all others are, and where they differ that is a drift of its own'),

@@ -59,12 +59,16 @@ describe('receipts that differ', () => {
     assert.deepEqual(gist(drift), ['L1', 'lost', 'guangzhou', 'unknown', 'resend']);
   });
 
-  test('nothing of it is missing any more: no drift', async () => {
+  test('nothing of it is missing any more: lost all the same, closed with what was found', async () => {
     const world = new World();
     const [found] = await world.write('beijing', [set('a', '1')], { guangzhou: 'rejected' });
     await world.write('beijing', [set('a', '2')]);
     assert.ok(found);
-    assert.equal(await world.checker('guangzhou', 'beijing').receipt(found.position), undefined);
+    const drift = await world.checker('guangzhou', 'beijing').receipt(found.position);
+    assert.deepEqual([...gist(drift), drift?.status], ['L1', 'lost', 'guangzhou', 'given-up', 'none', 'healed']);
+    assert.ok((drift?.closedMs ?? 0) > 0);
+    assert.match(drift?.why ?? '', /guangzhou never did: .*rejected/);
+    assert.match(drift?.note ?? '', /its effects are there in both rooms, or have been overwritten since/);
   });
 
   test('given up in a room that the kind is not for: no drift', async () => {

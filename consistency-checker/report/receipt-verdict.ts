@@ -24,11 +24,13 @@ export interface ReceiptVerdict {
   /** `lost` only; undefined: what its effects are cannot be told. */
   readonly lost: LostEffects | undefined;
   readonly requestId: string;
+  /** Why nothing of it is to be made good, although the receipts differ; empty: something is, or that cannot be told. */
+  readonly madeGood: string;
 }
 
 const REQUEST_LOOK_MS = 500;
 
-/** Undefined: it is no drift, because the kind is not for one of the rooms, or nothing of the effects is missing any more. */
+/** Undefined: it is no drift, because the kind is not for one of the rooms. */
 export async function judgeReceipt(confirmed: ConfirmedReceipt, peer: RoomId, sources: Sources): Promise<ReceiptVerdict | undefined> {
   const { own, runtime } = sources.options;
   const { mine, theirs } = confirmed;
@@ -60,9 +62,9 @@ function isForeignKind({ found, rooms, sources }: Subject): boolean {
   return handled !== undefined && rooms.some((room) => !handled.includes(room));
 }
 
-function common(of: Subject): Pick<ReceiptVerdict, 'confirmed' | 'rooms' | 'found' | 'requestId' | 'lost'> {
+function common(of: Subject): Pick<ReceiptVerdict, 'confirmed' | 'rooms' | 'found' | 'requestId' | 'lost' | 'madeGood'> {
   const { confirmed, rooms, found, requestId } = of;
-  return { confirmed, rooms, found, requestId, lost: undefined };
+  return { confirmed, rooms, found, requestId, lost: undefined, madeGood: '' };
 }
 
 function nameOf({ requestId, confirmed }: Subject): string {
@@ -152,7 +154,7 @@ async function earlierOnes({ requestId, confirmed: { position }, sources }: Subj
   }
 }
 
-async function lost(of: Subject): Promise<ReceiptVerdict | undefined> {
+async function lost(of: Subject): Promise<ReceiptVerdict> {
   const isApplied = ({ outcome }: ReceiptSide) => outcome === 'applied' || outcome === 'superseded';
   const right: SideIndex = isApplied(of.sides[0]) ? 0 : 1;
   const wrong: SideIndex = right === 0 ? 1 : 0;
@@ -163,14 +165,17 @@ async function lost(of: Subject): Promise<ReceiptVerdict | undefined> {
     effects === undefined || rightView === undefined || wrongView === undefined
       ? undefined
       : await lostEffects(effects, { right: rightView, wrong: wrongView });
-  if (effects !== undefined && effects.length > 0 && left?.keys.length === 0) return undefined;
+  const isMadeGood = effects !== undefined && effects.length > 0 && left?.keys.length === 0;
   return {
     ...common(of),
-    ...{ kind: 'lost', wrong, lost: left },
+    ...{ kind: 'lost', wrong, lost: left, madeGood: isMadeGood ? EFFECTS_AGREE : '' },
     why: `${of.rooms[right]} applied ${nameOf(of)}, and ${of.rooms[wrong]} never did: ${said(of, wrong)}, although the marks of both rooms have passed it${whatIsMissing(left)}`,
     cause: causeOfLoss(of, wrong),
   };
 }
+
+const EFFECTS_AGREE =
+  'nothing is to be repaired: its effects are there in both rooms, or have been overwritten since; only the receipts differ, and a receipt is never rewritten';
 
 function whatIsMissing(left: LostEffects | undefined): string {
   if (left === undefined || left.keys.length === 0) return '';

@@ -57,6 +57,17 @@ export class WatchedBook implements DriftBook {
     return false;
   }
 
+  /**
+   * Records a drift of which nothing is to be done: closed, and closed again only once for as long as the book remembers it. Returns whether it was news.
+   */
+  async foundClosed(drift: Drift): Promise<boolean> {
+    const known = this.#open.get(drift.id);
+    if (known === undefined && (await this.#book.get(drift.id))?.kind === drift.kind) return false;
+    const { firstSeenMs, confirmedMs } = known ?? drift;
+    await this.put([{ ...drift, firstSeenMs, confirmedMs }]);
+    return true;
+  }
+
   /** Closes a drift, unless somebody else has done so meanwhile. */
   async settle(id: string, closing: Pick<Drift, 'status' | 'closedMs' | 'note'>): Promise<boolean> {
     const drift = this.#open.get(id);
