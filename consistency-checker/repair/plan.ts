@@ -10,6 +10,7 @@ import type { Topology } from '../../core/config/types.ts';
 import type { Effect } from '../../core/converge/effects.ts';
 import { MemoryCell } from '../../core/converge/memory-cell.ts';
 import { mend } from '../../core/converge/mend.ts';
+import { compareText } from '../../core/converge/order.ts';
 import { applyEffect } from '../../core/converge/rules.ts';
 import { cellOf, exportState, type KeyState, stateDigest } from '../../core/converge/state.ts';
 import type { Version } from '../../core/stamp.ts';
@@ -74,8 +75,7 @@ function horizonOf({ verdict, right, wrong }: Work) {
 
 function resendOf(work: Work): CacheRepair | undefined {
   const { verdict, parts } = work;
-  const isLost = verdict.cause.cause === 'missed-apply' || parts.some(({ contradicted }) => contradicted === true);
-  if (!isLost || verdict.unjudged > 0) return undefined;
+  if (verdict.cause.cause !== 'missed-apply' || verdict.unjudged > 0) return undefined;
   const effects = new Map<Version, Effect>();
   for (const { effect, certain } of parts) {
     if (effect === undefined || !certain) return undefined;
@@ -121,10 +121,10 @@ function wholeState(work: Work): KeyState {
   const names = new Set(work.kept.filter(({ part }) => part === 'element').map(({ difference }) => difference.name));
   const keepsExpiry = work.kept.some(({ part }) => part === 'expiry');
   if (names.size === 0 && !keepsExpiry) return right;
-  const merge = <T extends { readonly name: string }>(theirs: readonly T[], ours: readonly T[]) => [
-    ...theirs.filter(({ name }) => !names.has(name)),
-    ...ours.filter(({ name }) => names.has(name)),
-  ];
+  const merge = <T extends { readonly name: string }>(theirs: readonly T[], ours: readonly T[]) =>
+    [...theirs.filter(({ name }) => !names.has(name)), ...ours.filter(({ name }) => names.has(name))].sort((a, b) =>
+      compareText(a.name, b.name),
+    );
   return {
     ...right,
     type: right.type === 'none' ? own.type : right.type,

@@ -81,6 +81,17 @@ describe('what has been forgotten is told from the write logs', () => {
     const drift = await explained(world, 'k');
     assert.equal(drift.wrong, 'guangzhou', drift.why);
   });
+
+  test('nor does it where the logs do not go back to the beginning', async () => {
+    const world = new World();
+    const [first] = await world.write('beijing', [commands('first', 'SET', 'other', 'v')]);
+    await world.write('beijing', [commands('f', 'HSET', 'k', 'f', '1')]);
+    const [later] = await world.write('beijing', [commands('g', 'HSET', 'k', 'g', '1')]);
+    for (const room of world.rooms.values()) if (first !== undefined) room.receipts.lane(first.position).frames.delete(0);
+    world.room('guangzhou').overwrite('k', 'f', '9', `${later?.write.stamp}0000`);
+    const drift = await explained(world, 'k');
+    assert.equal(drift.wrong, '', drift.why);
+  });
 });
 
 describe('both rooms were changed', () => {
