@@ -4,7 +4,7 @@ import { VirtualTime } from '../../core/flow/virtual-time.testing.ts';
 import { type FrameReceipts, RECEIPT_FRAMES_KEPT } from '../../core/inspection.ts';
 import { formatPosition } from '../../core/words.ts';
 import { ReceiptComparison, type ReceiptRound } from './comparison.ts';
-import { EPOCH, exception, FakeReceipts, laneOfTest, receiptsView } from './receipts-kit.ts';
+import { EPOCH, exception, FakeReceipts, laneOfTest, receiptsView, testStamp } from './receipts-kit.ts';
 import { WINDOW_SEQS } from './windows.ts';
 
 const GRACE_MS = 5_000;
@@ -90,9 +90,17 @@ describe('what is a difference', () => {
     assert.equal(found?.mine.outcome, 'applied');
   });
 
+  test('a book that counts more write requests of a frame than the other is named by the first that only it has', async () => {
+    for (const count of [1, 3, 1_000_000_000]) {
+      const { theirs, confirmed } = rig(600);
+      theirs.receipt(LANE, 100, { count });
+      assert.deepEqual(await confirmed(10_000), [count === 1 ? `${at(100, 1)} applied/none` : `${at(100, 2)} none/applied`]);
+    }
+  });
+
   test('different frames at one seq are not compared write by write; it is said', async () => {
     const { theirs, comparison } = rig(4);
-    theirs.receipt(LANE, 2, { count: 3 });
+    theirs.receipt(LANE, 2, { count: 3, stampLast: testStamp(1_700_000_000_999) });
     const round = await comparison.round();
     assert.equal(round.suspects, 0);
     assert.match(
@@ -244,6 +252,25 @@ describe('what a round costs', () => {
     assert.deepEqual(await confirmed(40_000), [`${at(3 * WINDOW_SEQS + 7)} applied/rejected`]);
   });
 
+  test('frames that a room lacks in the midst of older and newer ones are lost, wherever in a window they stand', async () => {
+    const first = 3 * WINDOW_SEQS;
+    for (const hole of [[first], [first + 7], [first + WINDOW_SEQS - 1], Array.from({ length: WINDOW_SEQS }, (_, nth) => first + nth)]) {
+      const { theirs, mine, confirmed } = rig(20 * WINDOW_SEQS);
+      for (const seq of hole) theirs.lane(LANE).frames.delete(seq);
+      mine.lane(LANE).frames.delete(first + 99);
+      const found = await confirmed(40_000);
+      const lacking = new Set(found.filter((it) => it.endsWith(' applied/none')).map((it) => Number(it.split(/[:.]/)[1])));
+      assert.deepEqual(
+        [...lacking].sort((a, b) => a - b),
+        hole.filter((seq) => seq !== first + 99),
+      );
+      assert.equal(
+        found.some((it) => it === `${at(first + 99)} none/applied`),
+        hole.length === 1,
+      );
+    }
+  });
+
   test('old receipts that a room keeps no longer are not missed, and the sweep turns round there', async () => {
     const { theirs, confirmed } = rig(40 * WINDOW_SEQS);
     for (let seq = 0; seq < 20 * WINDOW_SEQS + 100; seq += 1) theirs.lane(LANE).frames.delete(seq);
@@ -294,6 +321,21 @@ describe('one write request on its own', () => {
     theirs.change(LANE, { mark: 2 });
     await assert.rejects(comparison.differs(position), { code: 'LANE_BEHIND', message: /ahead of the mark of guangzhou \(2\)/ });
   });
+});
+
+test('what stays different is confirmed again and again, and is a suspect only until it was confirmed once', async () => {
+  const { theirs, comparison, runtime, confirmed } = rig(40);
+  theirs.receipt(LANE, 30, { exceptions: [exception(1, 'rejected')] });
+  assert.equal((await comparison.round()).suspects, 1);
+  await confirmed();
+  for (let round = 0; round < 20; round += 1) {
+    assert.equal((await comparison.round()).suspects, 0);
+    await runtime.advance(1_000);
+  }
+  theirs.receipt(LANE, 30);
+  await confirmed();
+  theirs.receipt(LANE, 30, { exceptions: [exception(1, 'rejected')] });
+  assert.equal((await comparison.round()).suspects, 1);
 });
 
 test('a round says how many suspects there are and forgets those that are confirmed', async () => {

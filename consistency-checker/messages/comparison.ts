@@ -11,7 +11,7 @@ import type { Runtime } from '../../core/runtime.ts';
 import { formatPosition, laneKey, type Position } from '../../core/words.ts';
 import type { RoomView } from '../room.ts';
 import { areDifferent, type ReceiptSide, sideOf } from './sides.ts';
-import { LaneWindows, type Window, type WindowResult } from './windows.ts';
+import { LaneWindows, WINDOW_SEQS, type Window, type WindowResult } from './windows.ts';
 
 export type { ReceiptSide };
 
@@ -28,6 +28,7 @@ export interface ConfirmedReceipt {
 export interface ReceiptRound {
   /** Both directions, as far as it can be told here. */
   readonly bytes: number;
+  /** Those that were confirmed before are looked at again for as long as they differ, and are no suspects any more. */
   readonly suspects: number;
   /** Lanes that were compared. */
   readonly lanes: number;
@@ -44,6 +45,8 @@ const DETAILS_MAX = 32;
 const CONFIRM_FRAMES_MAX = 256;
 /** What a call has compared stays compared when the next one runs out of time. */
 const RANGES_PER_CALL = 64;
+/** A frame has no more: what a damaged row says beyond that is not followed. */
+const FRAME_WRITES_MAX = 65_535;
 const RANGE_BYTES = 48;
 const LANE_BYTES = 90;
 const FRAME_BYTES = 64;
@@ -86,6 +89,8 @@ export class ReceiptComparison {
   readonly #runtime: Runtime;
   readonly #lanes = new Map<string, LaneWindows>();
   readonly #suspects = new Map<string, Suspect>();
+  /** Of what was confirmed and not found equal since, the newest. */
+  readonly #known = new Set<string>();
   #rounds = 0;
 
   constructor(options: { readonly mine: RoomView; readonly theirs: RoomView; readonly graceMs: number; readonly runtime: Runtime }) {
@@ -104,7 +109,8 @@ export class ReceiptComparison {
     for (const pair of pairs) await this.#lookThrough(pair);
     const confirmed = await this.#confirm(new Map(pairs.map((pair) => [pair.key, pair])), tally);
     this.#rounds += 1;
-    return { bytes: tally.bytes, suspects: this.#suspects.size, lanes: pairs.length, incomparable: tally.incomparable, confirmed };
+    const suspects = [...this.#suspects.keys()].filter((key) => !this.#known.has(key)).length;
+    return { bytes: tally.bytes, suspects, lanes: pairs.length, incomparable: tally.incomparable, confirmed };
   }
 
   /**
@@ -177,7 +183,7 @@ export class ReceiptComparison {
       tally.bytes += RANGE_BYTES * ranges.length;
       for (const [place, item] of chunk.entries()) {
         const digests: Digests = [mine[place] ?? '', theirs[place] ?? ''];
-        const isDetailed = digests[0] !== digests[1];
+        const isDetailed = digests[0] !== digests[1] || digests[0] === '';
         const result = isDetailed && details === 0 ? 'put-off' : await this.#compareWindow(item, digests, tally);
         if (isDetailed && details > 0) details -= 1;
         item.pair.windows.done(item.window, result);
@@ -186,26 +192,42 @@ export class ReceiptComparison {
   }
 
   async #compareWindow({ pair, window, range }: Planned, [mine, theirs]: Digests, tally: Tally): Promise<WindowResult> {
-    if (mine === theirs) {
-      if (mine === '') return 'gone';
+    // Empty on both sides: each lacks frames of it, which need not be the same ones.
+    if (mine === theirs && mine !== '') {
       if (window.part === 'sweep') this.#suspectParked(pair, await this.#mine.receipts(range));
       return 'compared';
     }
-    const [ours, others] = await this.#details(range, tally);
+    const both = await this.#details(range, tally);
+    const [ours, others] = both;
     // Also where the other room keeps nothing of the frame any more.
     this.#suspectParked(pair, ours);
-    // Rows of old frames leave the receipt books from the old end, in each room when it likes.
-    if (window.part === 'sweep' && (ours.length === 0 || others.length === 0)) return 'gone';
+    const oldest = window.part === 'sweep' ? await this.#oldestKept(range, both) : window.from;
+    if (oldest === undefined) return 'gone';
     const [ourSeqs, otherSeqs] = [bySeq(ours), bySeq(others)];
-    const oldest = window.part === 'sweep' ? Math.max(ours[0]?.seq ?? 0, others[0]?.seq ?? 0) : window.from;
     for (let seq = oldest; seq <= range.to; seq += 1)
       this.#compareFrame(pair, { seq, mine: ourSeqs.get(seq), theirs: otherSeqs.get(seq) }, tally);
     return 'compared';
   }
 
+  /**
+   * Rows of old frames leave the receipt books from the old end, in each room when it likes: from where on both rooms keep theirs. Where a room has older ones
+   * still, what it lacks of the range did not leave like that. Undefined: a room keeps nothing of the range any more.
+   */
+  async #oldestKept({ lane, from, to }: SeqRange, both: readonly (readonly FrameReceipts[])[]): Promise<number | undefined> {
+    let oldest = from;
+    for (const [side, frames] of both.entries()) {
+      const first = frames[0]?.seq ?? to + 1;
+      if (first === from) continue;
+      const older = { lane, from: Math.max(0, from - WINDOW_SEQS), to: from - 1 };
+      const room = side === 0 ? this.#mine : this.#theirs;
+      if (from === 0 || (await room.receipts(older)).length === 0) oldest = Math.max(oldest, first);
+    }
+    return oldest > to ? undefined : oldest;
+  }
+
   #compareFrame(pair: Pair, frame: FramePair, tally: Tally): void {
     const { seq, mine, theirs } = frame;
-    if (isGone(pair, frame)) return;
+    if ((mine === undefined && theirs === undefined) || isGone(pair, frame)) return;
     if (mine !== undefined && theirs !== undefined && !isSameFrame(mine, theirs)) {
       const position = formatPosition({ ...pair.lane, seq, index: 0 });
       tally.incomparable.push(
@@ -213,8 +235,7 @@ export class ReceiptComparison {
       );
       return;
     }
-    const count = mine?.count ?? theirs?.count ?? 0;
-    for (let index = 0; index < count; index += 1) {
+    for (let index = 0; index < toCompare(mine, theirs); index += 1) {
       if (areDifferent(sideOf(mine, index), sideOf(theirs, index))) this.#suspect({ ...pair.lane, seq, index });
     }
   }
@@ -245,13 +266,23 @@ export class ReceiptComparison {
       const { position } = suspects[0];
       const [mine, theirs] = await this.#details({ lane: laneOf(position), from: position.seq, to: position.seq }, tally);
       for (const suspect of suspects) {
-        this.#suspects.delete(formatPosition(suspect.position));
+        const key = formatPosition(suspect.position);
+        this.#suspects.delete(key);
+        this.#known.delete(key);
         const { firstSeenMs } = suspect;
         const found = confirmedAt(suspect.position, { mine: mine[0], theirs: theirs[0], firstSeenMs });
-        if (found !== undefined) confirmed.push(found);
+        if (found === undefined) continue;
+        confirmed.push(found);
+        this.#remember(key);
       }
     }
     return confirmed;
+  }
+
+  #remember(key: string): void {
+    this.#known.add(key);
+    const [oldest] = this.#known;
+    if (this.#known.size > SUSPECTS_MAX && oldest !== undefined) this.#known.delete(oldest);
   }
 
   #dueByFrame(pairs: ReadonlyMap<string, Pair>): [Suspect, ...Suspect[]][] {
@@ -311,8 +342,16 @@ function bySeq(frames: readonly FrameReceipts[]): ReadonlyMap<number, FrameRecei
   return new Map(frames.map((frame) => [frame.seq, frame]));
 }
 
+/** Its last stamp names a frame, as in the digests. */
 function isSameFrame(a: FrameReceipts, b: FrameReceipts): boolean {
-  return a.count === b.count && a.stampFirst === b.stampFirst && a.stampLast === b.stampLast;
+  return a.stampLast === b.stampLast;
+}
+
+/** Write requests of a frame. Where one book counts more of them than the other, the first of those stands for all: a count may say anything. */
+function toCompare(mine: FrameReceipts | undefined, theirs: FrameReceipts | undefined): number {
+  const counts = [mine, theirs].flatMap((frame) => (frame === undefined ? [] : [frame.count]));
+  const fewest = Math.min(...counts, FRAME_WRITES_MAX);
+  return counts.every((count) => count === counts[0]) ? fewest : fewest + 1;
 }
 
 function frameText({ count, stampFirst }: FrameReceipts): string {
