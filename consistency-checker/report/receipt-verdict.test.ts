@@ -71,6 +71,23 @@ describe('receipts that differ', () => {
     assert.match(drift?.note ?? '', /its effects are there in both rooms, or have been overwritten since/);
   });
 
+  test('a book that counts more write requests of a frame than its log has: that book is wrong, and nothing is missing', async () => {
+    const world = new World();
+    const [found] = await world.write('beijing', [set('a', '1')]);
+    assert.ok(found);
+    const { receipts } = world.room('guangzhou');
+    const frame = receipts.lane(found.position).frames.get(found.position.seq);
+    receipts.receipt(found.position, found.position.seq, { ...frame, count: 2 });
+    for (const [own, peer] of [
+      ['beijing', 'guangzhou'],
+      ['guangzhou', 'beijing'],
+    ] as const) {
+      const drift = await world.checker(own, peer).receipt({ ...found.position, index: 1 });
+      assert.deepEqual([...gist(drift), drift?.status], ['L1', 'lost', 'guangzhou', 'behind-back', 'none', 'healed']);
+      assert.match(drift?.why ?? '', /receipt book of guangzhou counts more .* than there are: the log of beijing has 1$/);
+    }
+  });
+
   test('given up in a room that the kind is not for: no drift', async () => {
     const world = new World(undefined, { local: { rooms: ['beijing'], onFailure: 'park' } });
     const [found] = await world.write('beijing', [{ ...set('a', '1'), kind: 'local' }], { guangzhou: 'rejected' });

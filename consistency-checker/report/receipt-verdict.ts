@@ -40,6 +40,7 @@ export async function judgeReceipt(confirmed: ConfirmedReceipt, peer: RoomId, so
   const outcomes = [mine.outcome, theirs.outcome];
   if (outcomes.includes('parked')) return parked(of);
   if (isForeignKind(of)) return undefined;
+  if (found === undefined && (await isBeyondFrame(of))) return miscounted(of);
   return outcomes.includes('duplicate') ? duplicated(of) : lost(of);
 }
 
@@ -55,6 +56,32 @@ async function findAt({ position }: ConfirmedReceipt, { options }: Sources): Pro
   } catch {
     return undefined;
   }
+}
+
+/** Whether the log has the frame, and in it no such write request. */
+async function isBeyondFrame({ confirmed: { position }, sources }: Subject): Promise<boolean> {
+  if (position.index === 0) return false;
+  const last = { ...position, index: position.index - 1 };
+  const found = await sources.options
+    .rooms(position.origin)
+    ?.findWrites({ by: 'position', positions: [last, position] })
+    .catch(() => []);
+  return found?.length === 1 && formatPosition(found[0]?.position ?? position) === formatPosition(last);
+}
+
+/** Of two books that count a frame differently, the one that has more than the log. */
+function miscounted(of: Subject): ReceiptVerdict {
+  const wrong: SideIndex = of.sides[0].outcome === 'none' ? 1 : 0;
+  const { origin, index } = of.confirmed.position;
+  return {
+    ...common(of),
+    ...{ kind: 'lost', wrong, madeGood: 'nothing is to be repaired: there is no such write request, so nothing of it can be missing' },
+    why: `the receipt book of ${of.rooms[wrong]} counts more write requests of the frame of ${formatPosition(of.confirmed.position)} than there are: the log of ${origin} has ${index}`,
+    cause: {
+      cause: 'behind-back',
+      text: `${said(of, wrong)}, for what was never logged: the row of the frame was changed in the receipt book`,
+    },
+  };
 }
 
 function isForeignKind({ found, rooms, sources }: Subject): boolean {
