@@ -12,7 +12,7 @@ import { MemoryCell } from '../../core/converge/memory-cell.ts';
 import { mend } from '../../core/converge/mend.ts';
 import { compareText } from '../../core/converge/order.ts';
 import { applyEffect } from '../../core/converge/rules.ts';
-import { cellOf, exportState, type KeyState, stateDigest } from '../../core/converge/state.ts';
+import { cellOf, exportState, isDamaged, type KeyState, stateDigest } from '../../core/converge/state.ts';
 import type { Version } from '../../core/stamp.ts';
 import type { CacheRepair } from '../../store/inspection.ts';
 import { elementDifferences } from '../cache/elements.ts';
@@ -54,6 +54,7 @@ export function planKey(options: PlanOptions): KeyPlan {
     kept: verdict.parts.filter((part) => !parts.includes(part) && !part.follows),
     right: wrong === 0 ? 1 : 0,
   };
+  if (isDamaged(stateOf(work, work.right))) return unreadable(work);
   const resend = whole ? undefined : resendOf(work);
   return (resend && tried(work, resend)) ?? tried(work, pushOf(work)) ?? impossible(work);
 }
@@ -198,6 +199,12 @@ function textOf({ verdict, wrong, right, parts, kept }: Work, repair: CacheRepai
       ? ''
       : `; ${plural(anew, 'part')} of it as the write request made ${anew === 1 ? 'it' : 'them'}, which ${from} does not show either`;
   return `copies what ${from} has of ${key} into ${to}, with its versions${made}; what was written after that stays${stays}`;
+}
+
+function unreadable({ verdict, right }: Work): KeyPlan {
+  const from = verdict.rooms[right];
+  const text = `what ${from} has stored of ${plainText(verdict.key)} is damaged and must not be copied; repair ${from} first, or write the key anew`;
+  return { repair: undefined, diff: [], text, parts: [] };
 }
 
 function impossible(work: Work): KeyPlan {

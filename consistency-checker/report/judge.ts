@@ -11,6 +11,7 @@ import { STAMP_DIGITS, stampMs, type Version } from '../../core/stamp.ts';
 import type { RoomId } from '../../core/words.ts';
 import type { ElementDifference } from '../drift.ts';
 import type { StateAnswer } from '../room.ts';
+import { byDamage } from './damage.ts';
 import type { KeyHistories, KeyHistory } from './key-history.ts';
 import { expectedOf, standing, takerOf } from './oracle.ts';
 import { isIncrement, lackedIncrements, type Part, partName, partOf, type States, shownBy, speaksOf } from './parts.ts';
@@ -40,6 +41,8 @@ export async function judge(of: Case, difference: ElementDifference): Promise<El
   const { versions, values } = difference;
   const part = partOf(difference, statesOf(of));
   const at: Subject = { ...of, difference, part, name: partName(of.key, difference.name, part, statesOf(of)) };
+  const damage = byDamage(at, statesOf(of));
+  if (damage !== undefined) return damage;
   const malformed = ([0, 1] as const).filter((side) => part !== 'expiry' && values[side] !== null && !VERSION.test(versions[side]));
   if (malformed.length > 0) return withoutVersion(at, malformed);
   const count = await judgeCounts(at);
@@ -357,16 +360,8 @@ async function weigh(at: Subject, shown: SideIndex | undefined, reason: string, 
 function undecided(at: Subject, reason: string): ElementVerdict {
   const shows = ([0, 1] as const).map((side) => `${at.rooms[side]} shows ${showing(at, side)}`).join(', ');
   const why = `${shows}; which is right cannot be told: ${reason}`;
-  return {
-    difference: at.difference,
-    part: at.part,
-    wrong: undefined,
-    kind: 'value',
-    certain: false,
-    write: undefined,
-    effect: undefined,
-    why,
-  };
+  const common = { difference: at.difference, part: at.part, write: undefined, effect: undefined };
+  return { ...common, wrong: undefined, kind: 'value', certain: false, why };
 }
 
 function byThird(at: Subject, { wrong, rooms }: Vote, reason: string): ElementVerdict {

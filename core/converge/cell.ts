@@ -38,6 +38,12 @@ export interface Cap {
   readonly cap: number;
 }
 
+/**
+ * The version of an expiry that nobody set: a store gives it where it cannot read what it has stored of the key (its type, an expiry, a timeline's caps). It is above all versions and is
+ * none, so it is seen as long as it is there, settles never, and no repair carries it over. It changes no moment: that is the one which is in force anyway.
+ */
+export const DAMAGED: Version = '~damaged';
+
 export interface KeyHead {
   /** Type of the registers and increments; `none` where there are none. */
   type: KeyType | 'none';

@@ -4,7 +4,7 @@
  */
 import { hash } from 'node:crypto';
 import type { Version } from '../stamp.ts';
-import type { Cap, Expiry, KeyCell } from './cell.ts';
+import { type Cap, DAMAGED, type Expiry, type KeyCell } from './cell.ts';
 import type { CacheEntry, CacheValue, KeyType } from './effects.ts';
 import { MemoryCell } from './memory-cell.ts';
 import { compareText } from './order.ts';
@@ -55,6 +55,11 @@ export function exportState(key: string, cell: KeyCell): KeyState | undefined {
   };
   const elements = state.registers.length + state.increments.length + state.caps.length;
   return kill === '' && expireAtMs === 0 && elements + expiries.length === 0 ? undefined : state;
+}
+
+/** What the room has stored of the key cannot be read: what stands in the state is a guess, and must not be carried anywhere. */
+export function isDamaged(state: KeyState | undefined): boolean {
+  return state?.expiries.some(({ version }) => version === DAMAGED) === true;
 }
 
 /** A key that remembers exactly this. */

@@ -1,7 +1,7 @@
 /** What an application sees of a key: a function of the remembered effects and the clock. */
 import type { Version } from '../stamp.ts';
 import { stampMs, VERSION_DIGITS } from '../stamp.ts';
-import type { Expiry, Increment, KeyCell, Register } from './cell.ts';
+import { DAMAGED, type Expiry, type Increment, type KeyCell, type Register } from './cell.ts';
 import type { CacheEntry, CacheValue } from './effects.ts';
 import { allExpiries, deathOf } from './expiry.ts';
 import { compareText } from './order.ts';
@@ -53,10 +53,11 @@ export function lastDeath(expiries: readonly Expiry[], nowMs: number): Version {
 
 const NO_EXPIRY: Expiry = { version: '', atMs: 0 };
 
-/** `atMs` 0: none. */
+/** `atMs` 0: none. Damage shows whatever the clock says. */
 export function expiryInForce(expiries: readonly Expiry[], nowMs: number): Expiry {
   const last = expiries.at(-1);
-  return last === undefined || last.atMs <= nowMs ? NO_EXPIRY : last;
+  if (last === undefined || last.atMs > nowMs) return last ?? NO_EXPIRY;
+  return last.version === DAMAGED ? { version: DAMAGED, atMs: 0 } : NO_EXPIRY;
 }
 
 /** Those with a version from `death` on; increments are added up. A timeline hides some of them. */

@@ -5,10 +5,10 @@
 import type { StatementSync } from 'node:sqlite';
 import { bucketOf } from '../../core/converge/bucket.ts';
 import type { Cap, Expiry, Increment, KeyHead, Register } from '../../core/converge/cell.ts';
-import { emptyHead } from '../../core/converge/cell.ts';
+import { DAMAGED, emptyHead } from '../../core/converge/cell.ts';
 import type { MendableCell } from '../../core/converge/mend.ts';
 import type { Version } from '../../core/stamp.ts';
-import { type CacheTables, LAST_MS } from './cache-tables.ts';
+import type { CacheTables } from './cache-tables.ts';
 
 /** What the key may have rows of, in `keys.parts`. */
 const ELEMENTS = 1;
@@ -16,6 +16,8 @@ const INCREMENTS = 2;
 const EXPIRIES = 4;
 
 const TYPES: readonly KeyHead['type'][] = ['none', 'string', 'hash', 'set', 'zset', 'timeline'];
+
+const TIMELINE = TYPES.indexOf('timeline');
 
 /** A row of `keys`. */
 export interface HeadRow {
@@ -36,6 +38,7 @@ export class EmbeddedCell implements MendableCell {
   #changed = false;
   #dropped = 0;
   #parts = 0;
+  #damage = NO_DAMAGE;
   /** Of a string. */
   #string: Register | undefined;
 
@@ -44,8 +47,10 @@ export class EmbeddedCell implements MendableCell {
     this.#tables = tables;
     this.key = key;
     this.#stored = row !== undefined;
-    this.head = row === undefined ? emptyHead() : headOf(row);
+    const timeline = row?.type === TIMELINE ? parseTimeline(row.timeline) : NO_TIMELINE;
+    this.head = row === undefined ? emptyHead() : headOf(row, timeline);
     if (row === undefined) return;
+    if (isTypeLost(row) || row.expire_at < 0 || timeline === undefined) this.#damage = damageOf(row, timeline);
     this.#parts = row.parts;
     // A value without its version is seen by whoever looks into the file, so it is not passed over.
     if (row.version !== '' || row.value !== null) this.#string = { version: row.version, value: row.value };
@@ -69,9 +74,11 @@ export class EmbeddedCell implements MendableCell {
     if (!this.#changed) return;
     this.#changed = false;
     const { type, kill, expireAtMs, caps, members } = this.head;
-    const timeline = type === 'timeline' ? JSON.stringify({ caps, members }) : null;
     const { version = '', value = null } = this.#string ?? {};
-    const row = [TYPES.indexOf(type), kill, version, value, expireAtMs, this.#parts, timeline, this.key] as const;
+    const damage = this.#damaged;
+    const timeline = type === 'timeline' && !damage.timeline ? JSON.stringify({ caps, members }) : null;
+    const typeStored = damage.type ? -1 : TYPES.indexOf(type);
+    const row = [typeStored, kill, version, value, damage.expiry ? -1 : expireAtMs, this.#parts, timeline, this.key] as const;
     if (this.#stored) this.#tables.headChange.run(...row);
     else this.#tables.headPut.run(...row, bucketOf(this.key));
   }
@@ -83,6 +90,7 @@ export class EmbeddedCell implements MendableCell {
     Object.assign(this.head, emptyHead());
     this.#string = undefined;
     this.#parts = 0;
+    this.#damage = NO_DAMAGE;
     this.#stored = false;
     this.#changed = false;
   }
@@ -151,9 +159,16 @@ export class EmbeddedCell implements MendableCell {
   }
 
   expiries(): readonly Expiry[] {
-    if (!this.#has(EXPIRIES)) return [];
-    const rows = this.#tables.expiries.all(this.key) as unknown as { version: Version; at_ms: number }[];
-    return rows.map((row) => ({ version: row.version, atMs: row.at_ms }));
+    const rows = this.#has(EXPIRIES) ? (this.#tables.expiries.all(this.key) as unknown as { version: Version; at_ms: number }[]) : [];
+    const expiries = rows.map((row) => ({ version: row.version, atMs: Math.max(0, row.at_ms) }));
+    const { type, expiry, timeline } = this.#damaged;
+    if (!(type || expiry || timeline || rows.some((row) => row.at_ms < 0))) return expiries;
+    return [...expiries, { version: DAMAGED, atMs: expiries.at(-1)?.atMs ?? this.head.expireAtMs }];
+  }
+
+  /** Of the head. It stays until something replaces the key as a whole. */
+  get #damaged(): Damage {
+    return this.#damage.kill === this.head.kill ? this.#damage : NO_DAMAGE;
   }
 
   addExpiry(expiry: Expiry): void {
@@ -223,22 +238,38 @@ export class EmbeddedCell implements MendableCell {
   }
 }
 
-/** What is broken in a head shows as an expiry at the end of time, so that an application sees what is there, and the checker that it is not right. */
-function headOf(row: HeadRow): KeyHead {
-  const type = TYPES[row.type] ?? 'none';
-  const shown = type === 'none' && (row.type < 0 || row.value !== null) ? shownType(row) : type;
-  const timeline = type === 'timeline' ? parseTimeline(row.timeline) : NO_TIMELINE;
-  const isBroken = shown !== type || timeline === undefined;
-  return { type: shown, kill: row.kill, expireAtMs: isBroken ? LAST_MS : row.expire_at, ...(timeline ?? NO_TIMELINE) };
+/** What cannot be read of a head, and the kill that it had then. */
+interface Damage {
+  readonly type: boolean;
+  readonly expiry: boolean;
+  readonly timeline: boolean;
+  readonly kill: Version;
+}
+
+const NO_DAMAGE: Damage = { type: false, expiry: false, timeline: false, kill: '' };
+
+/** What is broken in a head shows as damage (DAMAGED), beside what can still be read. */
+function headOf(row: HeadRow, timeline: Timeline | undefined): KeyHead {
+  const type = isTypeLost(row) ? shownType(row) : (TYPES[row.type] ?? 'none');
+  return { type, kill: row.kill, expireAtMs: Math.max(0, row.expire_at), ...(timeline ?? NO_TIMELINE) };
+}
+
+function damageOf(row: HeadRow, timeline: Timeline | undefined): Damage {
+  return { type: isTypeLost(row), expiry: row.expire_at < 0, timeline: timeline === undefined, kill: row.kill };
+}
+
+function isTypeLost({ type, value }: HeadRow): boolean {
+  return type < 0 || (type === 0 && value !== null);
 }
 
 function shownType(row: HeadRow): KeyHead['type'] {
   return row.value === null ? 'hash' : 'string';
 }
 
-const NO_TIMELINE: Pick<KeyHead, 'caps' | 'members'> = { caps: [], members: 0 };
+type Timeline = Pick<KeyHead, 'caps' | 'members'>;
+const NO_TIMELINE: Timeline = { caps: [], members: 0 };
 
-function parseTimeline(text: string | null): Pick<KeyHead, 'caps' | 'members'> | undefined {
+function parseTimeline(text: string | null): Timeline | undefined {
   try {
     const { caps, members } = JSON.parse(text ?? '');
     return Array.isArray(caps) && caps.every(isCap) && Number.isSafeInteger(members) ? { caps, members } : undefined;

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, test } from 'node:test';
 import { bucketOf } from '../../core/converge/bucket.ts';
-import { stateDigest, visibleOf } from '../../core/converge/state.ts';
+import { isDamaged, stateDigest, visibleOf } from '../../core/converge/state.ts';
 import { systemRuntime } from '../../core/runtime.ts';
 import { apply, type Commands, NOW, write } from '../cache-kit.ts';
 import type { EntryDigest } from '../inspection.ts';
@@ -204,5 +204,27 @@ for (const [what, key, sql, shown] of GARBAGE) {
     await store.sweep({ generation, floor: write(ms + 1, ['DEL', 'k'])[0]?.version.slice(0, 24) ?? '', nowMs: NOW });
     await set(['DEL', key], ...(WHOLE[key] ?? []));
     await inspector.states([key]);
+  });
+}
+
+const UNREADABLE = [
+  ['s', 'UPDATE keys SET type = 77', ['PEXPIREAT', 's', 90_000]],
+  ['t', `UPDATE keys SET timeline = '{broken'`, ['WMB.TIMELINE', 't', 3, 'n']],
+  ['s', `UPDATE keys SET expire_at = 'soon'`, ['PEXPIREAT', 's', 90_000]],
+] as const;
+for (const [key, sql, command] of UNREADABLE) {
+  test(`${sql} of ${key} shows as damage, with no expiry that nobody set, until the key is replaced`, async () => {
+    await set(...(WHOLE[key] ?? []));
+    tamper(sql);
+    assert.deepEqual((await inspector.states([key])).map(isDamaged), [true]);
+    assert.equal((await store.get(key, NOW))?.expireAtMs, 0);
+    const [damaged] = await inspector.states([key]);
+    assert.ok(damaged !== undefined);
+    const repair = { action: 'push', key, expected: stateDigest(damaged), seen: 'f'.repeat(28), upTo: '', state: damaged } as const;
+    assert.deepEqual(await store.repair([repair], NOW), ['outdated'], 'what is damaged is never copied');
+    await set([...command]);
+    assert.deepEqual((await inspector.states([key])).map(isDamaged), [true], 'a write to a part of it does not hide it');
+    await set(['DEL', key], ...(WHOLE[key] ?? []));
+    assert.deepEqual((await inspector.states([key])).map(isDamaged), [false]);
   });
 }

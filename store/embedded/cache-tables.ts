@@ -1,12 +1,12 @@
 /** The prepared statements of the embedded cache. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 
-/** The last moment there is, as versions count. It also stands where a moment is none: see below. */
-export const LAST_MS = 2 ** 48 - 1;
+/** The last moment there is, as versions count. */
+const LAST_MS = 2 ** 48 - 1;
 
 /*
  * Anybody may change a row with SQLite at hand. What no rule has written is read as something that all code can stand, and that is never the same as what
- * was there before: bytes as their SQL literal, and an expiry, type or list of parts out of range as the last one, none (-1) and all.
+ * was there before: bytes as their SQL literal, a moment or type out of range as none (-1), a list of parts as all.
  */
 const text = (column: string) => `CASE typeof(${column}) WHEN 'blob' THEN quote(${column}) ELSE ${column} END AS ${column}`;
 const number = (column: string) =>
@@ -19,7 +19,7 @@ const HEAD = [
   text('kill'),
   text('version'),
   text('value'),
-  within('expire_at', LAST_MS, LAST_MS),
+  within('expire_at', LAST_MS, -1),
   within('parts', 7, 7),
   text('timeline'),
 ].join(', ');
@@ -57,7 +57,7 @@ const SQL = {
   incrementsAny: 'SELECT 1 FROM increments WHERE key = ? LIMIT 1',
   incrementsTop: `SELECT coalesce(max(version), '') AS top FROM increments WHERE key = ?`,
 
-  expiries: `SELECT ${text('version')}, ${within('at_ms', LAST_MS, LAST_MS)} FROM expiries WHERE key = ? ORDER BY expiries.version`,
+  expiries: `SELECT ${text('version')}, ${within('at_ms', LAST_MS, -1)} FROM expiries WHERE key = ? ORDER BY expiries.version`,
   expiriesClear: 'DELETE FROM expiries WHERE key = ?',
   expiryPut: 'INSERT INTO expiries VALUES (?, ?, ?)',
   expiriesDrop: 'DELETE FROM expiries WHERE key = ? AND version <= ?',
