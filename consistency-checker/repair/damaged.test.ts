@@ -49,3 +49,17 @@ for (const how of ['with no expiry of its own', 'with another type in its place'
     assert.equal(await other.keys.differs('k'), undefined);
   });
 }
+
+test('where both rooms cannot read a key, neither is copied, not even when it is named', async () => {
+  const world = new World();
+  await world.write('beijing', [set('k', 'v')]);
+  for (const room of world.rooms.values()) room.cache.cell('k')?.addExpiry({ version: DAMAGED, atMs: 0 });
+  world.room('guangzhou').overwrite('k', '', 'other');
+  const checker = world.checker('beijing', 'guangzhou');
+  const drift = await checker.key('k');
+  assert.equal(drift?.wrong, '');
+  const steps = await run(checker, { ids: [drift?.id ?? ''], from: 'guangzhou' });
+  assert.deepEqual(results(steps), ['refused']);
+  assert.match(steps[0]?.detail ?? '', /^what guangzhou has stored of k is damaged and must not be copied/);
+  assert.deepEqual(await value(world, 'beijing', 'k'), { type: 'string', value: 'v' });
+});
