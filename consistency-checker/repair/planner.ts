@@ -1,5 +1,7 @@
 /** From an open drift to what is to be done about it now: both sides are read and judged anew. */
+
 import type { Topology } from '../../core/config/types.ts';
+import { stateDigest } from '../../core/converge/state.ts';
 import type { Position, RoomId } from '../../core/words.ts';
 import type { CacheRepair } from '../../store/inspection.ts';
 import type { ConfirmedKey } from '../cache/comparison.ts';
@@ -87,9 +89,23 @@ export class Planner {
     if (why !== undefined) return refused(drift, why);
     const topology: Topology = explainer.options.topology;
     const wrong: SideIndex = 0;
-    const { repair, diff, text, parts } = planKey({ verdict, wrong, topology, whole: from !== '' && !verdict.certain });
+    const whole = from !== '' && !verdict.certain;
+    const { repair, diff, text, parts } = planKey({ verdict: await this.#freshened(drift, verdict), wrong, topology, whole });
     if (repair === undefined) return refused(drift, text);
     return { action: repair.action, repairs: [repair], position: undefined, keys: 1, diff, text, parts };
+  }
+
+  /**
+   * Judging may take long, and the horizons of before are old then: the room would have settled beyond them. What was judged holds for the same states, whenever
+   * they are read.
+   */
+  async #freshened(drift: Drift, verdict: KeyVerdict): Promise<KeyVerdict> {
+    const now = await this.#options.differs(drift);
+    if (now === undefined || 'position' in now) return verdict;
+    const isSame = [now.mine, now.theirs].every(
+      ({ state }, side) => stateDigest(state) === stateDigest(verdict.answers[side as SideIndex].state),
+    );
+    return isSame ? { ...verdict, answers: [now.mine, now.theirs], horizons: now.horizons } : verdict;
   }
 
   async #receipt(drift: Drift, now: ConfirmedReceipt, peer: RoomId): Promise<Prepared> {

@@ -134,7 +134,7 @@ async function absent(at: Subject, showingSide: SideIndex, { found, effect }: Fo
   const lacking = other(showingSide);
   const by = { write: found, effect };
   const { name } = at.difference;
-  const history = await historyIn(at, lacking, found.position.partition);
+  const history = await historyIn(at, lacking);
   const deeds = history?.deeds ?? [];
   const stands = standing([effect, ...deeds.map((deed) => deed.effect)], name, at.nowMs);
   const taker = takerOf(effect, deeds, { name, nowMs: at.nowMs });
@@ -143,16 +143,15 @@ async function absent(at: Subject, showingSide: SideIndex, { found, effect }: Fo
   const isComplete = history !== undefined && history.above <= effect.version;
   if (isComplete && stands !== undefined && stands > effect.version && !isIncrement(effect)) return neither(at, by, deeds, stands);
   if (isComplete || (await isLost(at, showingSide, by))) return genuine(at, showingSide, by);
-  const looked =
-    history === undefined ? '' : `: among the newest ${plural(history.looked, 'write request')} of its partition there is none that did`;
+  const looked = history === undefined ? '' : `: among the newest ${plural(history.looked, 'write request')} there is none that did`;
   const unsure = `${whoMade(by, at.nowMs)}; whether a later write request deleted it cannot be told for certain${looked}`;
   const vote = await thirdRooms(at);
   return vote === undefined ? undecided(at, unsure) : byThird(at, vote, unsure);
 }
 
-async function historyIn(at: Subject, side: SideIndex, partition: number): Promise<KeyHistory | undefined> {
+async function historyIn(at: Subject, side: SideIndex): Promise<KeyHistory | undefined> {
   const view = at.sources.options.rooms(at.rooms[side]);
-  return view && (await at.histories.of({ key: at.key, partition, horizons: at.horizons }, view));
+  return view && (await at.histories.of({ key: at.key, horizons: at.horizons }, view));
 }
 
 /** What is shown was written over since, and the other room has nothing of that either. */
@@ -180,15 +179,10 @@ function neither(
 
 /** By everything that was ever done to the key. Undefined: the write logs do not have all of it, or both sides are as good. */
 async function byLogs(at: Subject): Promise<ElementVerdict | undefined> {
-  const versions = statesOf(at).flatMap((state) => [...(state?.registers ?? []), ...(state?.increments ?? []), ...(state?.expiries ?? [])]);
-  const findings = await at.sources.find(new Set([...at.difference.versions, ...versions.slice(0, 16).map(({ version }) => version)]));
-  const partitions = new Set(
-    [...findings.values()].flatMap((finding) => (finding.status === 'found' ? finding.found.position.partition : [])),
-  );
-  const [partition] = partitions;
-  if (partition === undefined || partitions.size > 1) return undefined;
+  // What a moment that has passed has taken away, each room forgets when it likes.
+  if (at.difference.values.some((value) => value?.startsWith('expired'))) return undefined;
   for (const side of [0, 1] as const) {
-    const history = await historyIn(at, side, partition);
+    const history = await historyIn(at, side);
     if (history === undefined || history.above !== '' || history.deeds.length === 0) return undefined;
     const { topology } = at.sources.options;
     const { matches } = expectedOf(history.deeds, { ...at, states: statesOf(at), topology });

@@ -1,8 +1,8 @@
 /**
  * What the write logs say of one key. A room forgets a delete a few seconds after every room has said that it applied it; so a room that lost one shows a value
  * that the other does not know any more why it lacks. The value's own write request is genuine, and putting it back would bring back what was
- * deleted. The delete itself is in a write log: it is looked for among the newest write requests of the value's partition, which is the same
- * in every origin and where all write requests with its ordering key lie.
+ * deleted. The delete itself is in a write log: it is looked for among the newest write requests of all lanes, for write requests with any
+ * ordering key may touch a cache key.
  */
 import type { Effect } from '../../core/converge/effects.ts';
 import type { FrameReceipts, LanePlace } from '../../core/inspection.ts';
@@ -13,11 +13,11 @@ import type { FoundWrite, Horizon, RoomView } from '../room.ts';
 import type { Sources } from './sources.ts';
 
 const FRAMES_MAX = 1_024;
-const WRITES_MAX = 4_096;
+const WRITES_MAX = 8_192;
 const WRITES_PER_CALL = 512;
 const KEPT_MS = 10_000;
 const EFFECTS_MAX = 65_536;
-const PARTITIONS_KEPT = 8;
+const ROOMS_KEPT = 8;
 
 export interface Deed {
   readonly write: FoundWrite;
@@ -43,8 +43,8 @@ interface Read {
 export class KeyHistories {
   readonly #sources: Sources;
   readonly #runtime: Runtime;
-  /** By partition: many keys are usually asked for at once. */
-  readonly #partitions = new Map<string, { readonly untilMs: number; readonly read: Promise<Read> }>();
+  /** By room: many keys are usually asked for at once. */
+  readonly #rooms = new Map<string, { readonly untilMs: number; readonly read: Promise<Read> }>();
 
   constructor(sources: Sources) {
     this.#sources = sources;
@@ -56,11 +56,11 @@ export class KeyHistories {
    * to be explained; what one of them had not passed then is left out.
    */
   async of(
-    { key, partition, horizons }: { readonly key: string; readonly partition: number; readonly horizons: readonly Horizon[] },
+    { key, horizons }: { readonly key: string; readonly horizons: readonly Horizon[] },
     view: RoomView,
   ): Promise<KeyHistory | undefined> {
     try {
-      const { deeds, looked, above } = await this.#partition(partition, view, horizons);
+      const { deeds, looked, above } = await this.#known(view, horizons);
       const passed = (deeds.get(key) ?? []).filter(({ write }) => horizons.every((horizon) => hasPassed(horizon.lanes, write.position)));
       return { deeds: passed, looked, above };
     } catch {
@@ -68,26 +68,26 @@ export class KeyHistories {
     }
   }
 
-  async #partition(partition: number, view: RoomView, horizons: readonly Horizon[]): Promise<Read> {
+  async #known(view: RoomView, horizons: readonly Horizon[]): Promise<Read> {
     const now = this.#runtime.monotonicMs();
-    const name = `${view.room}/${partition}`;
-    const known = this.#partitions.get(name);
+    const name = view.room;
+    const known = this.#rooms.get(name);
     if (known !== undefined && known.untilMs > now) {
       const { lanes } = await known.read;
-      const asked = horizons.flatMap((horizon) => horizon.lanes).filter((lane) => lane.partition === partition && lane.mark >= 0);
+      const asked = horizons.flatMap((horizon) => horizon.lanes).filter((lane) => lane.mark >= 0);
       // What has come since may be what took a key away.
       if (asked.every((lane) => hasPassed(lanes, { ...lane, seq: lane.mark }))) return known.read;
     }
-    const read = this.#read(partition, view);
-    this.#partitions.delete(name);
-    this.#partitions.set(name, { untilMs: now + KEPT_MS, read });
-    read.catch(() => this.#partitions.delete(name));
-    for (const oldest of this.#partitions.keys()) if (this.#partitions.size > PARTITIONS_KEPT) this.#partitions.delete(oldest);
+    const read = this.#read(view);
+    this.#rooms.delete(name);
+    this.#rooms.set(name, { untilMs: now + KEPT_MS, read });
+    read.catch(() => this.#rooms.delete(name));
+    for (const oldest of this.#rooms.keys()) if (this.#rooms.size > ROOMS_KEPT) this.#rooms.delete(oldest);
     return read;
   }
 
-  async #read(partition: number, view: RoomView): Promise<Read> {
-    const lanes = (await view.horizon()).lanes.filter((lane) => lane.partition === partition && lane.mark >= 0);
+  async #read(view: RoomView): Promise<Read> {
+    const lanes = (await view.horizon()).lanes.filter((lane) => lane.mark >= 0);
     const frames: Frame[] = [];
     let above: Version = '';
     for (const lane of lanes) {
