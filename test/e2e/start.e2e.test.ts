@@ -192,24 +192,24 @@ describe('disks', () => {
   });
 });
 
-test('wmb up runs both daemons, starts a killed one again, and Ctrl-C ends them all', async () => {
+test('wmb up runs all daemons, starts a killed one again, and Ctrl-C ends them all', async () => {
   const up = start([new URL('../../cli/main.ts', import.meta.url).pathname, 'up', '--config', room.configFile], { env: COMPILED_ONCE });
   const ready = (daemon: Daemon) => until(`${daemon} is ready`, async () => (await fetch(`http://${room[daemon].http}/readyz`)).ok);
-  await Promise.all([ready('reship'), ready('collector')]);
+  await Promise.all([ready('reship'), ready('collector'), ready('checker')]);
   const children = () =>
     execFileSync('ps', ['-o', 'pid=', '--ppid', String(up.pid)], { encoding: 'utf8' })
       .trim()
       .split(/\s+/)
       .map(Number);
   const first = children();
-  assert.equal(first.length, 2);
+  assert.equal(first.length, 3);
   const killed = first[1] as number;
   process.kill(killed, 'SIGKILL');
   await until('another child runs in its place', () => {
     const now = children();
-    return now.length === 2 && !now.includes(killed);
+    return now.length === 3 && !now.includes(killed);
   });
-  await Promise.all([ready('reship'), ready('collector')]);
+  await Promise.all([ready('reship'), ready('collector'), ready('checker')]);
   await scene.submit(0, [cacheWrite('up', [['SET', 'up', 'v']])], Wait.WAIT_APPLIED);
   const last = children();
   up.kill('SIGINT');
@@ -226,15 +226,16 @@ test('when wmb up itself is killed, its daemons notice and end', async () => {
       env: { ...process.env, ...COMPILED_ONCE },
     },
   );
-  await until(
-    'both are ready',
-    async () => (await fetch(`http://${room.reship.http}/readyz`)).ok && (await fetch(`http://${room.collector.http}/readyz`)).ok,
-  );
+  await until('all are ready', async () => {
+    for (const daemon of ['reship', 'collector', 'checker'] as const)
+      if (!(await fetch(`http://${room[daemon].http}/readyz`)).ok) return false;
+    return true;
+  });
   const pids = execFileSync('ps', ['-o', 'pid=', '--ppid', String(up.pid)], { encoding: 'utf8' })
     .trim()
     .split(/\s+/)
     .map(Number);
-  assert.equal(pids.length, 2);
+  assert.equal(pids.length, 3);
   up.kill('SIGKILL');
   await until('no orphan is left', () =>
     pids.every((pid) => {
