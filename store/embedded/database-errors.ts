@@ -1,8 +1,6 @@
 /** What SQLite says, told in WMB's words. The only place that looks at SQLite's result codes for the database. */
 import { WmbError } from '../../core/errors.ts';
-
-/** A statement, and with it its write request, is refused. The message is the reason that goes into the receipt. */
-export class Refusal extends Error {}
+import { Refusal } from '../statement-checks.ts';
 
 /** Primary result codes (https://sqlite.org/rescode.html) that blame the statement or its data; all others blame the store. */
 const STATEMENT_AT_FAULT = new Set([

@@ -14,12 +14,13 @@ import { encodeFrame, FRAME_BYTES_MAX } from '../../link/frame.ts';
 import { appendFrames, readPartition } from '../../log/embedded/schema.ts';
 import type { FrameDraft } from '../../log/log.ts';
 import type { DatabaseBatch, DatabaseOutcome, DatabaseResult, DatabaseWrite } from '../database.ts';
+import type { RequestRecord } from '../request-record.ts';
 import { ChangeRecorder } from './database-changes.ts';
 import { refusalReason } from './database-errors.ts';
 import type { SqlGuard } from './database-guard.ts';
 import type { Tables } from './database-schema.ts';
 import { Statements } from './database-statements.ts';
-import { inTransaction, type MarkTable, type RequestRecord, type RequestTable } from './database-tables.ts';
+import { inTransaction, type MarkTable, type RequestTable } from './database-tables.ts';
 
 /** Of a changeset: leaves room for what else is in a frame's body. */
 const CHANGES_BYTES_MAX = FRAME_BYTES_MAX - 1_024;

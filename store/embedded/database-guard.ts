@@ -4,7 +4,7 @@
  * transaction, and there is always one.
  */
 import { constants, type DatabaseSync } from 'node:sqlite';
-import { Refusal } from './database-errors.ts';
+import { Refusal } from '../statement-checks.ts';
 
 /** `statement`: reads and writes rows of user tables. `schema`: makes and alters user tables and touches no row. */
 export type GuardRules = 'statement' | 'schema';

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, describe, it } from 'node:test';
 import type { WmbError } from '../../core/errors.ts';
+import { splitSql } from '../sql-text.ts';
 import {
   database,
   dump,
@@ -21,7 +22,6 @@ import {
   ship,
   sql,
 } from './database-kit.ts';
-import { splitSql } from './database-sql.ts';
 
 const SCHEMA = 'CREATE TABLE IF NOT EXISTS plain (id INTEGER PRIMARY KEY, note TEXT);';
 
@@ -234,13 +234,13 @@ describe('splitting SQL', () => {
       'CREATE TABLE trigger_log (id INTEGER)',
     ];
     assert.deepEqual(
-      splitSql(`;;${texts.join(';\n')};;  -- end`).map((part) => part.text),
+      splitSql(`;;${texts.join(';\n')};;  -- end`, 'sqlite').map((part) => part.text),
       texts,
     );
   });
 
   it('counts placeholders outside of quotes and comments', () => {
-    assert.equal(splitSql(`SELECT ?, '?', "?" -- ?\n , ? /* ? */`)[0]?.placeholders, 2);
+    assert.equal(splitSql(`SELECT ?, '?', "?" -- ?\n , ? /* ? */`, 'sqlite')[0]?.placeholders, 2);
   });
 });
 

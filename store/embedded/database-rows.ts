@@ -4,8 +4,8 @@
  */
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
 import type { Row, SqlValue } from '../database.ts';
+import { quoted } from './database-quote.ts';
 import type { Table } from './database-schema.ts';
-import { quoted } from './database-sql.ts';
 
 const PAGE_ROWS = 512;
 

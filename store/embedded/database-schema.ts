@@ -2,9 +2,10 @@
 import { readFileSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import { WmbError } from '../../core/errors.ts';
+import { splitSql } from '../sql-text.ts';
 import { refusalReason } from './database-errors.ts';
 import type { SqlGuard } from './database-guard.ts';
-import { quoted, splitSql } from './database-sql.ts';
+import { quoted } from './database-quote.ts';
 
 export interface Table {
   readonly name: string;
@@ -23,7 +24,7 @@ export type Tables = ReadonlyMap<string, Table>;
 
 /** Runs the statements of `file`. SCHEMA_INVALID names file, line and statement; CONFIG_UNREADABLE where it cannot be read. */
 export function runSchemaFile(db: DatabaseSync, guard: SqlGuard, file: string): void {
-  for (const part of splitSql(readSchema(file))) {
+  for (const part of splitSql(readSchema(file), 'sqlite')) {
     try {
       guard.under('schema', () => db.exec(part.text));
     } catch (cause) {

@@ -4,17 +4,14 @@
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { Row, SqlValue, Statement } from '../database.ts';
-import { Refusal } from './database-errors.ts';
+import { splitSql } from '../sql-text.ts';
+import { checkUpsert, type Parameter, parameter, Refusal, STAMP_COLUMN } from '../statement-checks.ts';
 import type { SqlGuard } from './database-guard.ts';
-import type { Table, Tables } from './database-schema.ts';
-import { quoted, splitSql } from './database-sql.ts';
+import { quoted } from './database-quote.ts';
+import type { Tables } from './database-schema.ts';
 
 /** Shapes are few unless a processor pastes values into its SQL; then forgetting all now and then costs less than keeping count. */
 const SHAPES_MAX = 1_024;
-const IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_]*$/;
-const STAMP_COLUMN = 'wmb_stamp';
-
-type Parameter = string | number | bigint | null | Uint8Array;
 
 interface PlainSql {
   readonly statement: StatementSync;
@@ -77,7 +74,7 @@ export class Statements {
   }
 
   #compileText(text: string): PlainSql {
-    const parts = splitSql(text);
+    const parts = splitSql(text, 'sqlite');
     const [part] = parts;
     if (part === undefined || parts.length > 1)
       throw new Refusal(`one SQL statement is expected in a database effect, not ${parts.length}`);
@@ -85,49 +82,6 @@ export class Statements {
     remember(this.#texts, text, plain);
     return plain;
   }
-}
-
-function checkUpsert(tables: Tables, name: string, keyColumns: readonly string[], valueColumns: readonly string[]): Table {
-  for (const identifier of [name, ...keyColumns, ...valueColumns]) {
-    if (!IDENTIFIER.test(identifier))
-      throw new Refusal(`“${identifier}” is no name for a table or column: letters, digits and _ are allowed`);
-  }
-  if (/^wmb_/i.test(name)) throw new Refusal(`${name}: names that begin with wmb_ are WMB’s own`);
-  const table = tables.get(name.toLowerCase());
-  if (table === undefined) throw new Refusal(`no such table: ${name}`);
-  checkColumns(table, keyColumns, valueColumns);
-  return table;
-}
-
-function checkColumns(table: Table, keyColumns: readonly string[], valueColumns: readonly string[]): void {
-  const seen = new Set<string>();
-  for (const column of [...keyColumns, ...valueColumns].map((given) => given.toLowerCase())) {
-    if (column === STAMP_COLUMN) throw new Refusal(`${STAMP_COLUMN} is set by WMB, not by the processor`);
-    if (!table.columns.has(column)) throw new Refusal(`table ${table.name} has no column ${column}`);
-    if (seen.has(column)) throw new Refusal(`column ${column} of table ${table.name} is given twice`);
-    seen.add(column);
-  }
-  if (!table.columns.has(STAMP_COLUMN))
-    throw new Refusal(`table ${table.name} has no column ${STAMP_COLUMN} (24 characters), which a versioned upsert needs`);
-  const given = keyColumns.map((column) => column.toLowerCase());
-  if (given.length !== table.key.length || !table.key.every((column) => given.includes(column.toLowerCase()))) {
-    throw new Refusal(`the primary key of table ${table.name} is (${table.key.join(', ')}), not (${keyColumns.join(', ')})`);
-  }
-}
-
-/** A value as SQLite must get it: whole numbers as integers, or a TEXT column would store `5.0`. */
-function parameter(value: SqlValue | undefined, name: string): Parameter {
-  if (typeof value === 'string' || value === null || value instanceof Uint8Array) return value;
-  if (typeof value === 'number') {
-    if (Number.isSafeInteger(value)) return BigInt(value);
-    if (Number.isFinite(value)) return value;
-  }
-  if (typeof value === 'bigint' && BigInt.asIntN(64, value) === value) return value;
-  throw new Refusal(`${name}: ${describe(value)} is no SQL value (string, finite number, 64-bit bigint, null or bytes)`);
-}
-
-function describe(value: unknown): string {
-  return typeof value === 'number' || typeof value === 'bigint' ? String(value) : `a value of type ${typeof value}`;
 }
 
 function remember<V>(cache: Map<string, V>, key: string, value: V): void {

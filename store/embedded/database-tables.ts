@@ -3,6 +3,7 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { WmbError } from '../../core/errors.ts';
 import { type Lane, type LogEpoch, type LogName, laneKey, type Mark, NOTHING_SEEN, type RoomId, type Seq } from '../../core/words.ts';
 import type { MarkMove } from '../cache.ts';
+import { isRecorded, mergedRecord, type RequestRecord, refusedIn } from '../request-record.ts';
 
 /** Grows when a table below changes its shape. */
 const SCHEMA_VERSION = 1;
@@ -113,13 +114,6 @@ const FRAMES_KEPT = 65_536;
 const REFUSED_FRAMES_KEPT = 4_194_304;
 const TRIM_EVERY = 1_024;
 
-export interface RequestRecord {
-  readonly index: number;
-  readonly requestId: string;
-  /** Undefined: committed. */
-  readonly refusal: string | undefined;
-}
-
 /**
  * What became of the write requests that had statements, one row per frame: a row per write request would cost a third more per write.
  * `committed` is a JSON object of request ids by index, `refused` one of `{ requestId, reason }` by index, or NULL.
@@ -150,29 +144,18 @@ export class RequestTable {
    * retried one comes from an older epoch of the lane and has no record any more.
    */
   record(lane: Lane, seq: Seq, requests: readonly RequestRecord[]): void {
-    const row = this.#get.get(laneKey(lane), BigInt(seq));
-    const committed = commits(row);
-    const refused = refusals(row);
-    for (const { index, requestId, refusal } of requests) {
-      if ((committed[index] ?? refused[index]?.requestId ?? requestId) !== requestId) continue;
-      if (refusal === undefined) {
-        committed[index] = requestId;
-        delete refused[index];
-      } else refused[index] = { requestId, reason: refusal };
-    }
-    const any = Object.keys(refused).length > 0;
-    this.#put.run(laneKey(lane), BigInt(seq), JSON.stringify(committed), any ? JSON.stringify(refused) : null);
+    const merged = mergedRecord(this.#get.get(laneKey(lane), BigInt(seq)), requests);
+    this.#put.run(laneKey(lane), BigInt(seq), merged.committed, merged.refused);
     this.#untilTrim -= 1;
   }
 
   /** Whether exactly this write request is recorded as committed: a retry must not run its statements again. */
   isCommitted(lane: Lane, write: { readonly seq: Seq; readonly index: number; readonly requestId: string }): boolean {
-    return commits(this.#get.get(laneKey(lane), BigInt(write.seq)))[write.index] === write.requestId;
+    return isRecorded(this.#get.get(laneKey(lane), BigInt(write.seq)), write);
   }
 
   refused(lane: Lane, seq: Seq): ReadonlyMap<number, string> {
-    const found = refusals(this.#get.get(laneKey(lane), BigInt(seq)));
-    return new Map(Object.entries(found).map(([index, { reason }]) => [Number(index), reason]));
+    return refusedIn(this.#get.get(laneKey(lane), BigInt(seq)));
   }
 
   /** A new epoch of a lane counts its seqs from 0 again: the old ones' records would be mistaken for theirs. */
@@ -189,16 +172,4 @@ export class RequestTable {
     this.#trimmedTo = Math.max(this.#trimmedTo, newest - FRAMES_KEPT);
     if (newest > REFUSED_FRAMES_KEPT) this.#trimRefused.run(newest - REFUSED_FRAMES_KEPT);
   }
-}
-
-type RequestRow = Readonly<Record<string, unknown>> | undefined;
-
-function commits(row: RequestRow): Record<string, string> {
-  return row === undefined ? {} : JSON.parse(String(row.committed));
-}
-
-type Refusals = Record<string, { readonly requestId: string; readonly reason: string }>;
-
-function refusals(row: RequestRow): Refusals {
-  return row === undefined || row.refused === null ? {} : JSON.parse(String(row.refused));
 }

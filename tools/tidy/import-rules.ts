@@ -27,6 +27,7 @@ const ADAPTERS = [
   'log/embedded',
   'log/memory',
   'store/embedded',
+  'store/mysql',
   'link/rpc',
   'link/memory',
   'collector/receipts/embedded.ts',

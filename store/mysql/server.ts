@@ -1,0 +1,82 @@
+/** What the server must be like, looked at once for every connection that writes: STORE_UNFIT says which setting and what to do. */
+import { WmbError } from '../../core/errors.ts';
+import { type Dialect, dialectOf, isOlder } from './dialect.ts';
+import type { CellRow, Session } from './session.ts';
+
+export interface Server {
+  readonly dialect: Dialect;
+  readonly packetBytesMax: number;
+  readonly isReadOnly: boolean;
+  /** server_uuid of MySQL, server_id of MariaDB. */
+  readonly id: string;
+}
+
+/** Smaller packets do not hold the records of one batch. */
+const PACKET_BYTES_MIN = 1024 * 1024;
+
+/** `replicates`: there are slave rooms, which need row events and GTIDs. */
+export async function checkServer(session: Session, place: string, replicates: boolean): Promise<Server> {
+  const row = (await session.rows('SELECT VERSION() AS version'))[0];
+  const dialect = dialectOf(String(row?.version));
+  if (isOlder(dialect.version, dialect.versionMin)) {
+    unfit(
+      place,
+      `is ${dialect.product}`,
+      `at least ${dialect.flavour === 'mysql' ? 'MySQL' : 'MariaDB'} ${dialect.versionMin.join('.')} is needed: upgrade it`,
+    );
+  }
+  const variables = await readVariables(session);
+  const packetBytesMax = Number(variables.get('max_allowed_packet'));
+  if (packetBytesMax < PACKET_BYTES_MIN) {
+    unfit(
+      place,
+      `has max_allowed_packet = ${packetBytesMax}`,
+      `SET PERSIST max_allowed_packet = ${64 * PACKET_BYTES_MIN} (at least ${PACKET_BYTES_MIN})`,
+    );
+  }
+  if (replicates) checkReplicates(place, dialect, variables);
+  const isReadOnly = [variables.get('read_only'), variables.get('super_read_only')].some((it) => it !== undefined && it !== 'OFF');
+  return { dialect, packetBytesMax, isReadOnly, id: variables.get('server_uuid') ?? String(variables.get('server_id')) };
+}
+
+const VARIABLES = [
+  'max_allowed_packet',
+  'binlog_format',
+  'log_bin',
+  'gtid_mode',
+  'enforce_gtid_consistency',
+  'binlog_row_image',
+  'read_only',
+  'super_read_only',
+  'server_uuid',
+  'server_id',
+];
+
+/** Only those that the server has. */
+async function readVariables(session: Session): Promise<ReadonlyMap<string, string>> {
+  const names = VARIABLES.map((name) => `'${name}'`).join(', ');
+  const rows = await session.rows(`SHOW GLOBAL VARIABLES WHERE Variable_name IN (${names})`);
+  return new Map(rows.map((row: CellRow) => [String(row.Variable_name), String(row.Value)]));
+}
+
+function checkReplicates(place: string, { flavour }: Dialect, variables: ReadonlyMap<string, string>): void {
+  const wanted: (readonly [name: string, value: string, remedy: string])[] = [
+    ['log_bin', 'ON', 'start it with --log-bin'],
+    ['binlog_format', 'ROW', "SET PERSIST binlog_format = 'ROW'"],
+    ['binlog_row_image', 'FULL', "SET PERSIST binlog_row_image = 'FULL'"],
+  ];
+  if (flavour === 'mysql') {
+    wanted.push(['enforce_gtid_consistency', 'ON', 'start it with --enforce-gtid-consistency=ON']);
+    wanted.push(['gtid_mode', 'ON', 'start it with --gtid-mode=ON --enforce-gtid-consistency=ON']);
+  }
+  for (const [name, value, remedy] of wanted) {
+    const found = variables.get(name);
+    if (found === undefined || found.toUpperCase() === value) continue;
+    const said = flavour === 'mysql' ? remedy : remedy.replace('SET PERSIST', 'SET GLOBAL (and in its configuration)');
+    unfit(place, `has ${name} = ${found}, and the topology has slave rooms, whose databases follow its binlog`, `${said}`);
+  }
+}
+
+function unfit(place: string, is: string, remedy: string): never {
+  throw new WmbError('STORE_UNFIT', `${place} ${is}; ${remedy}`);
+}

@@ -1,0 +1,164 @@
+/**
+ * One connection to the server. It is never repaired: after a failure of the connection whoever holds it makes another, and what the server made of the
+ * last transaction is read from the marks in it.
+ *
+ * SQL that this folder writes goes out as text with its values in it, many rows in one statement; SQL of users goes through the server's own prepared
+ * statements, where a value is never text and a second statement behind a semicolon is refused by the server.
+ */
+import { readFileSync } from 'node:fs';
+import mysql, { type Connection, type ConnectionOptions, type ResultSetHeader, type SslOptions } from 'mysql2/promise';
+import { parseAddress } from '../../core/config/address.ts';
+import { WmbError } from '../../core/errors.ts';
+import type { Parameter } from '../statement-checks.ts';
+import { isFatal, storeError } from './errors.ts';
+
+const CONNECT_MS_MAX = 5_000;
+/** A server that says nothing for so long is gone: longer than any lock is waited for. */
+const ANSWER_MS_MAX = 60_000;
+const LOCK_WAIT_SECONDS_MAX = 5;
+const PREPARED_MAX = 256;
+const IN_TRANSACTION = 1;
+
+export interface ServerAddress {
+  /** host:port */
+  readonly address: string;
+  /** Undefined: none is chosen. */
+  readonly schema: string | undefined;
+  readonly user: string;
+  readonly password: string;
+  readonly tls: { readonly caFile: string; readonly certFile?: string | undefined; readonly keyFile?: string | undefined } | undefined;
+}
+
+export type Cell = string | number | bigint | null | Uint8Array;
+export type CellRow = Readonly<Record<string, Cell>>;
+
+/** READ COMMITTED: batches lock the rows that they write and no gaps between them. */
+const SETTINGS = [
+  `sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'`,
+  `time_zone = '+00:00'`,
+  `innodb_lock_wait_timeout = ${LOCK_WAIT_SECONDS_MAX}`,
+  'foreign_key_checks = 1',
+  'unique_checks = 1',
+].join(', ');
+
+export function placeOf({ address, schema }: ServerAddress): string {
+  return schema === undefined ? `the database server at ${address}` : `the database ${schema} at ${address}`;
+}
+
+export class Session {
+  readonly #connection: Connection;
+  #isOpen = true;
+
+  /** STORE_UNAVAILABLE, STORE_DENIED, STORE_UNPREPARED where there is no such schema. */
+  static async open(server: ServerAddress): Promise<Session> {
+    try {
+      const session = new Session(await mysql.createConnection(optionsOf(server)));
+      await session.query(`SET SESSION ${SETTINGS}`);
+      await session.query('SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED');
+      return session;
+    } catch (cause) {
+      throw storeError(cause, placeOf(server));
+    }
+  }
+
+  private constructor(connection: Connection) {
+    this.#connection = connection;
+    connection.on('error', () => this.destroy());
+    connection.on('end', () => this.destroy());
+  }
+
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+
+  /** A transaction has ended that should not have. */
+  #checkTransaction(header: ResultSetHeader, inTransaction: boolean): void {
+    if (!inTransaction || header.serverStatus === undefined || (header.serverStatus & IN_TRANSACTION) !== 0) return;
+    this.destroy();
+    throw new WmbError('INTERNAL', 'a statement has ended the transaction; nothing more is written over this connection');
+  }
+
+  /** Rows of one statement of this folder's own. */
+  async rows(sql: string): Promise<readonly CellRow[]> {
+    const [rows] = await this.#guarded(() => this.#connection.query({ sql, timeout: ANSWER_MS_MAX }));
+    return rows as readonly CellRow[];
+  }
+
+  /** One statement of this folder's own. Returns how many rows it found or changed. */
+  async query(sql: string, inTransaction = false): Promise<number> {
+    const [header] = await this.#guarded(() => this.#connection.query({ sql, timeout: ANSWER_MS_MAX }));
+    this.#checkTransaction(header as ResultSetHeader, inTransaction);
+    return (header as ResultSetHeader).affectedRows;
+  }
+
+  /** A user's statement, within a transaction. */
+  async execute(sql: string, params: readonly Parameter[]): Promise<void> {
+    const values = params.map(typed);
+    const [header] = await this.#guarded(() => this.#connection.execute({ sql, values, timeout: ANSWER_MS_MAX }));
+    if (!Array.isArray(header)) this.#checkTransaction(header as ResultSetHeader, true);
+  }
+
+  async #guarded<T>(call: () => Promise<T>): Promise<T> {
+    try {
+      return await call();
+    } catch (cause) {
+      if (isFatal(cause)) this.destroy();
+      throw cause;
+    }
+  }
+
+  async close(): Promise<void> {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    await this.#connection.end().catch(() => {});
+  }
+
+  /** Without a word to the server, which undoes what is not committed. */
+  destroy(): void {
+    this.#isOpen = false;
+    this.#connection.destroy();
+  }
+}
+
+function optionsOf({ address, schema, user, password, tls }: ServerAddress): ConnectionOptions {
+  const { host, port } = parseAddress(address) ?? { host: address, port: 3306 };
+  return {
+    host,
+    port,
+    user,
+    password,
+    ...(schema === undefined ? {} : { database: schema }),
+    ...(tls === undefined ? {} : { ssl: sslOf(tls) }),
+    charset: 'UTF8MB4_BIN',
+    connectTimeout: CONNECT_MS_MAX,
+    maxPreparedStatements: PREPARED_MAX,
+    flags: ['-LOCAL_FILES', 'FOUND_ROWS'],
+    supportBigNumbers: true,
+    dateStrings: true,
+    jsonStrings: true,
+    typeCast,
+  };
+}
+
+function sslOf({ caFile, certFile, keyFile }: NonNullable<ServerAddress['tls']>): SslOptions {
+  return {
+    ca: readFileSync(caFile),
+    ...(certFile === undefined ? {} : { cert: readFileSync(certFile) }),
+    ...(keyFile === undefined ? {} : { key: readFileSync(keyFile) }),
+  };
+}
+
+/** 64-bit integers as numbers where they fit; everything else that JavaScript would bend (decimals, dates, JSON) stays the text that the server sent. */
+function typeCast(field: { readonly type: string; string(): string | null }, next: () => unknown): unknown {
+  if (field.type !== 'LONGLONG') return next();
+  const said = field.string();
+  if (said === null) return null;
+  const number = Number(said);
+  return Number.isSafeInteger(number) ? number : BigInt(said);
+}
+
+/** Whole numbers go as 64-bit integers: as doubles they would bend beyond 15 digits. */
+function typed(value: Parameter) {
+  if (typeof value === 'bigint') return mysql.TypedParameter.LONGLONG(value);
+  return value instanceof Uint8Array && !Buffer.isBuffer(value) ? Buffer.from(value.buffer, value.byteOffset, value.byteLength) : value;
+}
