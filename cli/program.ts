@@ -8,6 +8,7 @@ import { errorLine } from '../daemon/error-line.ts';
 import { addCompareCommand } from './commands/compare.ts';
 import { addConfigCommands } from './commands/config.ts';
 import { addDaemonCommands } from './commands/daemons.ts';
+import { addDbCommands } from './commands/db.ts';
 import { addDriftCommands } from './commands/drift.ts';
 import { addErrorsCommand } from './commands/errors.ts';
 import { addGetCommand } from './commands/get.ts';
@@ -56,6 +57,7 @@ export function buildProgram(context: Context): Command {
   addTraceCommand(program, context);
   addParkedCommands(program, context);
   addLinkCommands(program, context);
+  addDbCommands(program, context);
   addConfigCommands(program, context);
   addTopologyCommands(program, context);
   addErrorsCommand(program, context);

@@ -15,8 +15,10 @@ import { EmbeddedLog } from '../log/embedded/embedded.ts';
 import { CollectorService } from '../proto/gen/wmb/v1/admin.ts';
 import { InspectionService } from '../proto/gen/wmb/v1/inspection.ts';
 import type { CacheStore } from '../store/cache.ts';
+import type { DatabaseStore } from '../store/database.ts';
 import { EmbeddedCache } from '../store/embedded/cache.ts';
 import { EmbeddedDatabase } from '../store/embedded/database.ts';
+import { MysqlDatabase } from '../store/mysql/database.ts';
 import { collectorAdmin, type LinkAdmin } from './admin-grpc.ts';
 import { Applier } from './admit/admit.ts';
 import { Inspection } from './inspection.ts';
@@ -117,11 +119,16 @@ function effectLogOf({ config, runtime }: DaemonParts): EmbeddedLog | undefined 
   });
 }
 
-function databaseOf({ config, runtime }: DaemonParts, onChanges: () => void): EmbeddedDatabase | undefined {
+function databaseOf({ config, runtime }: DaemonParts, onChanges: () => void): DatabaseStore | undefined {
   const { topology, room } = config;
   const role = roomEntry(topology, room.id)?.database;
   const master = masterRoom(topology)?.id;
   if (room.database === undefined || role === undefined || role === 'none' || master === undefined) return undefined;
+  if (room.database.adapter === 'mysql') {
+    const { name: schema, address, user, password, tls } = room.database;
+    const replicates = topology.rooms.some((entry) => entry.database === 'slave');
+    return new MysqlDatabase({ address, schema, user, password, tls, role, master, replicates, runtime });
+  }
   const { schemaFile } = room.database;
   return new EmbeddedDatabase({ directory: join(room.directory, 'database'), room: room.id, role, master, schemaFile, runtime, onChanges });
 }

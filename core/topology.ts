@@ -16,14 +16,20 @@ export function logsTaken(topology: Topology, origin: RoomId, peer: RoomId): rea
   const logs: LogName[] = [];
   if (topology.mode === 'independent' || to.database === 'master') logs.push('writes');
   else if (from.database === 'master') logs.push('effects');
-  if (from.database === 'master' && to.database === 'slave') logs.push('changes');
+  if (hasChangesLog(topology) && from.database === 'master' && to.database === 'slave') logs.push('changes');
   return logs;
 }
 
 /** The logs that a room keeps. */
 export function logsKept(topology: Topology, room: RoomId): readonly LogName[] {
   if (masterRoom(topology)?.id !== room) return ['writes'];
-  return topology.mode === 'master-slave' ? ['writes', 'effects', 'changes'] : ['writes', 'changes'];
+  const logs: LogName[] = topology.mode === 'master-slave' ? ['writes', 'effects'] : ['writes'];
+  return hasChangesLog(topology) ? [...logs, 'changes'] : logs;
+}
+
+/** Servers replicate by themselves. */
+function hasChangesLog(topology: Topology): boolean {
+  return topology.databases !== 'mysql';
 }
 
 /** Whether the room's processors handle write requests (in a master–slave topology only the master's do). */

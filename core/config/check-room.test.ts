@@ -39,7 +39,9 @@ runCases([
   {
     name: 'A database that is wrong is not missing as well',
     room: [['{ schemaFile: ../messages/schema.sql }', 'mysql']],
-    lines: ['beijing.yaml:5:11 database: is "mysql"; allowed: a mapping of adapter, schemaFile'],
+    lines: [
+      'beijing.yaml:5:11 database: is "mysql"; allowed: a mapping of adapter, schemaFile, address, name, user, password, tls, replication',
+    ],
   },
   {
     name: 'One port twice among the addresses to listen on',

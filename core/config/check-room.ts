@@ -48,7 +48,7 @@ function checkDatabase(check: RoomCheck): void {
     check.report(['database'], message, 'key');
   }
   if (role !== 'none' && !given) {
-    const message = `is missing, but ${check.room.room} has database: ${role} in the topology; allowed: a mapping, for example { adapter: embedded }`;
+    const message = `is missing, but ${check.room.room} has database: ${role} in the topology; allowed: a mapping, for example { adapter: ${check.topology.databases ?? 'embedded'} }`;
     check.report(['database'], message);
   }
 }

@@ -20,3 +20,8 @@ function userName(): string | undefined {
     return undefined;
   }
 }
+
+/** What a variable holds that a command was told of by name, so that a secret stands on no command line. */
+export function environmentValue(name: string, env: Environment = process.env): string | undefined {
+  return Object.hasOwn(env, name) ? env[name] : undefined;
+}

@@ -6,12 +6,13 @@ import { readFileSync } from 'node:fs';
 import { dirname, isAbsolute, join, normalize, resolve } from 'node:path';
 import { WmbError } from '../errors.ts';
 import { roomEntry } from '../topology.ts';
+import { checkDatabaseAdapter } from './check-database.ts';
 import { checkRoom, type Environment, type PartialRoom } from './check-room.ts';
 import { BUILT_IN_KIND, checkTopology, type PartialTopology } from './check-topology.ts';
 import { type ConfigDocument, parseConfigDocument } from './document.ts';
 import { type ConfigProblem, type Path, problemsError, quote, sortProblems } from './problem.ts';
 import { PROCESSOR_CONCURRENT_DEFAULT, type RoomDocument, roomFileSchema, type TopologyDocument, topologySchema } from './schema.ts';
-import type { Config, ProcessorConfig, RoomConfig, Topology } from './types.ts';
+import type { Config, DatabaseConfig, ProcessorConfig, RoomConfig, Topology } from './types.ts';
 import { validate } from './validate.ts';
 
 /** The text of a file; throws where it cannot be read. */
@@ -54,7 +55,9 @@ export function checkConfig(roomFile: string, env: Environment = process.env, re
     if (unread === undefined) problems.push(...topology.problems);
     else document.reportUnreadable(['topology'], `names ${quote(file)}, which ${unread.message}`);
   }
-  checkRoom({ room, topology: topology.partial, env, has: document.has, report: document.report });
+  const check = { room, topology: topology.partial, env, has: document.has, report: document.report };
+  checkRoom(check);
+  checkDatabaseAdapter(check);
   checkFiles({ document, room, read });
   problems.push(...document.problems);
   if (problems.length > 0 || complete === undefined || topology.complete === undefined)
@@ -134,6 +137,9 @@ function namedFiles({ tls, database, processors }: PartialRoom): readonly NamedF
     { path: ['tls', 'certFile'], file: tls?.certFile },
     { path: ['tls', 'keyFile'], file: tls?.keyFile },
     { path: ['database', 'schemaFile'], file: database?.schemaFile },
+    { path: ['database', 'tls', 'caFile'], file: database?.tls?.caFile },
+    { path: ['database', 'tls', 'certFile'], file: database?.tls?.certFile },
+    { path: ['database', 'tls', 'keyFile'], file: database?.tls?.keyFile },
     ...Object.entries(processors ?? {}).map(([kind, processor]) => ({ path: ['processors', kind, 'module'], file: processor?.module })),
   ];
   return named.flatMap(({ path, file }) => (file === undefined ? [] : [{ path, file }]));
@@ -192,7 +198,7 @@ function toConfig({ roomFile, room, topology, env }: Complete): Config {
     tls: tls && { caFile: absolute(tls.caFile), certFile: absolute(tls.certFile), keyFile: absolute(tls.keyFile) },
     log,
     cache,
-    database: database && { adapter: database.adapter, schemaFile: database.schemaFile && absolute(database.schemaFile) },
+    database: database && toDatabase(database, absolute, env),
     processors: Object.fromEntries(processors),
     intake,
     link,
@@ -207,4 +213,25 @@ function toProcessor(document: RoomDocument['processors'][string], absolute: (pa
   const { module, grpc = '', timeoutMs, concurrentMax = PROCESSOR_CONCURRENT_DEFAULT } = document;
   if (module !== undefined) return { type: 'module', file: absolute(module), timeoutMs };
   return { type: 'grpc', address: grpc, timeoutMs, concurrentMax };
+}
+
+function toDatabase(document: NonNullable<RoomDocument['database']>, absolute: (path: string) => string, env: Environment): DatabaseConfig {
+  const schemaFile = document.schemaFile && absolute(document.schemaFile);
+  const { adapter, address = '', name = '', user = '', password, tls, replication } = document;
+  if (adapter === 'embedded') return { adapter, schemaFile };
+  const secret = (from: typeof password) => (from === undefined ? '' : (env[from.env] ?? ''));
+  return {
+    adapter,
+    address,
+    name,
+    user,
+    password: secret(password),
+    tls: tls && {
+      caFile: absolute(tls.caFile),
+      certFile: tls.certFile && absolute(tls.certFile),
+      keyFile: tls.keyFile && absolute(tls.keyFile),
+    },
+    schemaFile,
+    replication: replication && { source: replication.source, user: replication.user, password: secret(replication.password) },
+  };
 }

@@ -63,14 +63,17 @@ const EXAMPLES = readdirSync(join(ROOT, 'examples'), { withFileTypes: true })
       .map((file) => `examples/${name}/${file}`),
   );
 
-test('There are examples of two and three rooms, of both modes and of a cache-only room', () => {
+test('There are examples of two and three rooms, of both modes, of a cache-only room, and of databases on servers', () => {
   const folders = new Set(EXAMPLES.map((file) => file.split('/')[1]));
-  for (const folder of ['two-rooms', 'three-rooms', 'master-slave', 'cache-only-room']) assert.ok(folders.has(folder), folder);
+  for (const folder of ['two-rooms', 'three-rooms', 'master-slave', 'cache-only-room', 'mysql-rooms'])
+    assert.ok(folders.has(folder), folder);
 });
+
+const PASSWORDS = { WMB_DB_PASSWORD: 'x', WMB_REPLICA_PASSWORD: 'x' };
 
 for (const file of EXAMPLES) {
   test(`${file} loads`, () => {
-    const { value, problems } = checkConfig(join(ROOT, file), {});
+    const { value, problems } = checkConfig(join(ROOT, file), PASSWORDS);
     assert.deepEqual(problems.map(formatProblem), []);
     assert.ok(file.endsWith(`/${value?.room.id}.yaml`));
   });

@@ -30,6 +30,8 @@ Topology:
 Room's file:
 
 - \`room\` is a room of the topology. It has a \`database\` exactly where the topology says \`master\` or \`slave\`.
+- \`database.adapter\` is what the topology's \`databases\` says. With \`mysql\`, \`address\`, \`name\`, \`user\` and \`password\` are required; with \`embedded\` they, \`tls\` and
+  \`replication\` are not allowed. The variables that hold passwords are set.
 - The addresses on which the daemons listen have different ports, unless their hosts differ and neither is \`0.0.0.0\` or \`[::]\`.
 - \`secret\` is required unless every address of the topology and of \`listen\` is on loopback (127.0.0.0/8, \`[::1]\`, \`localhost\`). Its variable is set and
   holds at least 16 characters without white space around them.
@@ -110,6 +112,7 @@ function allowedCell(shape: Shape): string {
 
 function exampleLines(shape: Shape, indent: string): readonly string[] {
   return Object.entries(shape.properties ?? {}).flatMap(([key, inner]) => {
+    if (inner.example === null) return [];
     if (inner.example === undefined && inner.default === undefined && inner.type !== 'object' && inner.type !== 'array') return [];
     const comment = inner.description === undefined ? [] : [`${indent}# ${inner.description.replaceAll('`', '')}`];
     return [...comment, ...valueLines({ key, shape: inner, indent })];

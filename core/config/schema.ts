@@ -3,38 +3,8 @@
  * paths are relative to the file that names them. The reference page (docs/configuration.md) is generated from here.
  */
 import { z } from 'zod';
-import { parseAddress } from './address.ts';
-
-const KIB = 1024;
-const MIB = 1024 * KIB;
-const DAY_MS = 86_400_000;
-
-const between = (min: number, max: number) => z.number().int().min(min).max(max);
-
-const roomId = z
-  .string()
-  .regex(/^[a-z][a-z0-9-]{0,31}$/)
-  .meta({
-    allowed: 'a room id: a lower-case letter, then up to 31 lower-case letters, digits or hyphens',
-  });
-
-const address = z
-  .string()
-  .refine((text) => parseAddress(text) !== undefined)
-  .meta({
-    allowed: 'host:port with a port of 1 to 65535, for example 10.0.0.1:7101 or [fd00::1]:7101',
-  });
-
-/** Neither a shell nor a template looks at the file, and a directory called `~` helps nobody. */
-const path = z
-  .string()
-  .regex(/^(?!~)[^$\0]+$/)
-  .meta({
-    allowed: 'a path, absolute or relative to this file (~ and $ are not expanded)',
-  });
-
-const addressOf = (description: string, example: string) => address.meta({ ...address.meta(), description, example });
-const pathOf = (description: string, example: string) => path.meta({ ...path.meta(), description, example });
+import { databaseSchema } from './schema-database.ts';
+import { address, addressOf, between, DAY_MS, KIB, MIB, pathOf, roomId } from './schema-parts.ts';
 
 // ── the topology ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -104,6 +74,10 @@ export const topologySchema = z.strictObject({
     description:
       '`independent`: every room’s processors update its own cache. `master-slave`: only the master room’s processors handle write requests, and their effects are sent to the slave rooms.',
     example: 'independent',
+  }),
+  databases: z.enum(['embedded', 'mysql']).default('embedded').meta({
+    description:
+      'What the rooms’ databases are, and so how slaves follow the master: `embedded` ones by its row changes, over the links; servers of MySQL or MariaDB by their own replication.',
   }),
   partitions: between(1, 1024).meta({
     description:
@@ -316,15 +290,7 @@ export const roomFileSchema = z.strictObject({
     .strictObject({ adapter: z.enum(['embedded']).default('embedded').meta({ description: 'What the cache is.' }) })
     .prefault({})
     .meta({ description: 'The room’s cache.' }),
-  database: z
-    .strictObject({
-      adapter: z.enum(['embedded']).default('embedded').meta({ description: 'What the database is.' }),
-      schemaFile: path.optional().meta({
-        ...path.meta(),
-        description: 'SQL that creates the tables where they are missing, run at start.',
-        example: './schema.sql',
-      }),
-    })
+  database: databaseSchema
     .optional()
     .meta({ description: 'The room’s database: required in master and slave rooms, not allowed in a cache-only room.' }),
   processors: z.record(z.string(), processorSchema).default({}).meta({

@@ -19,7 +19,7 @@ export interface Shape {
   readonly description?: string;
   /** What is allowed, where type and bounds do not say it. */
   readonly allowed?: string;
-  /** What stands in the reference page's full example; default: `default`. */
+  /** What stands in the reference page's full example; default: `default`. Null: it is left out, because it goes with another choice than the default. */
   readonly example?: unknown;
   /** Lines of the full example's second list item. */
   readonly exampleMore?: readonly string[];

@@ -15,6 +15,8 @@ export interface Topology {
   /** Grows with every change; daemons with different epochs refuse each other. */
   readonly epoch: number;
   readonly mode: 'independent' | 'master-slave';
+  /** How slave databases follow the master's; undefined: embedded. */
+  readonly databases?: 'embedded' | 'mysql' | undefined;
   /** Partitions of every write log, 1 to 1,024. Cannot change once a log exists. */
   readonly partitions: number;
   readonly rooms: readonly RoomEntry[];
@@ -85,7 +87,7 @@ export interface RoomConfig {
   readonly log: LogConfig;
   readonly cache: { readonly adapter: 'embedded' };
   /** Undefined in a cache-only room. */
-  readonly database: { readonly adapter: 'embedded'; readonly schemaFile: string | undefined } | undefined;
+  readonly database: DatabaseConfig | undefined;
   /** By kind: who handles it. A kind of the topology that is for this room must be here (except `cache`), in rooms that run processors. */
   readonly processors: Readonly<Record<string, ProcessorConfig>>;
   readonly intake: IntakeLimits;
@@ -93,6 +95,21 @@ export interface RoomConfig {
   readonly checker: CheckerConfig;
   readonly drainMsMax: number;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
+}
+
+export type DatabaseConfig = { readonly adapter: 'embedded'; readonly schemaFile: string | undefined } | MysqlConfig;
+
+/** A server of MySQL or MariaDB. */
+export interface MysqlConfig {
+  readonly adapter: 'mysql';
+  readonly address: string;
+  readonly name: string;
+  readonly user: string;
+  readonly password: string;
+  readonly tls: { readonly caFile: string; readonly certFile: string | undefined; readonly keyFile: string | undefined } | undefined;
+  readonly schemaFile: string | undefined;
+  /** Whom `wmb db replicate` makes this room's server follow. */
+  readonly replication: { readonly source: string; readonly user: string; readonly password: string } | undefined;
 }
 
 export interface TlsFiles {

@@ -1,0 +1,50 @@
+/** `wmb db`: what a database on a server needs before the daemons may use it. */
+import { type Command, Option } from 'commander';
+import { environmentValue } from '../../core/config/environment.ts';
+import { WmbError } from '../../core/errors.ts';
+import { roomEntry } from '../../core/topology.ts';
+import { type ConfigOptions, type Context, configOf, configOption } from '../context.ts';
+import { type DatabaseUser, databaseAdministration } from '../wiring.ts';
+
+interface UserOptions {
+  readonly user?: string;
+  readonly passwordEnv?: string;
+}
+
+export function addDbCommands(program: Command, context: Context): void {
+  const db = program.command('db').helpCommand(false).description('prepare databases on MySQL or MariaDB');
+  withUser(db.command('init'))
+    .description('make WMB’s own tables, and those of the schema file, where they are missing; in the master room')
+    .addOption(new Option('--dry-run', 'print what would be done, and do nothing'))
+    .addOption(configOption())
+    .addHelpText('after', '\nExample:\n  wmb db init --config beijing.yaml --user root --password-env MYSQL_ROOT_PASSWORD')
+    .action((options: ConfigOptions & UserOptions & { readonly dryRun?: boolean }) => init(context, options, options.dryRun === true));
+}
+
+/** Making tables takes privileges that the daemons should not have. */
+function withUser(command: Command): Command {
+  return command
+    .addOption(new Option('--user <name>', 'user on the server who may do this (default: the room’s own)'))
+    .addOption(new Option('--password-env <name>', 'environment variable that holds that user’s password'));
+}
+
+async function init(context: Context, options: ConfigOptions & UserOptions, dryRun: boolean): Promise<void> {
+  const config = configOf(options);
+  if (roomEntry(config.topology, config.room.id)?.database === 'slave') {
+    throw new WmbError(
+      'USAGE',
+      `room ${config.room.id} has a slave database, which gets its tables from the master room’s: wmb db replicate`,
+    );
+  }
+  const lines = databaseAdministration(config, userOf(options)).init(dryRun);
+  for await (const line of lines) context.print(line);
+  if (dryRun) context.note('This was a dry run: nothing was done.');
+}
+
+function userOf({ user, passwordEnv }: UserOptions): DatabaseUser | undefined {
+  if (user === undefined && passwordEnv === undefined) return undefined;
+  if (user === undefined || passwordEnv === undefined) throw new WmbError('USAGE', '--user and --password-env go together');
+  const password = environmentValue(passwordEnv);
+  if (password === undefined) throw new WmbError('USAGE', `--password-env names ${passwordEnv}, which is not set in the environment`);
+  return { user, password };
+}

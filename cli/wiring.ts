@@ -1,0 +1,32 @@
+/** Which adapter a command works on: the only file of the command line that names concrete ones. */
+import type { Config, MysqlConfig } from '../core/config/types.ts';
+import { WmbError } from '../core/errors.ts';
+import { masterRoom } from '../core/topology.ts';
+import type { DatabaseAdministration } from '../store/administration.ts';
+import { MysqlAdministration } from '../store/mysql/administration.ts';
+
+/** Undefined: the room's own user. */
+export interface DatabaseUser {
+  readonly user: string;
+  readonly password: string;
+}
+
+/** NOT_FOUND where the room has no database on a server. */
+export function databaseAdministration(config: Config, user: DatabaseUser | undefined): DatabaseAdministration {
+  const { topology, room } = config;
+  const { database } = room;
+  const master = masterRoom(topology)?.id;
+  if (database?.adapter !== 'mysql' || master === undefined) {
+    throw new WmbError('NOT_FOUND', `room ${room.id} has no database on a server; an embedded one is made by the daemons themselves`);
+  }
+  return new MysqlAdministration({
+    server: serverOf(database, user),
+    master,
+    replicates: topology.rooms.some((entry) => entry.database === 'slave'),
+    schemaFile: database.schemaFile,
+  });
+}
+
+function serverOf({ address, name, user, password, tls }: MysqlConfig, other: DatabaseUser | undefined) {
+  return { address, schema: name, user, password, tls, ...other };
+}
