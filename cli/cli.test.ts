@@ -26,6 +26,7 @@ test('every command has a description, and every command that does something has
     'compare',
     'config check',
     'db init',
+    'db replicate',
     'drift audit',
     'drift list',
     'drift show',

@@ -1,6 +1,7 @@
 /** Which adapter a command works on: the only file of the command line that names concrete ones. */
 import type { Config, MysqlConfig } from '../core/config/types.ts';
 import { WmbError } from '../core/errors.ts';
+import type { Runtime } from '../core/runtime.ts';
 import { masterRoom } from '../core/topology.ts';
 import type { DatabaseAdministration } from '../store/administration.ts';
 import { MysqlAdministration } from '../store/mysql/administration.ts';
@@ -11,8 +12,14 @@ export interface DatabaseUser {
   readonly password: string;
 }
 
+export interface Administered {
+  readonly config: Config;
+  readonly user: DatabaseUser | undefined;
+  readonly runtime: Runtime;
+}
+
 /** NOT_FOUND where the room has no database on a server. */
-export function databaseAdministration(config: Config, user: DatabaseUser | undefined): DatabaseAdministration {
+export function databaseAdministration({ config, user, runtime }: Administered): DatabaseAdministration {
   const { topology, room } = config;
   const { database } = room;
   const master = masterRoom(topology)?.id;
@@ -24,6 +31,8 @@ export function databaseAdministration(config: Config, user: DatabaseUser | unde
     master,
     replicates: topology.rooms.some((entry) => entry.database === 'slave'),
     schemaFile: database.schemaFile,
+    replication: database.replication,
+    runtime,
   });
 }
 

@@ -10,6 +10,7 @@ import { toGrpcError } from '../daemon/grpc-errors.ts';
 import type {
   CollectorServer,
   CollectorStatus,
+  DatabaseStatus,
   GetKeysResponse,
   KeyEntry,
   LaneStatus,
@@ -47,6 +48,8 @@ export interface CollectorAdminOptions {
   readonly parking: Parking;
   readonly links: LinkAdmin;
   readonly floor: () => Stamp;
+  /** Undefined where no database follows by its server's replication. */
+  readonly database?: (() => DatabaseStatus) | undefined;
   /** Names this process. */
   readonly instance: string;
   readonly runtime: Runtime;
@@ -91,7 +94,7 @@ function unary<Request, Response>(answer: (request: Request) => Promise<Response
 }
 
 function statusOf(options: CollectorAdminOptions, uptimeMs: number): CollectorStatus {
-  const { config, parking, links, floor, instance, runtime } = options;
+  const { config, parking, links, floor, database, instance, runtime } = options;
   return {
     room: config.room.id,
     topologyEpoch: config.topology.epoch,
@@ -101,6 +104,7 @@ function statusOf(options: CollectorAdminOptions, uptimeMs: number): CollectorSt
     links: [...links.links()],
     parked: parking.total(),
     floor: floor(),
+    database: database?.(),
   };
 }
 

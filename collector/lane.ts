@@ -61,6 +61,8 @@ export interface AckState {
   readonly epoch: LogEpoch;
   readonly seq: Seq;
   readonly parkedSeq: Seq;
+  /** See link/link.ts. */
+  readonly databaseSeq?: Seq | undefined;
 }
 
 export interface Ack extends AckState {

@@ -3,6 +3,7 @@
  * applied by the applier, and land in this room's cache, database and receipt book.
  */
 import { join } from 'node:path';
+import type { Config } from '../core/config/types.ts';
 import { instanceName } from '../core/runtime.ts';
 import { logsKept, masterRoom, roomEntry } from '../core/topology.ts';
 import { GrpcServer } from '../daemon/grpc-server.ts';
@@ -19,6 +20,7 @@ import type { DatabaseStore } from '../store/database.ts';
 import { EmbeddedCache } from '../store/embedded/cache.ts';
 import { EmbeddedDatabase } from '../store/embedded/database.ts';
 import { MysqlDatabase } from '../store/mysql/database.ts';
+import { MysqlReplication } from '../store/mysql/replication.ts';
 import { collectorAdmin, type LinkAdmin } from './admin-grpc.ts';
 import { Applier } from './admit/admit.ts';
 import { Inspection } from './inspection.ts';
@@ -28,6 +30,7 @@ import { Processors } from './process/processors.ts';
 import { EmbeddedBook } from './receipts/embedded.ts';
 import { EmbeddedLinkStates } from './receipts/link-states.ts';
 import { Receiver } from './receive/receiver.ts';
+import { ReplicationWatch, type ReplicationWatchOptions } from './replication.ts';
 
 const HTTP_BODY_BYTES_MAX = 64 * 1024;
 /** The effect log is only read by the reship, from its file; what was just appended is in the page cache. */
@@ -50,6 +53,10 @@ export async function wireCollector(
   // The database tells of its changes before there is an applier only if nobody listens yet.
   let tellChanges = () => {};
   const database = databaseOf(parts, () => tellChanges());
+  const watch = replicationWatch(parts, {
+    marks: async () => (await database?.marks()) ?? [],
+    arrived: (marks) => applier.acks.arrived(marks),
+  });
   const processors = new Processors({ config, runtime });
   const applier: Applier = new Applier({
     config,
@@ -76,13 +83,7 @@ export async function wireCollector(
     logger,
     metrics,
   });
-  const grpc = new GrpcServer({ address: room.listen.collector.grpc, tls: room.tls, readiness, runtime, logger });
-  const { parking } = applier;
-  const admin = collectorAdmin({ config, cache, parking, links: linkAdmin(receiver), floor: () => applier.floor(), instance, runtime });
-  grpc.server.addService(CollectorService, admin);
-  const horizon = () => applier.horizon();
-  const inspection = new Inspection({ config, processors, horizon, links: () => receiver.status(), book, cache, runtime });
-  grpc.server.addService(InspectionService, inspectionService(inspection));
+  const grpc = serve(parts, { cache, book, processors, applier, receiver, watch, instance });
   const http = new OpsHttp({ address: room.listen.collector.http, bodyBytesMax: HTTP_BODY_BYTES_MAX, readiness, metrics, logger });
   addKeysRoute(http.app, { cache, runtime });
   const stores = [cache, database, effectLog, book].filter((store) => store !== undefined);
@@ -90,10 +91,39 @@ export async function wireCollector(
     ...stores.map((store): Service => ({ name: store.constructor.name, start: () => store.open(), stop: () => store.close() })),
     { name: 'processors', start: () => processors.open(), stop: async () => processors.close() },
     { name: 'applier', start: () => applier.start(), stop: () => applier.stop() },
+    ...(watch === undefined ? [] : [watch]),
     receiver,
     grpc,
     http,
   ];
+}
+
+interface Served {
+  readonly cache: CacheStore;
+  readonly book: EmbeddedBook;
+  readonly processors: Processors;
+  readonly applier: Applier;
+  readonly receiver: Receiver;
+  readonly watch: ReplicationWatch | undefined;
+  readonly instance: string;
+}
+
+/** What people and the checker ask, over gRPC. */
+function serve({ config, runtime, logger, readiness }: DaemonParts, served: Served): GrpcServer {
+  const { cache, book, processors, applier, receiver, watch, instance } = served;
+  const { room } = config;
+  const grpc = new GrpcServer({ address: room.listen.collector.grpc, tls: room.tls, readiness, runtime, logger });
+  const { parking } = applier;
+  const database = watch && (() => watch.status());
+  const floor = () => applier.floor();
+  grpc.server.addService(
+    CollectorService,
+    collectorAdmin({ config, cache, parking, links: linkAdmin(receiver), floor, database, instance, runtime }),
+  );
+  const horizon = () => applier.horizon();
+  const inspection = new Inspection({ config, processors, horizon, links: () => receiver.status(), book, cache, runtime });
+  grpc.server.addService(InspectionService, inspectionService(inspection));
+  return grpc;
 }
 
 function linkAdmin(receiver: Receiver): LinkAdmin {
@@ -126,9 +156,27 @@ function databaseOf({ config, runtime }: DaemonParts, onChanges: () => void): Da
   if (room.database === undefined || role === undefined || role === 'none' || master === undefined) return undefined;
   if (room.database.adapter === 'mysql') {
     const { name: schema, address, user, password, tls } = room.database;
-    const replicates = topology.rooms.some((entry) => entry.database === 'slave');
-    return new MysqlDatabase({ address, schema, user, password, tls, role, master, replicates, runtime });
+    return new MysqlDatabase({ address, schema, user, password, tls, role, master, replicates: hasSlaves(config), runtime });
   }
   const { schemaFile } = room.database;
   return new EmbeddedDatabase({ directory: join(room.directory, 'database'), room: room.id, role, master, schemaFile, runtime, onChanges });
+}
+
+/** Where the databases follow by the servers' own replication, and there are two that do. */
+function replicationWatch(
+  { config, runtime, logger, metrics }: DaemonParts,
+  told: Pick<ReplicationWatchOptions, 'marks' | 'arrived'>,
+): ReplicationWatch | undefined {
+  const { topology, room } = config;
+  const role = roomEntry(topology, room.id)?.database;
+  const { database } = room;
+  if (database?.adapter !== 'mysql' || role === undefined || role === 'none' || !hasSlaves(config)) return undefined;
+  const { name: schema, address, user, password, tls } = database;
+  const source = role === 'slave' ? database.replication : undefined;
+  const replication = new MysqlReplication({ server: { address, schema, user, password, tls }, source, runtime });
+  return new ReplicationWatch({ role, replication, ...told, runtime, logger, metrics });
+}
+
+function hasSlaves({ topology }: Config): boolean {
+  return topology.rooms.some((entry) => entry.database === 'slave');
 }

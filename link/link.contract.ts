@@ -92,7 +92,17 @@ export function linkContract(name: string, make: TransportFactory): void {
       { type: 'ack', log: 'effects', partition: 4, epoch: '00112233445566ff', seq: 7, parkedSeq: 5, exceptionsFrom: 8, exceptions: [] },
       { type: 'observed', stamp: STAMP },
       { type: 'appended', log: 'effects', partition: 5 },
-      { type: 'ack', log: 'writes', partition: 3, epoch: '00112233445566ff', seq: 42, parkedSeq: -1, exceptionsFrom: 42, exceptions: [] },
+      {
+        type: 'ack',
+        log: 'writes',
+        partition: 3,
+        epoch: '00112233445566ff',
+        seq: 42,
+        parkedSeq: -1,
+        exceptionsFrom: 42,
+        exceptions: [],
+        databaseSeq: 0,
+      },
     ];
     for (const message of messages) session.send(message);
     assert.deepEqual(await take(served.control, messages.length), messages);

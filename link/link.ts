@@ -85,6 +85,11 @@ export type Upward =
       /** The exceptions are all there are from this seq up to `seq`; of older ones some may be missing. */
       readonly exceptionsFrom: Seq;
       readonly exceptions: readonly ReceiptException[];
+      /**
+       * Where databases follow by themselves: in the master room the greatest seq up to `seq` of which it ran statements, in a slave room the
+       * master's mark in the slave's database.
+       */
+      readonly databaseSeq?: Seq | undefined;
     }
   /** Local link only: the greatest stamp seen from peers, for the clock; and logs that the collector appended to. */
   | { readonly type: 'observed'; readonly stamp: Stamp }

@@ -5,4 +5,6 @@
 export interface DatabaseAdministration {
   /** In the master room: makes WMB's own tables and those of the schema file, where they are missing. */
   init(dryRun: boolean): AsyncIterable<string>;
+  /** In a slave room: makes its server follow the master room's. */
+  replicate(dryRun: boolean): AsyncIterable<string>;
 }

@@ -1,6 +1,7 @@
 /** `wmb db`: what a database on a server needs before the daemons may use it. */
 import { type Command, Option } from 'commander';
 import { environmentValue } from '../../core/config/environment.ts';
+import type { Config } from '../../core/config/types.ts';
 import { WmbError } from '../../core/errors.ts';
 import { roomEntry } from '../../core/topology.ts';
 import { type ConfigOptions, type Context, configOf, configOption } from '../context.ts';
@@ -19,9 +20,16 @@ export function addDbCommands(program: Command, context: Context): void {
     .addOption(configOption())
     .addHelpText('after', '\nExample:\n  wmb db init --config beijing.yaml --user root --password-env MYSQL_ROOT_PASSWORD')
     .action((options: ConfigOptions & UserOptions & { readonly dryRun?: boolean }) => init(context, options, options.dryRun === true));
+  withUser(db.command('replicate'))
+    .description('make this slave room’s server follow the master room’s, by global transaction ids, and read-only')
+    .addOption(new Option('--dry-run', 'print what would be done, and do nothing (the default)').conflicts('apply'))
+    .addOption(new Option('--apply', 'do it'))
+    .addOption(configOption())
+    .addHelpText('after', '\nExample:\n  wmb db replicate --apply --config guangzhou.yaml --user root --password-env MYSQL_ROOT_PASSWORD')
+    .action((options: ConfigOptions & UserOptions & { readonly apply?: boolean }) => replicate(context, options, options.apply !== true));
 }
 
-/** Making tables takes privileges that the daemons should not have. */
+/** Making tables and setting up replication take privileges that the daemons should not have. */
 function withUser(command: Command): Command {
   return command
     .addOption(new Option('--user <name>', 'user on the server who may do this (default: the room’s own)'))
@@ -30,15 +38,30 @@ function withUser(command: Command): Command {
 
 async function init(context: Context, options: ConfigOptions & UserOptions, dryRun: boolean): Promise<void> {
   const config = configOf(options);
-  if (roomEntry(config.topology, config.room.id)?.database === 'slave') {
+  if (roleOf(config) !== 'master') {
     throw new WmbError(
       'USAGE',
-      `room ${config.room.id} has a slave database, which gets its tables from the master room’s: wmb db replicate`,
+      `room ${config.room.id} is not the master room: its database gets its tables by replication (wmb db replicate)`,
     );
   }
-  const lines = databaseAdministration(config, userOf(options)).init(dryRun);
+  const database = databaseAdministration({ config, user: userOf(options), runtime: context.runtime });
+  await tell(context, database.init(dryRun), dryRun);
+}
+
+async function replicate(context: Context, options: ConfigOptions & UserOptions, dryRun: boolean): Promise<void> {
+  const config = configOf(options);
+  if (roleOf(config) !== 'slave') throw new WmbError('USAGE', `room ${config.room.id} has no slave database, which could follow another`);
+  const database = databaseAdministration({ config, user: userOf(options), runtime: context.runtime });
+  await tell(context, database.replicate(dryRun), dryRun);
+}
+
+async function tell(context: Context, lines: AsyncIterable<string>, dryRun: boolean): Promise<void> {
   for await (const line of lines) context.print(line);
   if (dryRun) context.note('This was a dry run: nothing was done.');
+}
+
+function roleOf({ topology, room }: Config) {
+  return roomEntry(topology, room.id)?.database;
 }
 
 function userOf({ user, passwordEnv }: UserOptions): DatabaseUser | undefined {

@@ -1,6 +1,6 @@
 /** The status of all rooms as tables for people. */
 import { count } from '../../consistency-checker/report/pair.ts';
-import type { LaneStatus, ReshipStatus } from '../../proto/gen/wmb/v1/admin.ts';
+import type { DatabaseStatus, LaneStatus, ReshipStatus } from '../../proto/gen/wmb/v1/admin.ts';
 import { pairLines } from '../drift/list.ts';
 import { formatDuration, formatTable, shorten, wrap } from '../table.ts';
 import type { KnownLink, RoomStatus, Silent, TopologyStatus } from './read.ts';
@@ -52,10 +52,25 @@ function daemonRows({ topology: { epoch }, rooms }: TopologyStatus, { room, resh
       : [room, 'reship', stateText(reship, reshipState(reship)), reshipDetails(reship, epoch)],
     'error' in collector
       ? silentRow(room, 'collector', collector)
-      : [room, 'collector', stateText(collector), `parked ${collector.parked}${epochText(collector, epoch)}`],
+      : [
+          room,
+          'collector',
+          stateText(collector),
+          `parked ${collector.parked}${databaseText(collector.database)}${epochText(collector, epoch)}`,
+        ],
   ];
   if (checker !== undefined) return [...rows, checkerRow({ room, checker, epoch })];
   return rooms.some((other) => other.checker !== undefined) ? [...rows, [room, 'checker', 'none', 'not in the topology']] : rows;
+}
+
+/** How a slave's database follows; of a master's only what is wrong. */
+function databaseText(database: DatabaseStatus | undefined): string {
+  if (database === undefined) return '';
+  const { role, state, reason, missing, lagMs } = database;
+  if (role === 'master') return reason === '' ? '' : `, database: ${shorten(reason, REASON_COLUMNS_MAX)}`;
+  const lag = lagMs === undefined ? '' : `, ${formatDuration(lagMs)} behind`;
+  const lacks = missing === undefined || missing === 0 ? '' : `, lacks ${count(missing)} transactions`;
+  return `, database ${state}${lag}${lacks}${reason === '' ? '' : `: ${shorten(reason, REASON_COLUMNS_MAX)}`}`;
 }
 
 interface CheckerRow {

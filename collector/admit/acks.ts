@@ -1,7 +1,7 @@
 /** What this room tells the origins about their lanes, and its own reship about its logs. */
 import type { Stamp } from '../../core/stamp.ts';
 import { NO_STAMP } from '../../core/stamp.ts';
-import type { LogName, RoomId, Seq } from '../../core/words.ts';
+import type { LogName, Mark, RoomId, Seq } from '../../core/words.ts';
 import type { ReceiptException } from '../../link/link.ts';
 import type { Ack, AckBoard, AckState, LocalHints } from '../lane.ts';
 import type { EpochLane } from '../receipts/receipts.ts';
@@ -20,6 +20,8 @@ interface LaneAck {
 interface OriginAcks {
   /** By log and partition. */
   readonly lanes: Map<string, LaneAck>;
+  /** In a room with a slave database that follows by itself: how far it has come. */
+  readonly arrived: Map<string, Mark>;
   readonly listeners: Set<() => void>;
   exceptionCount: number;
 }
@@ -33,13 +35,20 @@ export class Acks implements AckBoard {
    */
   publish(
     lane: EpochLane,
-    state: { readonly seq: Seq; readonly parkedSeq: Seq; readonly from?: Seq },
+    state: { readonly seq: Seq; readonly parkedSeq: Seq; readonly from?: Seq; readonly databaseSeq?: Seq | undefined },
     exceptions: readonly ReceiptException[],
   ): void {
     const acks = this.#of(lane.origin);
     const name = `${lane.log}/${lane.partition}`;
-    const next: AckState = { log: lane.log, partition: lane.partition, epoch: lane.epoch, seq: state.seq, parkedSeq: state.parkedSeq };
     const known = acks.lanes.get(name);
+    const next: AckState = {
+      log: lane.log,
+      partition: lane.partition,
+      epoch: lane.epoch,
+      seq: state.seq,
+      parkedSeq: state.parkedSeq,
+      ...inDatabase(state.databaseSeq ?? this.#arrivedIn(lane)),
+    };
     if (known !== undefined && exceptions.length === 0 && isSame(known.state, next)) return;
     const from = state.from ?? state.seq + 1;
     const ack = known ?? { state: next, changed: true, exceptionsFrom: from, exceptions: [] };
@@ -56,6 +65,24 @@ export class Acks implements AckBoard {
     acks.lanes.set(name, ack);
     shed(acks, ack);
     for (const listener of acks.listeners) listener();
+  }
+
+  /** The room's slave database has come to these marks of the master's. */
+  arrived(marks: readonly Mark[]): void {
+    for (const mark of marks) {
+      const acks = this.#of(mark.origin);
+      acks.arrived.set(`${mark.log}/${mark.partition}`, mark);
+      const ack = acks.lanes.get(`${mark.log}/${mark.partition}`);
+      if (ack === undefined || ack.state.epoch !== mark.epoch || ack.state.databaseSeq === mark.seq) continue;
+      ack.state = { ...ack.state, databaseSeq: mark.seq };
+      ack.changed = true;
+      for (const listener of acks.listeners) listener();
+    }
+  }
+
+  #arrivedIn({ log, origin, partition, epoch }: EpochLane): Seq | undefined {
+    const mark = this.#of(origin).arrived.get(`${log}/${partition}`);
+    return mark?.epoch === epoch ? mark.seq : undefined;
   }
 
   /** The newest state of every lane of `origin` that has one. */
@@ -82,7 +109,7 @@ export class Acks implements AckBoard {
   #of(origin: RoomId): OriginAcks {
     const known = this.#origins.get(origin);
     if (known !== undefined) return known;
-    const made: OriginAcks = { lanes: new Map(), listeners: new Set(), exceptionCount: 0 };
+    const made: OriginAcks = { lanes: new Map(), arrived: new Map(), listeners: new Set(), exceptionCount: 0 };
     this.#origins.set(origin, made);
     return made;
   }
@@ -113,8 +140,13 @@ function dropExceptions(acks: OriginAcks, ack: LaneAck, count: number): void {
   acks.exceptionCount -= count;
 }
 
+/** Where there is nothing to say of a database, there is no such field. */
+function inDatabase(databaseSeq: Seq | undefined): Pick<AckState, 'databaseSeq'> {
+  return databaseSeq === undefined ? {} : { databaseSeq };
+}
+
 function isSame(a: AckState, b: AckState): boolean {
-  return a.seq === b.seq && a.parkedSeq === b.parkedSeq && a.epoch === b.epoch;
+  return a.seq === b.seq && a.parkedSeq === b.parkedSeq && a.epoch === b.epoch && a.databaseSeq === b.databaseSeq;
 }
 
 /** Hints for the local reship. */

@@ -16,6 +16,8 @@ export interface LaneMarks {
   book: Seq;
   /** Undefined where the room executes no statements. */
   database: Seq | undefined;
+  /** Up to here the database has run statements; undefined where nobody waits for them in the slaves' databases. */
+  executed: Seq | undefined;
   /** The book may say something of frames up to here. */
   known: Seq;
   parkedSeq: Seq;
@@ -42,6 +44,8 @@ export async function loadLane(context: Context, lane: EpochLane): Promise<{ rea
       cache: inCache,
       book: inBook,
       database: inDatabase,
+      // Its mark comes to the slaves in the end, whatever it moved for.
+      executed: context.config.topology.databases === 'mysql' ? inDatabase : undefined,
       known: summary.knownSeq,
       parkedSeq: summary.parkedSeq,
     },

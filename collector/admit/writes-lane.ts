@@ -113,7 +113,7 @@ export class WritesLane implements LaneConsumer, Retryable {
       stampLast: mark === summary.seq ? summary.stampLast : NO_STAMP,
       parked: summary.parked,
     });
-    acks.publish(marks.lane, { seq: mark, parkedSeq: summary.parkedSeq }, []);
+    acks.publish(marks.lane, { seq: mark, parkedSeq: summary.parkedSeq, databaseSeq: marks.executed }, []);
     return marks;
   }
 
@@ -210,6 +210,7 @@ export class WritesLane implements LaneConsumer, Retryable {
     const refused =
       last <= at.database ? await recordedWorks(this.#context, at.lane, works) : await this.#execute(at, works.concat(withheld), last);
     at.database = Math.max(at.database, last);
+    if (at.executed !== undefined && works.length > 0) at.executed = Math.max(at.executed, last);
     for (const work of works) {
       const reason = refused.get(work);
       if (reason === undefined) work.inDatabase = true;
@@ -315,7 +316,7 @@ export class WritesLane implements LaneConsumer, Retryable {
     if (this.#lane.origin !== config.room.id) hints.observed(newestStamp(works));
     acks.publish(
       at.lane,
-      { seq: last.seq, parkedSeq: at.parkedSeq, from: frames[0]?.seq ?? last.seq },
+      { seq: last.seq, parkedSeq: at.parkedSeq, from: frames[0]?.seq ?? last.seq, databaseSeq: at.executed },
       exceptions.map(({ seq, index, outcome, code }) => ({ seq, index, outcome, reason: code })),
     );
   }
@@ -356,7 +357,7 @@ export class WritesLane implements LaneConsumer, Retryable {
     const summary = await book.summary(lane);
     this.#progress.parked = summary.parked;
     if (this.#at !== undefined) this.#at.parkedSeq = summary.parkedSeq;
-    acks.publish(lane, { seq: this.#progress.mark, parkedSeq: summary.parkedSeq }, []);
+    acks.publish(lane, { seq: this.#progress.mark, parkedSeq: summary.parkedSeq, databaseSeq: this.#at?.executed }, []);
   }
 
   retry(parked: ParkedWrite): Promise<Retried> {

@@ -135,8 +135,9 @@ function errorFromWire(error: wire.LinkError): WmbError {
   return new WmbError(code, code === error.code ? error.message : `${error.code}: ${error.message}`);
 }
 
-function ack(value: wire.Ack): AckMessage {
-  return { ...value, ...lane(value), type: 'ack', exceptions: value.exceptions.map(exception) };
+function ack({ databaseSeq, ...value }: wire.Ack): AckMessage {
+  const message = { ...value, ...lane(value), type: 'ack' as const, exceptions: value.exceptions.map(exception) };
+  return databaseSeq === undefined ? message : { ...message, databaseSeq };
 }
 
 function offer(value: wire.LogOffer): LogOffer {

@@ -19,6 +19,7 @@ import type { Stamp } from '../../core/stamp.ts';
 import { formatPosition, type RoomId, type Seq } from '../../core/words.ts';
 import type { Service } from '../../daemon/service.ts';
 import type { Log } from '../../log/log.ts';
+import { followingOf } from './arrivals.ts';
 import { type Call, type IncomingWrite, type OpenResult, refused, type SubmitOptions, type WriteResult } from './call.ts';
 import { type IntakeMetrics, intakeMetrics } from './metrics.ts';
 import { type Batch, type OpenFrame, Packer, type StampSource } from './pack.ts';
@@ -77,7 +78,15 @@ export class Intake implements Service {
       failed: (batch, error) => this.#failed(batch, error),
     });
     const rooms = topology.rooms.map((entry) => entry.id);
-    this.#waits = new Waits({ room, rooms, runtime, waitMsDefault: limits.waitMsDefault, answered: (call) => this.#answerWaiting(call) });
+    const following = followingOf(topology);
+    this.#waits = new Waits({
+      room,
+      rooms,
+      following,
+      runtime,
+      waitMsDefault: limits.waitMsDefault,
+      answered: (call) => this.#answerWaiting(call),
+    });
   }
 
   /** There is nothing to open: the log is, and the faces are served by the daemon's servers. */

@@ -10,8 +10,8 @@
 import { WmbError } from '../../core/errors.ts';
 import type { Runtime } from '../../core/runtime.ts';
 import type { LogEpoch, LogName, Outcome, RoomId, Seq } from '../../core/words.ts';
-import { NOTHING_SEEN } from '../../core/words.ts';
 import type { ReceiptException } from '../../link/link.ts';
+import { Arrivals, type Following } from './arrivals.ts';
 import { type Call, type OpenResult, type Segment, WAIT_MS_MAX } from './call.ts';
 import { type Waiter, WaiterQueue, type WaitingCall } from './waiter-queue.ts';
 
@@ -25,6 +25,8 @@ export interface RoomAck {
   /** The exceptions are all there are from this seq on; how older write requests fared is not known. */
   readonly exceptionsFrom: Seq;
   readonly exceptions: readonly ReceiptException[];
+  /** See link/link.ts. */
+  readonly databaseSeq?: Seq | undefined;
 }
 
 /** Acks are kept for as long as an append is in flight; beyond so many they go, and with them outcomes, never an answer. */
@@ -33,6 +35,7 @@ const EARLY_ACKS_MAX = 1_024;
 export interface WaitsOptions {
   readonly room: RoomId;
   readonly rooms: readonly RoomId[];
+  readonly following?: Following | undefined;
   readonly runtime: Runtime;
   readonly waitMsDefault: number;
   /** The call has got what it waited for, or its deadline has passed. */
@@ -44,8 +47,7 @@ export class Waits {
   /** By partition: waiters for this room's own mark, and for every room's. */
   readonly #own = new Map<number, WaiterQueue>();
   readonly #every = new Map<number, WaiterQueue>();
-  /** By partition, then room: the greatest seq acked. */
-  readonly #acked = new Map<number, Map<RoomId, Seq>>();
+  readonly #arrivals: Arrivals;
   readonly #open = new Map<Call, WaitingCall>();
   /** This room's acks that came while an append was in flight: perhaps for what that append made durable. */
   #early: RoomAck[] = [];
@@ -53,6 +55,7 @@ export class Waits {
 
   constructor(options: WaitsOptions) {
     this.#options = options;
+    this.#arrivals = new Arrivals(options.rooms, options.following);
   }
 
   /** Entries held, dead ones too; for tests of the bound. */
@@ -87,7 +90,7 @@ export class Waits {
     this.#earlyLost = false;
     for (const ack of early) this.#passOwn(ack.partition, ack.seq, ack);
     for (const partition of partitions) {
-      this.#passOwn(partition, this.#ackedBy(partition, this.#options.room), undefined);
+      this.#passOwn(partition, this.#arrivals.appliedIn(this.#options.room, partition), undefined);
       this.#passEverywhere(partition);
     }
   }
@@ -95,10 +98,9 @@ export class Waits {
   /** An ack of a lane of this room's own write log, in its present epoch. */
   acknowledge(ack: RoomAck, appending: boolean): void {
     const { partition, room, seq } = ack;
-    const byRoom = entry(this.#acked, partition, () => new Map<RoomId, Seq>());
-    if (seq <= (byRoom.get(room) ?? NOTHING_SEEN)) return;
-    byRoom.set(room, seq);
-    if (room === this.#options.room) {
+    const before = this.#arrivals.appliedIn(room, partition);
+    if (!this.#arrivals.take(ack)) return;
+    if (room === this.#options.room && seq > before) {
       this.#passOwn(partition, seq, ack);
       if (appending) this.#keepEarly(ack);
     }
@@ -127,13 +129,8 @@ export class Waits {
   #passEverywhere(partition: number): void {
     const queue = this.#every.get(partition);
     if (queue === undefined || queue.size === 0) return;
-    let seq = Number.POSITIVE_INFINITY;
-    for (const room of this.#options.rooms) seq = Math.min(seq, this.#ackedBy(partition, room));
+    const seq = this.#arrivals.everywhere(partition);
     for (let waiter = queue.pop(seq); waiter !== undefined; waiter = queue.pop(seq)) this.#pass(waiter);
-  }
-
-  #ackedBy(partition: number, room: RoomId): Seq {
-    return this.#acked.get(partition)?.get(room) ?? NOTHING_SEEN;
   }
 
   #pass(waiter: Waiter): void {

@@ -53,6 +53,7 @@ export interface AckNews {
   readonly seq: Seq;
   readonly exceptionsFrom: Seq;
   readonly exceptions: readonly ReceiptException[];
+  readonly databaseSeq?: Seq | undefined;
 }
 
 interface Live {
@@ -224,7 +225,7 @@ export class Shipper implements LinkHost, Service {
 
   /** An ack of another epoch, or beyond the end of the log, speaks of frames that do not exist here: the room is unknown again. */
   #acked(room: RoomId, message: Extract<Upward, { type: 'ack' }>): void {
-    const { log, partition, epoch, seq, parkedSeq, exceptionsFrom, exceptions } = message;
+    const { log, partition, epoch, seq, parkedSeq, exceptionsFrom, exceptions, databaseSeq } = message;
     const reader = this.#reader(log);
     if (reader === undefined || partition >= reader.partitions) return;
     if (epoch !== reader.epoch || !this.#exists(reader, partition, seq)) {
@@ -233,7 +234,7 @@ export class Shipper implements LinkHost, Service {
       return;
     }
     this.#acks.set({ room, log, partition }, { epoch, seq, parkedSeq });
-    for (const listener of this.#ackListeners) listener({ room, log, partition, epoch, seq, exceptionsFrom, exceptions });
+    for (const listener of this.#ackListeners) listener({ room, log, partition, epoch, seq, exceptionsFrom, exceptions, databaseSeq });
   }
 
   #exists(reader: LogReader, partition: number, seq: Seq): boolean {

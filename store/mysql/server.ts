@@ -7,8 +7,9 @@ export interface Server {
   readonly dialect: Dialect;
   readonly packetBytesMax: number;
   readonly isReadOnly: boolean;
-  /** server_uuid of MySQL, server_id of MariaDB. */
-  readonly id: string;
+  /** Also for users with privileges, as far as the server can. */
+  readonly isSealed: boolean;
+  readonly serverId: string;
 }
 
 /** Smaller packets do not hold the records of one batch. */
@@ -35,8 +36,9 @@ export async function checkServer(session: Session, place: string, replicates: b
     );
   }
   if (replicates) checkReplicates(place, dialect, variables);
-  const isReadOnly = [variables.get('read_only'), variables.get('super_read_only')].some((it) => it !== undefined && it !== 'OFF');
-  return { dialect, packetBytesMax, isReadOnly, id: variables.get('server_uuid') ?? String(variables.get('server_id')) };
+  const [readOnly = 'OFF', superReadOnly = readOnly] = [variables.get('read_only'), variables.get('super_read_only')];
+  const isReadOnly = readOnly !== 'OFF' || superReadOnly !== 'OFF';
+  return { dialect, packetBytesMax, isReadOnly, isSealed: superReadOnly !== 'OFF', serverId: String(variables.get('server_id')) };
 }
 
 const VARIABLES = [
@@ -48,7 +50,6 @@ const VARIABLES = [
   'binlog_row_image',
   'read_only',
   'super_read_only',
-  'server_uuid',
   'server_id',
 ];
 

@@ -91,6 +91,23 @@ export interface CollectorStatus {
   parked: number;
   /** Everything stamped up to here has been applied in every room. */
   floor: string;
+  /** Where databases follow by the servers' own replication. */
+  database?: DatabaseStatus | undefined;
+}
+
+export interface DatabaseStatus {
+  /** master or slave. */
+  role: string;
+  /** Of a slave: following, stopped, diverged or not-set-up. */
+  state: string;
+  /** Why it does not follow; in the master room, why no heartbeat can be written. */
+  reason: string;
+  /** Transactions of the master's that this database lacks; absent: not known. */
+  missing?:
+    | number
+    | undefined;
+  /** Age of the newest heartbeat that has arrived, by both rooms' clocks; absent: none has. */
+  lagMs?: number | undefined;
 }
 
 /** The link from an origin to this room. */
@@ -832,7 +849,17 @@ export const IntakeStatus: MessageFns<IntakeStatus> = {
 };
 
 function createBaseCollectorStatus(): CollectorStatus {
-  return { room: "", topologyEpoch: 0, instance: "", uptimeMs: 0, nowMs: 0, links: [], parked: 0, floor: "" };
+  return {
+    room: "",
+    topologyEpoch: 0,
+    instance: "",
+    uptimeMs: 0,
+    nowMs: 0,
+    links: [],
+    parked: 0,
+    floor: "",
+    database: undefined,
+  };
 }
 
 export const CollectorStatus: MessageFns<CollectorStatus> = {
@@ -860,6 +887,9 @@ export const CollectorStatus: MessageFns<CollectorStatus> = {
     }
     if (message.floor !== "") {
       writer.uint32(66).string(message.floor);
+    }
+    if (message.database !== undefined) {
+      DatabaseStatus.encode(message.database, writer.uint32(74).fork()).join();
     }
     return writer;
   },
@@ -939,6 +969,104 @@ export const CollectorStatus: MessageFns<CollectorStatus> = {
             }
 
             message.floor = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.database = DatabaseStatus.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDatabaseStatus(): DatabaseStatus {
+  return { role: "", state: "", reason: "", missing: undefined, lagMs: undefined };
+}
+
+export const DatabaseStatus: MessageFns<DatabaseStatus> = {
+  encode(message: DatabaseStatus, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.role !== "") {
+      writer.uint32(10).string(message.role);
+    }
+    if (message.state !== "") {
+      writer.uint32(18).string(message.state);
+    }
+    if (message.reason !== "") {
+      writer.uint32(26).string(message.reason);
+    }
+    if (message.missing !== undefined) {
+      writer.uint32(32).uint64(message.missing);
+    }
+    if (message.lagMs !== undefined) {
+      writer.uint32(40).uint64(message.lagMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DatabaseStatus {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDatabaseStatus();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.role = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.state = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.missing = longToNumber(reader.uint64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.lagMs = longToNumber(reader.uint64());
             continue;
           }
         }

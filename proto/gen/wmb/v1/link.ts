@@ -108,6 +108,11 @@ export interface Ack {
   exceptions: ReceiptException[];
   /** The exceptions are all there are from this seq up to seq; of older ones some may be missing. */
   exceptionsFrom: number;
+  /**
+   * Where databases follow by themselves: in the master room the greatest seq up to seq of which it ran statements, in a slave room the
+   * master's mark in the slave's database.
+   */
+  databaseSeq?: number | undefined;
 }
 
 export interface Acks {
@@ -898,7 +903,16 @@ export const Credit: MessageFns<Credit> = {
 };
 
 function createBaseAck(): Ack {
-  return { log: "", partition: 0, epoch: "", seq: 0, parkedSeq: 0, exceptions: [], exceptionsFrom: 0 };
+  return {
+    log: "",
+    partition: 0,
+    epoch: "",
+    seq: 0,
+    parkedSeq: 0,
+    exceptions: [],
+    exceptionsFrom: 0,
+    databaseSeq: undefined,
+  };
 }
 
 export const Ack: MessageFns<Ack> = {
@@ -923,6 +937,9 @@ export const Ack: MessageFns<Ack> = {
     }
     if (message.exceptionsFrom !== 0) {
       writer.uint32(56).int64(message.exceptionsFrom);
+    }
+    if (message.databaseSeq !== undefined) {
+      writer.uint32(64).int64(message.databaseSeq);
     }
     return writer;
   },
@@ -994,6 +1011,14 @@ export const Ack: MessageFns<Ack> = {
             }
 
             message.exceptionsFrom = longToNumber(reader.int64());
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.databaseSeq = longToNumber(reader.int64());
             continue;
           }
         }
