@@ -3,8 +3,12 @@ import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite';
 import { WmbError } from '../../core/errors.ts';
 import { NO_STAMP } from '../../core/stamp.ts';
 import { type LogName, NOTHING_SEEN, type RoomId } from '../../core/words.ts';
+import { Checkpoints } from '../../log/embedded/checkpoints.ts';
 import type { EpochLane } from './receipts.ts';
-import { bookError, openBookFile } from './schema.ts';
+import { bookError, type OpenedBook, openBookFile } from './schema.ts';
+
+/** Every batch writes the last page of each lane again, so a checkpoint has few pages to write, and two fsyncs: not on the thread that applies. */
+const CHECKPOINT_PAGES = 4_096;
 
 export type Row = Record<string, SQLOutputValue>;
 
@@ -13,7 +17,7 @@ export class BookFile {
   readonly #room: RoomId;
   readonly #statements = new Map<string, StatementSync>();
   readonly #laneIds = new Map<string, number>();
-  #db: DatabaseSync | undefined;
+  #opened: (OpenedBook & { readonly checkpoints: Checkpoints }) | undefined;
 
   constructor(options: { readonly file: string; readonly room: RoomId }) {
     this.#file = options.file;
@@ -21,12 +25,16 @@ export class BookFile {
   }
 
   open(): void {
-    this.#db = openBookFile(this.#file, this.#room);
+    const { db, lock } = openBookFile(this.#file, this.#room);
+    this.#opened = { db, lock, checkpoints: new Checkpoints({ db, file: this.#file, pages: CHECKPOINT_PAGES }) };
   }
 
-  close(): void {
-    this.#db?.close();
-    this.#db = undefined;
+  async close(): Promise<void> {
+    const opened = this.#opened;
+    this.#opened = undefined;
+    await opened?.checkpoints.close();
+    opened?.db.close();
+    opened?.lock?.release();
     this.#statements.clear();
     this.#laneIds.clear();
   }
@@ -34,18 +42,19 @@ export class BookFile {
   /** Runs `task` on the file. Failures come as the book's own. */
   guarded<T>(task: (db: DatabaseSync) => T): T {
     try {
-      return task(this.#open());
+      return task(this.#open().db);
     } catch (cause) {
       throw bookError(cause, this.#file);
     }
   }
 
   transaction<T>(task: () => T): T {
-    const db = this.#open();
+    const { db, checkpoints } = this.#open();
     try {
       db.exec('BEGIN IMMEDIATE');
       const result = task();
       db.exec('COMMIT');
+      checkpoints.committed();
       return result;
     } catch (cause) {
       if (db.isTransaction) db.exec('ROLLBACK');
@@ -56,7 +65,7 @@ export class BookFile {
   sql(sql: string): StatementSync {
     const known = this.#statements.get(sql);
     if (known !== undefined) return known;
-    const statement = this.#open().prepare(sql);
+    const statement = this.#open().db.prepare(sql);
     this.#statements.set(sql, statement);
     return statement;
   }
@@ -92,13 +101,13 @@ export class BookFile {
     const row = this.read(sql, lane.log, lane.origin, lane.partition, lane.epoch)[0];
     if (row === undefined) return undefined;
     // Not within a transaction: a lane that is rolled back would be remembered.
-    if (!this.#open().isTransaction) this.#laneIds.set(name, Number(row['id']));
+    if (!this.#open().db.isTransaction) this.#laneIds.set(name, Number(row['id']));
     return Number(row['id']);
   }
 
-  #open(): DatabaseSync {
-    if (this.#db === undefined) throw new WmbError('STORE_UNAVAILABLE', `the receipt book ${this.#file} is not open`);
-    return this.#db;
+  #open(): OpenedBook & { readonly checkpoints: Checkpoints } {
+    if (this.#opened === undefined) throw new WmbError('STORE_UNAVAILABLE', `the receipt book ${this.#file} is not open`);
+    return this.#opened;
   }
 }
 

@@ -267,7 +267,7 @@ export class EmbeddedBook implements ReceiptBook {
     return this.#file.guarded(task);
   }
 
-  async close(): Promise<void> {
-    this.#file.close();
+  close(): Promise<void> {
+    return this.#file.close();
   }
 }

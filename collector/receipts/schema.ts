@@ -4,10 +4,10 @@ import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { WmbError } from '../../core/errors.ts';
 import type { RoomId } from '../../core/words.ts';
+import { type DatabaseLock, lockDatabase } from '../../store/embedded/database-lock.ts';
 
 /** 2: frames say when they were applied. */
 const VERSION = 2;
-const BUSY = 5;
 const READONLY = 8;
 const FULL = 13;
 const CANTOPEN = 14;
@@ -60,18 +60,30 @@ CREATE TABLE IF NOT EXISTS link_states (
 ) WITHOUT ROWID;
 `;
 
+/** SQLite's name for a database that is no file. */
+const IN_MEMORY = ':memory:';
+
+export interface OpenedBook {
+  readonly db: DatabaseSync;
+  /** Undefined: nobody else can reach it. */
+  readonly lock: DatabaseLock | undefined;
+}
+
 /** STORE_LOCKED, STORE_FOREIGN, STORE_FULL or STORE_UNAVAILABLE, naming the file. */
-export function openBookFile(file: string, room: RoomId): DatabaseSync {
+export function openBookFile(file: string, room: RoomId): OpenedBook {
   let db: DatabaseSync | undefined;
+  let lock: DatabaseLock | undefined;
   try {
     mkdirSync(dirname(file), { recursive: true });
+    // One writer: a second collector is told at its start.
+    if (file !== IN_MEMORY) lock = lockDatabase(file);
     db = new DatabaseSync(file, { timeout: 0 });
-    // One writer: the lock is taken at once and goes with the process, so a second collector is told at its start.
-    db.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE; COMMIT');
+    db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL');
     checkOwner(db, file, room);
-    return db;
+    return { db, lock };
   } catch (cause) {
     db?.close();
+    lock?.release();
     throw bookError(cause, file, true);
   }
 }
@@ -107,8 +119,6 @@ export function bookError(cause: unknown, file: string, opening = false): unknow
     return new WmbError('STORE_FULL', `no space is left for the receipt book ${file}; free space, the lanes go on by themselves`, {
       cause,
     });
-  if (code === BUSY && opening)
-    return new WmbError('STORE_LOCKED', `the receipt book ${file} is open in another process; one room has one collector`, { cause });
   if (code === READONLY || code === CANTOPEN || (code === undefined && opening)) {
     return new WmbError(
       'STORE_UNAVAILABLE',

@@ -2,9 +2,11 @@
  * Checkpoints of a WAL beside the thread that writes.
  *
  * A checkpoint fsyncs the WAL and writes its pages into the database file: 30 to 50 ms for a WAL of 32 MiB, and SQLite does it within whichever commit
- * reaches the limit. Here another thread does it, which SQLite allows beside a writer. What is committed meanwhile is left for its next round, each time about
- * a tenth of what there was; when so little is left that nobody notices, the writing thread checkpoints the rest. Only then, with nothing left
- * over, does the next commit begin the WAL from its start again instead of making it longer.
+ * reaches the limit. Here another thread does it, which SQLite allows beside a writer, and in small steps: while one file's megabytes are
+ * fsynced, the fsyncs of every other file on that disk wait, and one of them is the write log's. What is committed during a round is left for the next.
+ *
+ * The WAL begins from its start again only with a commit that finds nothing left over. So when it is long the rounds follow one another, each with about a tenth
+ * of what there was before it, and when so little is left that nobody notices, the writing thread checkpoints the rest.
  *
  * Only the length of the WAL depends on it: SQLite's own checkpoint within a commit remains as the limit for a thread that is too slow or has died.
  */
@@ -12,9 +14,11 @@ import { extname } from 'node:path';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { Worker } from 'node:worker_threads';
 
+/** A round begins when so large a part of the limit is not in the database file yet. */
+const STEPS = 8;
 /** So many pages are checkpointed on the writing thread. */
 const REST_PAGES_MAX = 64;
-/** Where writing is as fast as checkpointing the rest does not get small; it is tried again when the WAL has grown by as much again. */
+/** Where writing is as fast as checkpointing the rest does not get small; it is tried again after the next step. */
 const ROUNDS_MAX = 6;
 /** SQLite's own checkpoint comes when the WAL has grown to this many times the limit. */
 const BACKSTOP = 8;
@@ -23,7 +27,7 @@ export interface CheckpointsOptions {
   /** The writer's connection. */
   readonly db: DatabaseSync;
   readonly file: string;
-  /** The length of the WAL at which a checkpoint begins. */
+  /** The length from which on the WAL is to begin anew. */
   readonly pages: number;
 }
 
@@ -33,16 +37,17 @@ export class Checkpoints {
   readonly #rest: StatementSync;
   /** Made at the first checkpoint: most files of a quiet room never need one. */
   #worker: Worker | undefined;
-  /** Of the checkpoint under way; 0: there is none. */
+  #isRunning = false;
+  /** Since the WAL has been long enough to begin anew. */
   #rounds = 0;
-  /** The next begins when so many pages are left. */
+  /** The next round begins when so many pages are left. */
   #from: number;
   #over = false;
 
   constructor(options: CheckpointsOptions) {
     const { db, pages } = options;
     this.#options = options;
-    this.#from = pages;
+    this.#from = pages / STEPS;
     db.exec(`PRAGMA wal_autocheckpoint = ${BACKSTOP * pages}`);
     this.#state = db.prepare('PRAGMA wal_checkpoint(NOOP)');
     this.#rest = db.prepare('PRAGMA wal_checkpoint(PASSIVE)');
@@ -50,7 +55,7 @@ export class Checkpoints {
 
   /** Call it after each commit: where there is nothing to do it takes a microsecond. */
   committed(): void {
-    if (this.#rounds === 0 && !this.#over && this.#left() >= this.#from) this.#round();
+    if (!this.#isRunning && !this.#over && this.#lengths().left >= this.#from) this.#round();
   }
 
   /** Before the writer's connection is closed, so that it is the last one and removes the WAL. */
@@ -61,7 +66,7 @@ export class Checkpoints {
 
   #round(): void {
     this.#worker ??= this.#startWorker();
-    this.#rounds += 1;
+    this.#isRunning = true;
     this.#worker.postMessage(undefined);
   }
 
@@ -78,16 +83,20 @@ export class Checkpoints {
   }
 
   #roundDone(): void {
+    this.#isRunning = false;
     if (this.#over) return;
-    const left = this.#left();
-    const isSmall = left <= REST_PAGES_MAX;
-    if (!isSmall && this.#rounds < ROUNDS_MAX) {
+    const { pages } = this.#options;
+    const { log, left } = this.#lengths();
+    // What a reader still needs stays: not every commit shall ask for it again.
+    this.#from = left + pages / STEPS;
+    if (log < pages) return;
+    if (left > REST_PAGES_MAX && this.#rounds < ROUNDS_MAX) {
+      this.#rounds += 1;
       this.#round();
       return;
     }
     this.#rounds = 0;
-    this.#from = this.#options.pages + (isSmall ? 0 : left);
-    if (isSmall) this.#finish();
+    if (left <= REST_PAGES_MAX) this.#finish();
   }
 
   #finish(): void {
@@ -98,9 +107,10 @@ export class Checkpoints {
     }
   }
 
-  /** Pages of the WAL that are not in the database file yet. */
-  #left(): number {
+  /** Pages of the WAL, and those of them that are not in the database file yet. */
+  #lengths(): { readonly log: number; readonly left: number } {
     const state = this.#state.get();
-    return Number(state?.log) - Number(state?.checkpointed);
+    const log = Number(state?.log);
+    return { log, left: log - Number(state?.checkpointed) };
   }
 }

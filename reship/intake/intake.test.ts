@@ -5,6 +5,7 @@ import { WmbError } from '../../core/errors.ts';
 import { partitionOf } from '../../core/partition.ts';
 import { parsePosition } from '../../core/words.ts';
 import type { WriteResult } from './call.ts';
+import { APPEND_MS_MIN } from './pack.ts';
 import { LOGGED, openRoom, PARTITIONS, type TestRoom, write } from './testing.ts';
 
 /** Whether the promise has been fulfilled by the time that everything runnable has run. */
@@ -108,6 +109,24 @@ describe('packing', () => {
       room.log.appends.map((drafts) => drafts.map((draft) => draft.count)),
       [[1], [1]],
     );
+  });
+
+  test('appends begin at a pace: what comes within it shares the next one, and the first after a pause waits for nothing', async () => {
+    const room = openRoom();
+    room.log.appendMs = 0;
+    await submitOne(room, { key: 'k' });
+    const answers = ['k', 'k', 'k'].map((key) => submitOne(room, { key }));
+    assert.equal(await settledNow(Promise.all(answers)), false);
+    assert.equal(room.log.appends.length, 1);
+    room.runtime.advance(APPEND_MS_MIN);
+    await Promise.all(answers);
+    assert.deepEqual(
+      room.log.appends.map((drafts) => drafts.map(({ count }) => count)),
+      [[1], [3]],
+    );
+    room.runtime.advance(APPEND_MS_MIN);
+    await settledNow(Promise.resolve());
+    assert.equal(await settledNow(submitOne(room)), true);
   });
 
   test('a frame has at most so many write requests and so many bytes, and several frames of a partition go in one append', async () => {

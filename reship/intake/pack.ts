@@ -1,19 +1,25 @@
 /**
  * Packing: write requests into frames, frames into appends. While one append is in flight the next frames fill; when it
  * is durable, all that has filled meanwhile goes in one further append. So a quiet room has frames of one write request and
- * a busy one frames of hundreds, and no timer decides.
+ * a busy one frames of hundreds.
+ *
+ * Appends begin at a pace (docs/adr/0008): on a fast disk an append takes a fraction of a millisecond, and at some thousand write requests a
+ * second every one of them would travel as a frame of its own, at a hundred times its cost. The first one of a quiet room waits for nothing.
  *
  * Stamps are given here, in packing order, so that stamps ascend within a frame and from frame to frame of a partition. Appends follow one
  * another, so the order of a key is the order of its submits.
  */
 import { asWmbError, WmbError } from '../../core/errors.ts';
-import type { Runtime } from '../../core/runtime.ts';
+import { type Runtime, sleep } from '../../core/runtime.ts';
 import type { Stamp } from '../../core/stamp.ts';
 import type { RoomId, Seq, StampedWrite } from '../../core/words.ts';
 import { encodeFrame, writeBytesMax } from '../../link/frame.ts';
 import type { FrameDraft, Log } from '../../log/log.ts';
 import type { Call, IncomingWrite, Segment } from './call.ts';
 import type { IntakeMetrics } from './metrics.ts';
+
+/** From the beginning of an append to that of the next. */
+export const APPEND_MS_MIN = 4;
 
 export interface StampSource {
   next(): Stamp;
@@ -125,9 +131,17 @@ export class Packer {
       this.#open = undefined;
       this.#filling = [];
       this.#inFlight = batch;
+      const startedMs = this.#options.runtime.monotonicMs();
       await this.#append(batch);
+      await this.#pause(startedMs);
     }
     this.#appending = undefined;
+  }
+
+  async #pause(startedMs: number): Promise<void> {
+    const { runtime } = this.#options;
+    const restMs = APPEND_MS_MIN - (runtime.monotonicMs() - startedMs);
+    if (restMs > 0) await sleep(runtime, restMs);
   }
 
   async #append(batch: Batch): Promise<void> {

@@ -10,6 +10,7 @@ import type { ReceiptException } from '../../link/link.ts';
 import type { FrameDraft, Log } from '../../log/log.ts';
 import type { IncomingWrite, WaitFor } from './call.ts';
 import { Intake } from './intake.ts';
+import { APPEND_MS_MIN } from './pack.ts';
 
 export const EPOCH = '0123456789abcdef';
 export const PARTITIONS = 4;
@@ -54,9 +55,14 @@ export class ManualRuntime implements Runtime {
     this.#nowMs += byMs;
   }
 
+  /** Time passes that no wall clock shows and no timer was set for. */
+  elapse(byMs: number): void {
+    this.#elapsedMs += byMs;
+  }
+
   advance(byMs: number): void {
     this.#nowMs += byMs;
-    this.#elapsedMs += byMs;
+    this.elapse(byMs);
     for (const timer of [...this.#timers].sort((a, b) => a.atMs - b.atMs)) {
       if (timer.atMs <= this.#elapsedMs && this.#timers.delete(timer)) timer.task();
     }
@@ -72,6 +78,9 @@ export class FakeLog implements Pick<Log, 'append' | 'epoch'> {
   /** Drafts of each append so far, also of those in flight. */
   readonly appends: (readonly FrameDraft[])[] = [];
   failure: Error | undefined;
+  /** How long an append takes. As long as the pace of appends, so that none has to wait where the clock is the test's. */
+  appendMs = APPEND_MS_MIN;
+  runtime: ManualRuntime | undefined;
   #held = false;
   #waiting: (() => void)[] = [];
   #called: (() => void)[] = [];
@@ -99,6 +108,7 @@ export class FakeLog implements Pick<Log, 'append' | 'epoch'> {
     this.appends.push(drafts);
     for (const resolve of this.#called.splice(0)) resolve();
     if (this.#held) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    this.runtime?.elapse(this.appendMs);
     if (this.failure !== undefined) throw this.failure;
     return drafts.map((draft) => {
       const lane = this.frames[draft.partition] as StampedWrite[][];
@@ -139,6 +149,7 @@ export function openRoom(
   options: { limits?: Partial<IntakeLimits>; log?: FakeLog; runtime?: ManualRuntime; lease?: number } = {},
 ): TestRoom {
   const { log = new FakeLog(), runtime = new ManualRuntime() } = options;
+  log.runtime = runtime;
   const clock = new HybridClock({
     runtime,
     writer: 0x01000000 + (options.lease ?? 1),
