@@ -1,6 +1,8 @@
 /** For the tests of the MySQL adapter: schemas of their own on a server that the environment names. */
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemRuntime } from '../../core/runtime.ts';
@@ -21,20 +23,33 @@ export interface TestSchema {
   remove(): Promise<void>;
 }
 
-/** The server that WMB_TEST_MYSQL or WMB_TEST_MARIADB names, as `host:port user password`; undefined: tests that need it are skipped. */
-export function testServer(name: 'WMB_TEST_MYSQL' | 'WMB_TEST_MARIADB'): TestServer | undefined {
+/** The server that WMB_TEST_MYSQL or WMB_TEST_MARIADB (with _SLAVE: one that may be made to follow it) names, as `host:port user password`; undefined: tests that need it are skipped. */
+export function testServer(
+  name: 'WMB_TEST_MYSQL' | 'WMB_TEST_MARIADB' | 'WMB_TEST_MYSQL_SLAVE' | 'WMB_TEST_MARIADB_SLAVE',
+): TestServer | undefined {
   const [address, user = 'root', password = 'secret'] = (process.env[name] ?? '').split(' ');
   return address ? { address, user, password } : undefined;
 }
 
-/** A schema of its own in which `wmb db init` has been run. */
-export async function makeSchema(server: TestServer, schemaText: string): Promise<TestSchema> {
+/** A schema of its own in which `wmb db init` has been run. `user`: as whom the database is opened, where not as root. */
+export async function makeSchema(
+  server: TestServer,
+  schemaText: string,
+  user: Pick<TestServer, 'user' | 'password'> = server,
+): Promise<TestSchema> {
   const schema = `wmb_test_${randomBytes(4).toString('hex')}`;
   const directory = mkdtempSync(join(tmpdir(), 'wmb-mysql-'));
   const schemaFile = join(directory, 'schema.sql');
   writeFileSync(schemaFile, schemaText);
   const address = { ...server, schema, tls: undefined };
-  const options: MysqlDatabaseOptions = { ...address, role: 'master', master: 'beijing', replicates: true, runtime: systemRuntime };
+  const options: MysqlDatabaseOptions = {
+    ...address,
+    ...user,
+    role: 'master',
+    master: 'beijing',
+    replicates: true,
+    runtime: systemRuntime,
+  };
   for await (const _ of initDatabase({ server: address, master: 'beijing', replicates: true, schemaFile, dryRun: false }));
   return {
     options,
@@ -52,4 +67,68 @@ export async function opened(options: MysqlDatabaseOptions): Promise<MysqlDataba
   const store = new MysqlDatabase(options);
   await store.open();
   return store;
+}
+
+/** The GRANT statements of docs/mysql.md, for `schema` and with this password; the users are made anew. */
+export async function makeUsers(server: TestServer, product: 'mysql' | 'mariadb', schema: string, password: string): Promise<void> {
+  const page = readFileSync(new URL('../../docs/mysql.md', import.meta.url), 'utf8');
+  const block = (name: string) =>
+    (new RegExp(`<!-- privileges: ${name} -->\\s*\`\`\`sql\\n([\\s\\S]*?)\`\`\``).exec(page)?.[1] ?? '').trim().split('\n');
+  const lines = block('mysql');
+  if (product === 'mariadb') lines[2] = block('mariadb')[0] ?? '';
+  const session = await Session.open({ ...server, schema: undefined, tls: undefined });
+  try {
+    for (const user of ['wmb', 'wmb_replica']) await session.query(`DROP USER IF EXISTS '${user}'@'%'`);
+    for (const line of lines)
+      await session.query(line.replaceAll('`messages`', `\`${schema}\``).replaceAll('…', password).replace(/;$/, ''));
+  } finally {
+    await session.close();
+  }
+}
+
+/** A way to the server that can be cut. `swallowAnswerTo`: the next packet with this text is delivered, and the connection cut before its answer. */
+export async function openProxy(
+  server: TestServer,
+): Promise<{ readonly address: string; swallowAnswerTo(text: string): void; cut(): void; close(): void }> {
+  const [host, port] = server.address.split(':');
+  const sockets = new Set<Socket>();
+  let swallow: string | undefined;
+  const listener = createServer((client) => {
+    const upstream = connect(Number(port), host);
+    for (const socket of [client, upstream]) {
+      sockets.add(socket);
+      socket.on('error', () => {});
+      socket.on('close', () => {
+        client.destroy();
+        upstream.destroy();
+      });
+    }
+    let cutting = false;
+    client.on('data', (chunk) => {
+      if (swallow !== undefined && chunk.includes(swallow)) {
+        swallow = undefined;
+        cutting = true;
+      }
+      upstream.write(chunk);
+    });
+    upstream.on('data', (chunk) => {
+      if (cutting) client.destroy();
+      else client.write(chunk);
+    });
+  });
+  listener.listen(0, '127.0.0.1');
+  await once(listener, 'listening');
+  return {
+    address: `127.0.0.1:${(listener.address() as AddressInfo).port}`,
+    swallowAnswerTo(text) {
+      swallow = text;
+    },
+    cut() {
+      for (const socket of sockets) socket.destroy();
+    },
+    close() {
+      for (const socket of sockets) socket.destroy();
+      listener.close();
+    },
+  };
 }

@@ -17,7 +17,7 @@ import { RunAgain, runTransaction } from './execute.ts';
 import { checkIdentity, readMarks, readRecord } from './own-tables.ts';
 import { Checker } from './plan.ts';
 import { readRows } from './rows.ts';
-import { checkServer } from './server.ts';
+import { checkPrivileges, checkServer } from './server.ts';
 import { placeOf, type ServerAddress, Session } from './session.ts';
 import { readTables, type Tables } from './user-tables.ts';
 
@@ -178,6 +178,7 @@ export class MysqlDatabase implements DatabaseStore {
       const { dialect, packetBytesMax, isReadOnly } = await checkServer(session, this.#place, replicates);
       if (isReadOnly) throw readOnly(this.#place);
       await checkIdentity(session, master, this.#place, 'run `wmb db init` once');
+      await checkPrivileges(session);
       this.#tables = await readTables(session, schema);
       const checker = new Checker({ tables: this.#tables, dialect, packetBytesMax });
       return { session, checker, packetBytesMax };

@@ -81,3 +81,15 @@ function checkReplicates(place: string, { flavour }: Dialect, variables: Readonl
 function unfit(place: string, is: string, remedy: string): never {
   throw new WmbError('STORE_UNFIT', `${place} ${is}; ${remedy}`);
 }
+
+/** Writes and undoes a little of everything: the server says then which privilege is missing, by way of roles too. */
+export async function checkPrivileges(session: Session): Promise<void> {
+  await session.query('START TRANSACTION');
+  try {
+    await session.query('INSERT INTO wmb_heartbeat SELECT * FROM wmb_heartbeat WHERE 1 = 0', true);
+    await session.query('UPDATE wmb_heartbeat SET at_ms = at_ms WHERE 1 = 0', true);
+    await session.query('DELETE FROM wmb_heartbeat WHERE 1 = 0', true);
+  } finally {
+    if (session.isOpen) await session.query('ROLLBACK');
+  }
+}

@@ -63,8 +63,13 @@ export class Session {
 
   private constructor(connection: Connection) {
     this.#connection = connection;
-    connection.on('error', () => this.destroy());
-    connection.on('end', () => this.destroy());
+    // Only noted: whoever waits for an answer is told by the library, unless the connection is destroyed before.
+    connection.on('error', () => this.#lost());
+    connection.on('end', () => this.#lost());
+  }
+
+  #lost(): void {
+    this.#isOpen = false;
   }
 
   get isOpen(): boolean {

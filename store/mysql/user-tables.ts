@@ -34,6 +34,7 @@ export async function readTables(session: Session, schema: string): Promise<Tabl
   );
   const triggers = await of('EVENT_OBJECT_TABLE AS t', 'TRIGGERS', 'EVENT_OBJECT_SCHEMA');
   const references = await of('TABLE_NAME AS t, REFERENCED_TABLE_NAME AS r', 'REFERENTIAL_CONSTRAINTS', 'CONSTRAINT_SCHEMA');
+  const seesTriggers = await hasTriggerPrivilege(session, name);
   const tied = new Set([...triggers, ...references].flatMap((row) => [String(row.t), String(row.r)]));
   const found = new Map<string, Table>();
   for (const row of tables) {
@@ -42,10 +43,27 @@ export async function readTables(session: Session, schema: string): Promise<Tabl
     const mine = (all: readonly CellRow[]) => all.filter((it) => it.t === row.t);
     found.set(
       table.toLowerCase(),
-      tableOf({ schema, table, engine: String(row.engine), columns: mine(columns), keys: mine(keys), isAlone: !tied.has(table) }),
+      tableOf({
+        schema,
+        table,
+        engine: String(row.engine),
+        columns: mine(columns),
+        keys: mine(keys),
+        isAlone: seesTriggers && !tied.has(table),
+      }),
     );
   }
   return found;
+}
+
+/** Who lacks it is told of no triggers. A privilege that comes by way of a role is not looked for. */
+async function hasTriggerPrivilege(session: Session, schema: string): Promise<boolean> {
+  const mine = `PRIVILEGE_TYPE = 'TRIGGER' AND REPLACE(GRANTEE, '''', '') = CURRENT_USER()`;
+  const rows = await session.rows(
+    `SELECT 1 FROM information_schema.USER_PRIVILEGES WHERE ${mine} UNION ALL ` +
+      `SELECT 1 FROM information_schema.SCHEMA_PRIVILEGES WHERE ${mine} AND ${schema} LIKE TABLE_SCHEMA`,
+  );
+  return rows.length > 0;
 }
 
 interface Described {
