@@ -50,12 +50,19 @@ export async function makeSchema(
     replicates: true,
     runtime: systemRuntime,
   };
-  for await (const _ of initDatabase({ server: address, master: 'beijing', replicates: true, schemaFile, dryRun: false }));
+  for await (const _ of initDatabase({
+    server: address,
+    master: 'beijing',
+    replicates: true,
+    schemaFile,
+    dryRun: false,
+    runtime: systemRuntime,
+  }));
   return {
     options,
-    admin: () => Session.open(address),
+    admin: () => Session.open(address, systemRuntime),
     async remove() {
-      const session = await Session.open(address);
+      const session = await Session.open(address, systemRuntime);
       await session.query(`DROP DATABASE ${schema}`);
       await session.close();
       rmSync(directory, { recursive: true });
@@ -76,7 +83,7 @@ export async function makeUsers(server: TestServer, product: 'mysql' | 'mariadb'
     (new RegExp(`<!-- privileges: ${name} -->\\s*\`\`\`sql\\n([\\s\\S]*?)\`\`\``).exec(page)?.[1] ?? '').trim().split('\n');
   const lines = block('mysql');
   if (product === 'mariadb') lines[2] = block('mariadb')[0] ?? '';
-  const session = await Session.open({ ...server, schema: undefined, tls: undefined });
+  const session = await Session.open({ ...server, schema: undefined, tls: undefined }, systemRuntime);
   try {
     for (const user of ['wmb', 'wmb_replica']) await session.query(`DROP USER IF EXISTS '${user}'@'%'`);
     for (const line of lines)

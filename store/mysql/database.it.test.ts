@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it, test } from 'node:test';
+import { systemRuntime } from '../../core/runtime.ts';
 import { formatStamp } from '../../core/stamp.ts';
 import type { Lane } from '../../core/words.ts';
 import type { DatabaseStore, DatabaseWrite, Row, Statement } from '../database.ts';
@@ -284,6 +285,7 @@ function suite(kind: 'mysql' | 'mariadb', server: TestServer): void {
           replicates: true,
           schemaFile: undefined,
           dryRun: options.dryRun,
+          runtime: systemRuntime,
         }))
           lines.push(line);
         return lines;

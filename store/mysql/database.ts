@@ -158,7 +158,7 @@ export class MysqlDatabase implements DatabaseStore {
     this.#checkOpen();
     const known = await this.#reader?.catch(() => undefined);
     if (known?.isOpen) return known;
-    this.#reader = Session.open(this.#options);
+    this.#reader = Session.open(this.#options, this.#options.runtime);
     return this.#reader;
   }
 
@@ -173,7 +173,7 @@ export class MysqlDatabase implements DatabaseStore {
   /** Behind the same address there may be another server by now: it is looked at again. */
   async #makeWriter(): Promise<Writer> {
     const { master, schema, replicates } = this.#options;
-    const session = await Session.open(this.#options);
+    const session = await Session.open(this.#options, this.#options.runtime);
     try {
       const { dialect, packetBytesMax, isReadOnly } = await checkServer(session, this.#place, replicates);
       if (isReadOnly) throw readOnly(this.#place);

@@ -1,6 +1,7 @@
 /** `wmb db init`: makes WMB's own tables and those of the schema file, as often as it is called. */
 import { readFileSync } from 'node:fs';
 import { WmbError } from '../../core/errors.ts';
+import type { Runtime } from '../../core/runtime.ts';
 import type { RoomId } from '../../core/words.ts';
 import { splitSql } from '../sql-text.ts';
 import { refusalReason, storeError } from './errors.ts';
@@ -18,13 +19,14 @@ export interface InitOptions {
   readonly schemaFile: string | undefined;
   /** Says what would be done, and does nothing. */
   readonly dryRun: boolean;
+  readonly runtime: Runtime;
 }
 
 /** One line for each thing that is done, as it is done. */
-export async function* initDatabase({ server, master, replicates, schemaFile, dryRun }: InitOptions): AsyncGenerator<string> {
+export async function* initDatabase({ server, master, replicates, schemaFile, dryRun, runtime }: InitOptions): AsyncGenerator<string> {
   const place = placeOf(server);
   const statements = schemaFile === undefined ? [] : schemaStatements(schemaFile);
-  const session = await Session.open({ ...server, schema: undefined });
+  const session = await Session.open({ ...server, schema: undefined }, runtime);
   try {
     const { dialect, isReadOnly } = await checkServer(session, place, replicates);
     if (isReadOnly)

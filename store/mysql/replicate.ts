@@ -32,7 +32,7 @@ const LOOK_MS = 200;
 export async function* replicateDatabase(options: ReplicateOptions): AsyncGenerator<string> {
   const { server, source, dryRun } = options;
   const place = placeOf({ ...server, schema: undefined });
-  const session = await Session.open({ ...server, schema: undefined });
+  const session = await Session.open({ ...server, schema: undefined }, options.runtime);
   try {
     const found = await checkServer(session, place, true);
     yield `${place} is ${found.dialect.product}`;
@@ -63,9 +63,9 @@ interface Compared extends ReplicateOptions {
 }
 
 /** That what this server has is a beginning of what the master has, and that the master still has the rest. */
-async function* compare(session: Session, { server, source, place, found }: Compared): AsyncGenerator<string> {
+async function* compare(session: Session, { server, source, place, found, runtime }: Compared): AsyncGenerator<string> {
   const { dialect } = found;
-  const master = await openSource(server, source);
+  const master = await openSource(server, source, runtime);
   if (master === undefined)
     yield `the master’s server ${source.source} cannot be reached from here; the servers compare themselves when they meet`;
   try {
@@ -85,9 +85,9 @@ async function* compare(session: Session, { server, source, place, found }: Comp
 }
 
 /** Undefined where its address means something to this room's server only. STORE_DENIED. */
-async function openSource(server: ServerAddress, { source, user, password }: Source): Promise<Session | undefined> {
+async function openSource(server: ServerAddress, { source, user, password }: Source, runtime: Runtime): Promise<Session | undefined> {
   try {
-    return await Session.open({ ...server, address: source, schema: undefined, user, password });
+    return await Session.open({ ...server, address: source, schema: undefined, user, password }, runtime);
   } catch (cause) {
     if (cause instanceof WmbError && cause.code === 'STORE_UNAVAILABLE') return undefined;
     throw cause;

@@ -1,4 +1,5 @@
 /** The heartbeat of a master's database, and what a slave's server says of how it follows, each over a connection of its own. */
+import { WmbError } from '../../core/errors.ts';
 import type { Runtime } from '../../core/runtime.ts';
 import type { ReplicaStatus, Replication } from '../replica.ts';
 import { type Dialect, dialectOf } from './dialect.ts';
@@ -55,10 +56,13 @@ export class MysqlReplication implements Replication {
 
   async #guard<T>(work: (session: Session) => Promise<T>): Promise<T> {
     try {
-      if (!this.#session?.isOpen) this.#session = await Session.open(this.#options.server);
+      if (!this.#session?.isOpen) this.#session = await Session.open(this.#options.server, this.#options.runtime);
       return await work(this.#session);
     } catch (cause) {
-      throw storeError(cause, this.#place);
+      const error = storeError(cause, this.#place);
+      // What is granted meanwhile holds for new connections only.
+      if (error instanceof WmbError && error.code === 'STORE_DENIED') await this.#session?.close();
+      throw error;
     }
   }
 
@@ -73,7 +77,7 @@ export class MysqlReplication implements Replication {
       return this.#source?.isOpen ? this.#source : undefined;
     try {
       const { user, password } = source;
-      this.#source = await Session.open({ ...server, address: source.source, schema: undefined, user, password });
+      this.#source = await Session.open({ ...server, address: source.source, schema: undefined, user, password }, runtime);
     } catch {
       this.#source = undefined;
       this.#sourceFromMs = runtime.monotonicMs() + SOURCE_PAUSE_MS;

@@ -9,6 +9,7 @@ import { readFileSync } from 'node:fs';
 import mysql, { type Connection, type ConnectionOptions, type ResultSetHeader, type SslOptions } from 'mysql2/promise';
 import { parseAddress } from '../../core/config/address.ts';
 import { WmbError } from '../../core/errors.ts';
+import type { Runtime } from '../../core/runtime.ts';
 import type { Parameter } from '../statement-checks.ts';
 import { isFatal, storeError } from './errors.ts';
 
@@ -47,12 +48,13 @@ export function placeOf({ address, schema }: ServerAddress): string {
 
 export class Session {
   readonly #connection: Connection;
+  readonly #runtime: Runtime;
   #isOpen = true;
 
   /** STORE_UNAVAILABLE, STORE_DENIED, STORE_UNPREPARED where there is no such schema. */
-  static async open(server: ServerAddress): Promise<Session> {
+  static async open(server: ServerAddress, runtime: Runtime): Promise<Session> {
     try {
-      const session = new Session(await mysql.createConnection(optionsOf(server)));
+      const session = new Session(await mysql.createConnection(optionsOf(server)), runtime);
       await session.query(`SET SESSION ${SETTINGS}`);
       await session.query('SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED');
       return session;
@@ -61,8 +63,9 @@ export class Session {
     }
   }
 
-  private constructor(connection: Connection) {
+  private constructor(connection: Connection, runtime: Runtime) {
     this.#connection = connection;
+    this.#runtime = runtime;
     // Only noted: whoever waits for an answer is told by the library, unless the connection is destroyed before.
     connection.on('error', () => this.#lost());
     connection.on('end', () => this.#lost());
@@ -85,13 +88,13 @@ export class Session {
 
   /** Rows of one statement of this folder's own. */
   async rows(sql: string): Promise<readonly CellRow[]> {
-    const [rows] = await this.#guarded(() => this.#connection.query({ sql, timeout: ANSWER_MS_MAX }));
+    const [rows] = await this.#guarded(() => this.#connection.query(sql));
     return rows as readonly CellRow[];
   }
 
   /** One statement of this folder's own. Returns how many rows it found or changed. */
   async query(sql: string, inTransaction = false): Promise<number> {
-    const [header] = await this.#guarded(() => this.#connection.query({ sql, timeout: ANSWER_MS_MAX }));
+    const [header] = await this.#guarded(() => this.#connection.query(sql));
     this.#checkTransaction(header as ResultSetHeader, inTransaction);
     return (header as ResultSetHeader).affectedRows;
   }
@@ -99,17 +102,29 @@ export class Session {
   /** A user's statement, within a transaction. */
   async execute(sql: string, params: readonly Parameter[]): Promise<void> {
     const values = params.map(typed);
-    const [header] = await this.#guarded(() => this.#connection.execute({ sql, values, timeout: ANSWER_MS_MAX }));
+    const [header] = await this.#guarded(() => this.#connection.execute({ sql, values }));
     if (!Array.isArray(header)) this.#checkTransaction(header as ResultSetHeader, true);
   }
 
   async #guarded<T>(call: () => Promise<T>): Promise<T> {
     try {
-      return await call();
+      return await this.#answered(call());
     } catch (cause) {
       if (isFatal(cause)) this.destroy();
       throw cause;
     }
+  }
+
+  /** The library's own limit would keep the process alive after the connection is gone. */
+  #answered<T>(answer: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const late = () => {
+        this.destroy();
+        reject(new WmbError('STORE_UNAVAILABLE', `the database server gave no answer within ${ANSWER_MS_MAX} ms`));
+      };
+      const timer = this.#runtime.after(ANSWER_MS_MAX, late, true);
+      answer.then(resolve, reject).finally(() => timer.cancel());
+    });
   }
 
   async close(): Promise<void> {

@@ -1,0 +1,162 @@
+/** Needs a second server (WMB_TEST_MYSQL_SLAVE, WMB_TEST_MARIADB_SLAVE) whose data may be thrown away. */
+import assert from 'node:assert/strict';
+import { after, before, describe, it, test } from 'node:test';
+import { systemRuntime } from '../../core/runtime.ts';
+import { formatStamp } from '../../core/stamp.ts';
+import type { Lane } from '../../core/words.ts';
+import { makeSchema, makeUsers, opened, type TestSchema, type TestServer, testServer } from './database-kit.ts';
+import { replicateDatabase } from './replicate.ts';
+import { MysqlReplication } from './replication.ts';
+import { Session } from './session.ts';
+
+const LANE: Lane = { log: 'writes', origin: 'beijing', partition: 0 };
+const PASSWORD = 'Replica-7';
+const SCHEMA = 'CREATE TABLE t (id BIGINT NOT NULL, x INT, wmb_stamp CHAR(24), PRIMARY KEY (id));';
+
+interface Product {
+  readonly kind: 'mysql' | 'mariadb';
+  readonly master: TestServer;
+  readonly slave: TestServer;
+}
+
+/** The slave follows nobody, and has forgotten what it ever committed. */
+async function forget({ kind, master, slave }: Product): Promise<void> {
+  const session = await Session.open({ ...slave, schema: undefined, tls: undefined }, systemRuntime);
+  const source = await Session.open({ ...master, schema: undefined, tls: undefined }, systemRuntime);
+  const [thread, readOnly, reset] =
+    kind === 'mysql' ? ['REPLICA', 'super_read_only', 'RESET BINARY LOGS AND GTIDS'] : ['SLAVE', 'read_only', 'RESET MASTER'];
+  for (const sql of [`STOP ${thread}`, `RESET ${thread} ALL`, `SET GLOBAL ${readOnly} = OFF`]) await session.query(sql);
+  const mine = await session.rows(
+    "SELECT SCHEMA_NAME AS s FROM information_schema.SCHEMATA WHERE SCHEMA_NAME LIKE 'wmb\\_test%' OR SCHEMA_NAME = 'strange'",
+  );
+  for (const { s } of mine) await session.query(`DROP DATABASE ${s}`);
+  for (const user of ['wmb', 'wmb_replica']) await session.query(`DROP USER IF EXISTS '${user}'@'%'`);
+  await session.query(reset);
+  // Both begin anew: old binlogs speak of tables that are gone.
+  await source.query(reset);
+  if (kind === 'mariadb') await session.query("SET GLOBAL gtid_slave_pos = ''");
+  await session.close();
+  await source.close();
+}
+
+function suite(product: Product): void {
+  const { kind, master, slave } = product;
+  let made: TestSchema;
+  let replication: MysqlReplication;
+  const source = { source: master.address, user: 'wmb_replica', password: PASSWORD };
+  const replicate = async (dryRun: boolean) => {
+    const lines: string[] = [];
+    const server = { ...slave, schema: made.options.schema, tls: undefined };
+    for await (const line of replicateDatabase({ server, source, dryRun, runtime: systemRuntime })) lines.push(line);
+    return lines.join('\n');
+  };
+  const onSlave = async (...texts: string[]) => {
+    const session = await Session.open({ ...slave, schema: undefined, tls: undefined }, systemRuntime);
+    for (const text of texts) await session.query(text);
+    await session.close();
+  };
+  before(async () => {
+    await forget(product);
+    made = await makeSchema(master, SCHEMA);
+    await makeUsers(master, kind, made.options.schema, PASSWORD);
+    const server = { ...slave, user: 'wmb', password: PASSWORD, schema: made.options.schema, tls: undefined };
+    replication = new MysqlReplication({ server, source, runtime: systemRuntime });
+  });
+  after(async () => {
+    await replication.close();
+    await made.remove();
+    await forget(product);
+  });
+
+  it('a dry run says what would be done, without the password, and does nothing', async () => {
+    const said = await replicate(true);
+    assert.match(said, /lacks \d+ transactions[\s\S]*CHANGE [\s\S]*START [\s\S]*SET /);
+    assert.doesNotMatch(said, new RegExp(PASSWORD));
+    assert.doesNotMatch(await replicate(true), /follows/);
+  });
+
+  it('a slave is made to follow, once, and takes no other writes', async () => {
+    assert.match(await replicate(false), new RegExp(`it follows ${master.address}`));
+    assert.match(await replicate(false), /follows .* already$/);
+    // The users come by replication too.
+    await until(() =>
+      replication.status().then(
+        ({ missing }) => missing === 0,
+        () => false,
+      ),
+    );
+    const session = await Session.open(
+      { ...slave, schema: made.options.schema, user: 'wmb', password: PASSWORD, tls: undefined },
+      systemRuntime,
+    );
+    await assert.rejects(session.query('INSERT INTO t (id) VALUES (1)'), /read.only/);
+    await session.close();
+  });
+
+  it('what the master’s marks say in the slave, its tables hold', async () => {
+    const store = await opened(made.options);
+    const replica = await opened({ ...made.options, ...slave, role: 'slave', user: 'wmb', password: PASSWORD });
+    const stamp = formatStamp({ ms: 1_700_000_000_000, counter: 0, writer: 0x0100_0001 });
+    for (let seq = 0; seq < 40; seq += 1) {
+      const statements = [{ op: 'upsert' as const, table: 't', key: { id: seq }, values: { x: seq } }];
+      await store.execute({
+        moves: [{ ...LANE, epoch: '00000000000000aa', expected: seq - 1, next: seq }],
+        lane: LANE,
+        writes: [{ requestId: `r${seq}`, stamp, seq, index: 0, statements }],
+      });
+      const mark = (await replica.marks())[0]?.seq ?? -1;
+      let rows = 0;
+      for await (const _ of replica.rows('t')) rows += 1;
+      assert.ok(rows > mark, `${rows} rows behind the mark ${mark}`);
+    }
+    await until(async () => (await replica.marks())[0]?.seq === 39);
+    await assert.rejects(replica.execute({ moves: [], lane: LANE, writes: [] }), { code: 'INTERNAL' });
+    await store.close();
+    await replica.close();
+  });
+
+  it('a heartbeat arrives, and a thread that does not run is told with what it misses', async () => {
+    const beats = new MysqlReplication({
+      server: { ...made.options, schema: made.options.schema },
+      source: undefined,
+      runtime: systemRuntime,
+    });
+    await beats.beat(123_456);
+    await until(async () => (await replication.status()).heartbeatMs === 123_456);
+    assert.equal((await replication.status()).state, 'following');
+    await onSlave(kind === 'mysql' ? 'STOP REPLICA' : 'STOP SLAVE');
+    await beats.beat(123_457);
+    const { state, reason, missing, heartbeatMs } = await replication.status();
+    assert.deepEqual([state, missing, heartbeatMs], ['stopped', 1, 123_456]);
+    assert.match(reason, /the thread was stopped/);
+    await onSlave(kind === 'mysql' ? 'START REPLICA' : 'START SLAVE');
+    await until(async () => (await replication.status()).heartbeatMs === 123_457);
+    await beats.close();
+  });
+
+  it('a slave that has written by itself has diverged: that is told with the transaction, and nothing is set up over it', async () => {
+    const readOnly = kind === 'mysql' ? 'super_read_only' : 'read_only';
+    await onSlave(`SET GLOBAL ${readOnly} = OFF`, 'CREATE DATABASE strange', `SET GLOBAL ${readOnly} = ON`);
+    const { state, reason } = await replication.status();
+    assert.equal(state, 'diverged');
+    assert.match(reason, /committed by itself what the master does not have \(\S+\); make this database anew/);
+    await assert.rejects(replicate(false), { code: 'REPLICA_DIVERGED', message: /has committed what the master does not have/ });
+  });
+}
+
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  for (let look = 0; look < 500; look += 1) {
+    if (await condition()) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  assert.fail('it did not come about within 10 s');
+}
+
+for (const [name, kind, first, second] of [
+  ['MySQL', 'mysql', 'WMB_TEST_MYSQL', 'WMB_TEST_MYSQL_SLAVE'],
+  ['MariaDB', 'mariadb', 'WMB_TEST_MARIADB', 'WMB_TEST_MARIADB_SLAVE'],
+] as const) {
+  const [master, slave] = [testServer(first), testServer(second)];
+  if (master === undefined || slave === undefined) test(`replication on ${name}`, { skip: `${second} names no server` }, () => {});
+  else describe(`replication on ${name}`, () => suite({ kind, master, slave }));
+}
