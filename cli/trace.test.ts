@@ -59,6 +59,19 @@ test('a write request is followed through all rooms, though only its origin know
   });
 });
 
+test('a position that its origin does not have is not found, although the peers wait for it', async () => {
+  const waits: FakeChecker = { room: 'guangzhou', trace: () => answer([hop('guangzhou', 'waiting', 0, 'the mark of the lane is 3')]) };
+  const origin: FakeChecker = {
+    room: 'beijing',
+    trace: () => new WmbError('NOT_FOUND', 'the write log of beijing has nothing at it (yet): the mark of the lane is 3'),
+  };
+  await withRooms([origin, waits], async (config) => {
+    const { code, stderr, stdout } = await wmb(['trace', 'beijing/3@0f6a4c1e9b2d7a85:99.0', ...config]);
+    assert.deepEqual([code, stdout], [5, '']);
+    assert.match(stderr, /NOT_FOUND: .*the write log of beijing has nothing at it \(yet\)/);
+  });
+});
+
 test('a room whose checker is away is unknown with the reason; what the origin knows of it stands otherwise', async () => {
   await withRooms([ORIGIN, { checker: 'away' }], async (config) => {
     const { code, stdout } = await wmb(['trace', 'college-17', ...config]);

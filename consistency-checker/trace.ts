@@ -29,11 +29,18 @@ export async function traceWrite(write: string, { own, timeline }: TraceOptions)
   if (at === undefined) throw new WmbError('NOT_FOUND', `the write log of ${own.room} has no write request with the request id “${write}”`);
   const hop = await hopAt(own, at);
   if (found === undefined && hop === undefined) throw new WmbError('NOT_FOUND', `room ${own.room} knows nothing at ${write}`);
+  // The origin would have it in its log. A peer cannot know that nothing is on its way.
+  if (found === undefined && hop?.what === 'waiting' && isOwn(own, at))
+    throw new WmbError('NOT_FOUND', `the write log of ${own.room} has nothing at ${formatPosition(at)} (yet): ${hop.detail}`);
   return { found, timeline: found && (await timeline(found)), hops: hop === undefined ? [] : [hop] };
 }
 
+function isOwn(own: RoomView, { log, origin }: Position): boolean {
+  return origin === own.room && log === 'writes';
+}
+
 async function findOwn(own: RoomView, write: string, position: Position | undefined): Promise<FoundWrite | undefined> {
-  if (position !== undefined && (position.origin !== own.room || position.log !== 'writes')) return undefined;
+  if (position !== undefined && !isOwn(own, position)) return undefined;
   const query =
     position === undefined
       ? ({ by: 'request', requestId: write, limitMs: SEARCH_MS_MAX } as const)

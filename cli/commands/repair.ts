@@ -34,7 +34,7 @@ interface RepairOptions extends ConfigOptions, JsonOptions {
 const HELP = `
 Without --apply nothing is changed: it prints what would be. Each repair is done by the checker of the wrong room, never overwrites what
 was written meanwhile, is verified afterwards, and stands in \`wmb drift audit\`.
-Exit code 0 when all is done, 7 when some is not.
+Exit code 0 when all is done, 5 when the limit kept some from it, 7 when some could not be.
 
 Examples:
   wmb repair 1f3a
@@ -133,8 +133,9 @@ function finish(context: Context, { steps, error }: RepairEnd, { apply, json, in
   }
   const undone = steps.filter((step) => !isDone(step));
   if (undone.length === 0) return;
-  // Nothing at all was answered: it is about the room, not about the drifts.
-  if (error !== undefined && undone.length === steps.length && undone.every(({ result }) => result === 'skipped')) throw error;
+  // A limit that was reached, or a room that answered nothing at all: it is not about the drifts.
+  const isSkipped = undone.every(({ result }) => result === 'skipped');
+  if (error !== undefined && isSkipped && (error.code === 'REPAIR_LIMIT' || undone.length === steps.length)) throw error;
   const first = undone[0];
   throw new WmbError(
     'DIFFERENCE',

@@ -1,7 +1,7 @@
 /** A repair over several rooms: each drift goes to the checker of its wrong room, one room after another. */
 import type { Drift } from '../../consistency-checker/drift.ts';
 import { isAlarm } from '../../consistency-checker/report/pair.ts';
-import { asWmbError, type WmbError } from '../../core/errors.ts';
+import { asWmbError, WmbError } from '../../core/errors.ts';
 import type { RoomId } from '../../core/words.ts';
 import type { RepairProgress } from '../../proto/gen/wmb/v1/checker.ts';
 import type { Clients } from '../clients.ts';
@@ -67,16 +67,20 @@ export async function runRepair(
   let first: WmbError | undefined;
   for (const batch of batches) {
     const limit = order.limit === 0 ? 0 : order.limit - steps.filter(({ result }) => CHANGES.includes(result)).length;
-    let why: WmbError | undefined = stopped;
-    if (why === undefined && (order.limit === 0 || limit > 0))
-      why = await repairRoom(clients, { batch, order: { ...order, limit }, signal, add });
+    const isSpent = order.limit > 0 && limit <= 0;
+    const why =
+      stopped ?? (isSpent ? limitReached(order.limit) : await repairRoom(clients, { batch, order: { ...order, limit }, signal, add }));
     first ??= why;
     if (why !== undefined && why.code !== 'UNREACHABLE') stopped = why;
     const told = new Set(steps.map(({ id }) => id));
-    const text = signal?.aborted ? 'interrupted' : why === undefined ? 'the limit was reached' : `${why.code}: ${why.message}`;
+    const text = signal?.aborted || why === undefined ? 'interrupted' : `${why.code}: ${why.message}`;
     for (const drift of batch.drifts) if (!told.has(drift.id)) add(ownStep(drift, batch.room, 'skipped', text));
   }
   return { steps, error: first };
+}
+
+function limitReached(limit: number): WmbError {
+  return new WmbError('REPAIR_LIMIT', `the limit of ${limit} was reached; the others were not touched`);
 }
 
 interface RoomRepair {

@@ -190,6 +190,21 @@ describe('what cannot be compared is said', () => {
     ]);
   });
 
+  test('a link that somebody has paused, with the command that resumes it, and a lane that stands on a gap; each once', async () => {
+    const { mine, theirs, comparison } = rig(3);
+    const second = laneOfTest('beijing', 1);
+    for (const room of [mine, theirs]) room.applied(second, 1);
+    for (const lane of [LANE, second]) theirs.change(lane, { state: 'paused', reason: 'paused by an operator' });
+    assert.deepEqual((await comparison.round()).incomparable, [
+      'guangzhou has paused its link from beijing (`wmb link resume beijing guangzhou`)',
+    ]);
+    for (const lane of [LANE, second]) theirs.change(lane, { state: 'streaming', reason: '' });
+    mine.change(LANE, { state: 'stopped-on-gap', reason: 'frames 4 to 9 are missing' });
+    assert.deepEqual((await comparison.round()).incomparable, [
+      'beijing is stopped on a gap of writes/beijing/0: frames 4 to 9 are missing',
+    ]);
+  });
+
   test('a lane that a room has taken nothing of yet is not in another epoch', async () => {
     const { mine, theirs, comparison } = rig();
     mine.applied(LANE, 3);

@@ -8,7 +8,7 @@
 import { WmbError } from '../../core/errors.ts';
 import { type FrameReceipts, type Horizon, type LanePlace, RECEIPT_FRAMES_KEPT, type SeqRange } from '../../core/inspection.ts';
 import type { Runtime } from '../../core/runtime.ts';
-import { formatPosition, laneKey, type Position } from '../../core/words.ts';
+import { formatPosition, laneKey, type Position, type RoomId } from '../../core/words.ts';
 import type { RoomView } from '../room.ts';
 import { areDifferent, type ReceiptSide, sideOf } from './sides.ts';
 import { LaneWindows, WINDOW_SEQS, type Window, type WindowResult } from './windows.ts';
@@ -82,6 +82,16 @@ interface Tally {
   readonly incomparable: string[];
 }
 
+/** Links of a room that somebody has paused, or that a gap has stopped: what they hold back is no lag that ends by itself, and nobody has to guess why. */
+function standingLinks(room: RoomId, lanes: readonly LanePlace[]): string[] {
+  const told = new Set<string>();
+  for (const { log, origin, partition, state, reason } of lanes) {
+    if (state === 'paused') told.add(`${room} has paused its link from ${origin} (\`wmb link resume ${origin} ${room}\`)`);
+    if (state === 'stopped-on-gap') told.add(`${room} is stopped on a gap of ${laneKey({ log, origin, partition })}: ${reason}`);
+  }
+  return [...told];
+}
+
 export class ReceiptComparison {
   readonly #mine: RoomView;
   readonly #theirs: RoomView;
@@ -103,7 +113,8 @@ export class ReceiptComparison {
   /** Rejects where a room does not answer; the next round goes on where this one was. */
   async round(): Promise<ReceiptRound> {
     const [mine, theirs] = await Promise.all([this.#mine.horizon(), this.#theirs.horizon()]);
-    const tally: Tally = { bytes: LANE_BYTES * theirs.lanes.length, incomparable: [] };
+    const standing = [...standingLinks(this.#mine.room, mine.lanes), ...standingLinks(this.#theirs.room, theirs.lanes)];
+    const tally: Tally = { bytes: LANE_BYTES * theirs.lanes.length, incomparable: standing };
     const pairs = this.#pairUp(mine, theirs, tally);
     await this.#compare(pairs, tally);
     for (const pair of pairs) await this.#lookThrough(pair);
