@@ -1,0 +1,93 @@
+/** Redis, or Valkey, in a container. */
+import { connect } from 'node:net';
+import { ServerContainer, type ServerKind, type ServerOptions } from './server.ts';
+
+const IMAGE = 'redis:8';
+const PORT = 6379;
+const ANSWER_MS_MAX = 1_000;
+const SNAPSHOT = '/data/dump.rdb';
+
+export interface RedisOptions extends ServerOptions {
+  /** Asked of every client; without it, none is. */
+  readonly password?: string;
+  /** What the server begins with: a snapshot that `RedisServer.snapshot` took. */
+  readonly snapshot?: Buffer;
+}
+
+export interface RedisServer {
+  readonly container: ServerContainer;
+  readonly host: string;
+  readonly port: number;
+  readonly address: string;
+  readonly password: string | undefined;
+  /** Runs one command by the server's own command line and returns what it printed. */
+  cli(...command: string[]): Promise<string>;
+  /** Writes everything to disk and returns it. */
+  snapshot(): Promise<Buffer>;
+  /** Kills the server and starts it again with what `snapshot` returned earlier. Not with `--appendonly yes`, where the snapshot would not be read. */
+  restore(snapshot: Buffer): Promise<void>;
+  remove(): Promise<void>;
+}
+
+/** Without flags, nothing is written to disk but by `snapshot`. Another image: `{ image: 'valkey/valkey:8' }`. */
+export async function startRedis(options: RedisOptions = {}): Promise<RedisServer> {
+  const { password } = options;
+  const files = options.snapshot === undefined ? [] : [{ content: options.snapshot, target: SNAPSHOT }];
+  const container = await ServerContainer.start(redisKind(options), { ...options, files: [...(options.files ?? []), ...files] });
+  const cli = async (...command: string[]) => {
+    const where = ['-p', `${options.hostNetwork ? container.port : PORT}`, ...(password ? ['--no-auth-warning', '-a', password] : [])];
+    return (await container.exec(`${product(options.image)}-cli`, ...where, ...command)).trim();
+  };
+  return {
+    container,
+    host: container.host,
+    port: container.port,
+    address: container.address,
+    password,
+    cli,
+    async snapshot() {
+      await cli('SAVE');
+      return container.readFile(SNAPSHOT);
+    },
+    async restore(snapshot) {
+      await container.kill();
+      await container.writeFile(SNAPSHOT, snapshot);
+      await container.start();
+    },
+    remove: () => container.remove(),
+  };
+}
+
+function redisKind({ image = IMAGE, password }: RedisOptions): ServerKind {
+  const secret = password ? ['--requirepass', password] : [];
+  return {
+    image,
+    environment: {},
+    port: PORT,
+    ready: answers,
+    command: (listen) => {
+      const where = listen ? ['--bind', listen.host, '--port', `${listen.port}`] : [];
+      return [`${product(image)}-server`, '--save', '', ...where, ...secret];
+    },
+  };
+}
+
+function product(image = IMAGE): 'redis' | 'valkey' {
+  return image.startsWith('valkey') ? 'valkey' : 'redis';
+}
+
+/** PONG, or that a password is wanted. A server that is still loading says so instead. */
+async function answers(port: number): Promise<boolean> {
+  const socket = connect({ host: '127.0.0.1', port });
+  socket.setTimeout(ANSWER_MS_MAX, () => socket.destroy(new Error('silent')));
+  try {
+    socket.write('PING\r\n');
+    // Docker's proxy takes connections before there is a server, and closes them.
+    for await (const answer of socket) return /^(\+PONG|-NOAUTH)/.test((answer as Buffer).toString('latin1'));
+    return false;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
+}
