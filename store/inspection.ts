@@ -31,6 +31,9 @@ export interface EntryDigest {
   readonly expireAtMs: number;
 }
 
+/** The hash of a key whose value the server has evicted: nobody knows what it would be, so it is equal to every other, and to none. */
+export const EVICTED_HASH = '0'.repeat(16);
+
 export interface CacheInspector {
   /** STORE_UNAVAILABLE while the collector has not made the cache yet: try again later. */
   open(): Promise<void>;

@@ -9,10 +9,10 @@
 import type { Topology } from '../../core/config/types.ts';
 import { bucketOf } from '../../core/converge/bucket.ts';
 import type { CacheEntry } from '../../core/converge/effects.ts';
-import { entryHash, type KeyState, visibleOf } from '../../core/converge/state.ts';
+import { entryHash, isEvicted, type KeyState, visibleOf } from '../../core/converge/state.ts';
 import { WmbError } from '../../core/errors.ts';
 import type { Runtime } from '../../core/runtime.ts';
-import type { EntryDigest } from '../../store/inspection.ts';
+import { type EntryDigest, EVICTED_HASH } from '../../store/inspection.ts';
 import type { ElementDifference } from '../drift.ts';
 import type { Horizon, RoomView, StateAnswer } from '../room.ts';
 import { Descent } from './descent.ts';
@@ -177,6 +177,7 @@ export class KeyComparison {
     for (const key of new Set([...own.keys(), ...other.keys()])) {
       const [a, b] = [own.get(key), other.get(key)];
       if (expiresBy(a, soonMs) || expiresBy(b, soonMs)) continue;
+      if (a?.hash === EVICTED_HASH || b?.hash === EVICTED_HASH) continue;
       const pair = [a, b].map((entry) => entry && `${entry.version} ${entry.hash}`);
       if (pair[0] !== pair[1]) differing.set(key, pairText(pair[0], pair[1]));
     }
@@ -250,7 +251,7 @@ export class KeyComparison {
       if (mine?.key !== key || theirs?.key !== key)
         throw new WmbError('PEER_GARBAGE', `the states of ${keys.length} keys were asked for and others came`);
       const states = { mine: mine.state, theirs: theirs.state };
-      const near = [mine.state, theirs.state].some((state) => expiresWithin(state, nowMs, soonMs));
+      const near = [mine.state, theirs.state].some((state) => isEvicted(state) || expiresWithin(state, nowMs, soonMs));
       if (near) return { mine, theirs, pair: '', found: [] };
       const shown = [visibleOf(mine.state, nowMs), visibleOf(theirs.state, nowMs)].map((entry) => entry && shownText(entry));
       // Where an application sees the same, versions of single elements may differ: that is no difference.

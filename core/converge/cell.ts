@@ -44,6 +44,9 @@ export interface Cap {
  */
 export const DAMAGED: Version = '~damaged';
 
+/** The same for a key whose value the store's server has evicted to save memory: nothing is known of it but versions. That is no deletion and no damage. */
+export const EVICTED: Version = '~evicted';
+
 export interface KeyHead {
   /** Type of the registers and increments; `none` where there are none. */
   type: KeyType | 'none';

@@ -13,7 +13,7 @@ import type { KeyCell } from './cell.ts';
 import type { Effect } from './effects.ts';
 import { effectsOf } from './effects-of.ts';
 import { applyEffect } from './rules.ts';
-import { cellOf, exportState, fillCell, isDamaged, type KeyState, stateDigest } from './state.ts';
+import { cellOf, exportState, fillCell, isDamaged, isEvicted, type KeyState, stateDigest } from './state.ts';
 
 /** As CacheRepair of store/inspection.ts. */
 export type Mending = {
@@ -33,7 +33,7 @@ export interface MendableCell extends KeyCell {
 /** `settled`: up to where this room may have forgotten. Nothing is changed unless the outcome is `repaired`. */
 export function mend(cell: MendableCell, repair: Mending, settled: Version): 'repaired' | 'unchanged' | 'overtaken' | 'outdated' {
   // Where the state to be pushed is a guess, the right side has to be read anew.
-  if (settled > repair.seen || (repair.action === 'push' && isDamaged(repair.state))) return 'outdated';
+  if (settled > repair.seen || (repair.action === 'push' && (isDamaged(repair.state) || isEvicted(repair.state)))) return 'outdated';
   const own = exportState(repair.key, cell);
   if (stateDigest(own) !== repair.expected) return 'overtaken';
   const mended = repair.action === 'push' ? pushed(own, repair, settled) : resent(own, repair);

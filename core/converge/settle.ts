@@ -21,7 +21,8 @@ export function settleKey(cell: KeyCell, settled: Version): boolean {
   return head.type === 'none' && head.kill <= settled && cell.expiries().length === 0;
 }
 
-function settleIncrements(cell: KeyCell, settled: Version): void {
+/** Those up to `settled` become registers. */
+export function settleIncrements(cell: KeyCell, settled: Version): void {
   for (const [name, increments] of [...cell.increments(settled)]) {
     const version = increments.at(-1)?.version ?? '';
     cell.setRegister(name, { version, value: foldIncrements(cell.register(name)?.value ?? null, increments) });

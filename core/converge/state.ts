@@ -4,7 +4,7 @@
  */
 import { hash } from 'node:crypto';
 import type { Version } from '../stamp.ts';
-import { type Cap, DAMAGED, type Expiry, type KeyCell } from './cell.ts';
+import { type Cap, DAMAGED, EVICTED, type Expiry, type KeyCell } from './cell.ts';
 import type { CacheEntry, CacheValue, KeyType } from './effects.ts';
 import { MemoryCell } from './memory-cell.ts';
 import { compareText } from './order.ts';
@@ -60,6 +60,11 @@ export function exportState(key: string, cell: KeyCell): KeyState | undefined {
 /** What the room has stored of the key cannot be read: what stands in the state is a guess, and must not be carried anywhere. */
 export function isDamaged(state: KeyState | undefined): boolean {
   return state?.expiries.some(({ version }) => version === DAMAGED) === true;
+}
+
+/** The room has lost the key's value to save memory, and knows it. No difference is made of it, and it must not be carried anywhere. */
+export function isEvicted(state: KeyState | undefined): boolean {
+  return state?.expiries.some(({ version }) => version === EVICTED) === true;
 }
 
 /** A key that remembers exactly this. */

@@ -1,0 +1,294 @@
+/**
+ * One server: what is asked of it, and what this process remembers of it. Its answers come in the order of the calls, so what a call sees is what all
+ * earlier ones left.
+ */
+import { BUCKETS } from '../../core/converge/bucket.ts';
+import type { Effect } from '../../core/converge/effects.ts';
+import { WmbError } from '../../core/errors.ts';
+import type { Runtime } from '../../core/runtime.ts';
+import type { Version } from '../../core/stamp.ts';
+import { laneKey, type Mark, type RoomId } from '../../core/words.ts';
+import { Connection, type RedisServer } from './connection.ts';
+import { EXPIRING, PLAIN, TOMBSTONE } from './head.ts';
+import type { KeyChange } from './key-change.ts';
+import { bucketKey, dataKey, SCHEMA } from './layout.ts';
+import { type LaneMove, readMarks } from './marks.ts';
+import { Packer } from './packer.ts';
+import { NodeReader } from './reader.ts';
+import { type KnownRevision, Revisions } from './revisions.ts';
+import { checkServer, type ServerFacts } from './server.ts';
+
+export interface NodeOptions {
+  readonly server: RedisServer;
+  readonly room: RoomId;
+  readonly runtime: Runtime;
+  /** How far the server's clock is taken to be ahead of the room's. */
+  readonly shiftMs: number;
+}
+
+/** A `set` or `del` that is decided in the server. */
+export type HotEffect = Effect & { readonly op: 'set' | 'del' };
+
+export interface Commit {
+  readonly moves: readonly LaneMove[];
+  /** '' where it stays. */
+  readonly settled: Version;
+  readonly dirty: readonly number[];
+  readonly clean: readonly number[];
+  /** Each of a key of its own, without expiry. */
+  readonly plain: readonly HotEffect[];
+  /** In the order of `plain`. */
+  readonly plainBuckets: readonly number[];
+  readonly mixed: readonly HotEffect[];
+  readonly changes: readonly KeyChange[];
+}
+
+export const NOTHING_TO_COMMIT: Commit = {
+  moves: [],
+  settled: '',
+  dirty: [],
+  clean: [],
+  plain: [],
+  plainBuckets: [],
+  mixed: [],
+  changes: [],
+};
+
+export type CommitAnswer =
+  /** A letter for each hot effect, those of `plain` first: a, s or d. */
+  | { readonly is: 'done'; readonly outcomes: string }
+  | { readonly is: 'other generation' }
+  | { readonly is: 'other mark'; readonly move: number; readonly stored: Mark | undefined }
+  /** Cells that are not as they were read, by their place in `changes`. */
+  | { readonly is: 'stale' }
+  /** Hot effects that need the rules, by their place in `plain`, then `mixed`. */
+  | { readonly is: 'complex'; readonly hot: readonly number[] };
+
+export class RedisNode {
+  readonly place: string;
+  readonly #options: NodeOptions;
+  readonly #connection: Connection;
+  readonly reader: NodeReader;
+  readonly #packer = new Packer(256 * 1024);
+  readonly #revisions: Revisions;
+  /** Mirror of the server's: by lane. */
+  marks: ReadonlyMap<string, Mark> = new Map();
+  /** Effects up to this version may have been forgotten. */
+  settled: Version = '';
+  /** Mirror of the server's: 1 for every bucket that is marked already. */
+  readonly dirty = new Uint8Array(BUCKETS);
+  /** From when on a floor may let something of a bucket be forgotten; 0: it is not known. */
+  readonly dueMs = new Float64Array(BUCKETS);
+  facts: ServerFacts | undefined;
+  #adopting: Promise<void> | undefined;
+
+  constructor(options: NodeOptions) {
+    this.#options = options;
+    this.#connection = new Connection(options.server);
+    this.reader = new NodeReader(this.#connection);
+    this.place = this.#connection.place;
+    this.#revisions = new Revisions(options.runtime);
+  }
+
+  /** STORE_UNAVAILABLE, STORE_DENIED, STORE_UNFIT, STORE_FOREIGN. Makes what is missing. */
+  async open(): Promise<void> {
+    await this.#connection.open();
+    try {
+      this.facts = await checkServer(this.#connection);
+      await this.#connection.load();
+      const { room, revision } = await this.reader.look();
+      checkRoom(room, this.#options.room, this.place);
+      if (!room.has('schema')) await this.#adopt(revision, undefined);
+      else await this.#begin(room, revision);
+    } catch (cause) {
+      this.close();
+      throw cause;
+    }
+  }
+
+  close(): void {
+    this.#connection.close();
+  }
+
+  /** Reads the marks. Where another revision is found than was left, it is adopted. */
+  async look(): Promise<void> {
+    await this.#adopting;
+    const { room, revision, marks } = await this.reader.look();
+    if (this.#revisions.isOther(revision)) return this.adopt(this.life);
+    this.marks = marks;
+    this.settled = room.get('settled') ?? '';
+  }
+
+  /** Grows with every generation. */
+  get life(): number {
+    return this.#revisions.life;
+  }
+
+  /** 0 for the one in which it was opened. */
+  get generation(): number {
+    return Math.max(0, this.life - 1);
+  }
+
+  async commit(commit: Commit): Promise<CommitAnswer> {
+    await this.#adopting;
+    const known = this.#revisions.next();
+    const argument = packCommit(this.#packer, known, commit, this.#options.shiftMs);
+    if (argument.length > (this.facts?.argumentBytesMax ?? Infinity)) throw tooLarge(this.place, argument.length);
+    const answer = await this.#connection.call('commit', argument);
+    const is = String(answer[0]);
+    if (is === 'G') return { is: 'other generation' };
+    if (is === 'S') return { is: 'stale' };
+    if (is === 'C') return { is: 'complex', hot: answer[1] as number[] };
+    if (is === 'M') return this.#otherMark(commit, Number(answer[1]), String(answer[2]));
+    this.#revisions.answered(known);
+    this.#remember(commit);
+    return { is: 'done', outcomes: String(answer[1]) };
+  }
+
+  /** Takes the server for what it is now, unless that was done since `life`. Every bucket may differ from what somebody has seen of it. */
+  async adopt(life: number): Promise<void> {
+    if (life !== this.life) return;
+    this.#adopting ??= this.#adoptNow().finally(() => {
+      this.#adopting = undefined;
+    });
+    return this.#adopting;
+  }
+
+  async #adoptNow(): Promise<void> {
+    const { room, revision } = await this.reader.look();
+    checkRoom(room, this.#options.room, this.place);
+    await this.#adopt(revision, ALL_DIRTY);
+  }
+
+  /** The revision of somebody who came in between is the next one to be found. */
+  async #adopt(found: string, dirty: Buffer | undefined): Promise<void> {
+    const packer = this.#packer;
+    packer.array(5);
+    const revision = this.#revisions.fresh();
+    for (const text of [found, revision, this.#options.room, String(SCHEMA)]) packer.text(text);
+    packer.bytes(dirty ?? Buffer.alloc(0));
+    await this.#connection.call('adopt', packer.take());
+    const { room, revision: left } = await this.reader.look();
+    await this.#begin(room, left);
+  }
+
+  async #begin(room: ReadonlyMap<string, string>, revision: string): Promise<void> {
+    const { marks } = await this.reader.look();
+    this.marks = marks;
+    this.settled = room.get('settled') ?? '';
+    this.dueMs.fill(0);
+    const bits = (await this.#connection.command('GET', 'wmb:dirty')) as Buffer | null;
+    for (let bucket = 0; bucket < BUCKETS; bucket += 1) this.dirty[bucket] = ((bits?.[bucket >> 3] ?? 0) >> (7 - (bucket & 7))) & 1;
+    this.#revisions.begin(revision);
+  }
+
+  #otherMark({ moves }: Commit, at: number, text: string): CommitAnswer {
+    const move = moves[at];
+    const stored = move && readMarks(new Map([[move.field, text]])).get(laneKey(move.lane));
+    return { is: 'other mark', move: at, stored };
+  }
+
+  #remember({ moves, settled, dirty }: Commit): void {
+    if (settled > this.settled) this.settled = settled;
+    for (const bucket of dirty) this.dirty[bucket] = 1;
+    if (moves.length === 0) return;
+    const marks = new Map(this.marks);
+    for (const { lane, epoch, next } of moves) {
+      const { log, origin, partition } = lane;
+      if (next !== undefined) marks.set(laneKey(lane), { log, origin, partition, epoch, seq: next });
+    }
+    this.marks = marks;
+  }
+}
+
+const ALL_DIRTY = Buffer.alloc(BUCKETS / 8, 0xff);
+
+/** STORE_FOREIGN. */
+export function checkRoom(room: ReadonlyMap<string, string>, own: RoomId, place: string): void {
+  const [id, schema] = [room.get('id'), Number(room.get('schema') ?? 0)];
+  if (id !== undefined && id !== own) {
+    throw new WmbError(
+      'STORE_FOREIGN',
+      `${place} holds the cache of room ${id}, and this is ${own}; give this room a server, or a \`database\` number, of its own`,
+    );
+  }
+  if (schema > SCHEMA)
+    throw new WmbError(
+      'STORE_FOREIGN',
+      `${place} was written by a newer WMB (schema ${schema}; this one knows ${SCHEMA}); upgrade this one`,
+    );
+}
+
+function tooLarge(place: string, bytes: number): WmbError {
+  return new WmbError('STORE_UNAVAILABLE', `${place} takes no argument of ${bytes} bytes; raise proto-max-bulk-len of the server`);
+}
+
+function packCommit(packer: Packer, known: KnownRevision, commit: Commit, shiftMs: number): Buffer {
+  const { moves, settled, dirty, clean, plain, plainBuckets, mixed, changes } = commit;
+  packer.array(10);
+  packer.array(4);
+  for (const text of [known.nonce, String(known.answered), known.found, String(known.next)]) packer.text(text);
+  packer.array(moves.length * 4);
+  for (const move of moves) packMove(packer, move);
+  packer.text(settled);
+  for (const buckets of [dirty, clean]) {
+    packer.array(buckets.length);
+    for (const bucket of buckets) packer.number(bucket);
+  }
+  packPlain(packer, plain, plainBuckets);
+  packer.array(mixed.length);
+  for (const effect of mixed) packMixed(packer, effect, shiftMs);
+  packer.array(changes.length);
+  for (const change of changes) packChange(packer, change);
+  return packer.take();
+}
+
+function packMove(packer: Packer, { field, epoch, expected, next }: LaneMove): void {
+  packer.text(field);
+  packer.text(`${epoch}:`);
+  packer.text(String(expected));
+  packer.text(next === undefined ? '' : String(next));
+}
+
+function packPlain(packer: Packer, plain: readonly HotEffect[], buckets: readonly number[]): void {
+  packer.array(plain.length * 2);
+  for (const effect of plain) {
+    packer.text(effect.key);
+    packer.text(effect.op === 'set' ? effect.value : '');
+  }
+  packer.array(plain.length);
+  for (const [index, effect] of plain.entries()) packer.text(bucketKey(effect.key, buckets[index]));
+  packer.array(plain.length);
+  for (const effect of plain) packer.head(PLAIN, effect.version, 0);
+}
+
+function packMixed(packer: Packer, effect: HotEffect, shiftMs: number): void {
+  const isSet = effect.op === 'set';
+  const atMs = isSet ? effect.expireAtMs : 0;
+  packer.array(6);
+  packer.text(isSet ? 's' : 'd');
+  packer.text(bucketKey(effect.key));
+  packer.text(effect.key);
+  packer.head(isSet ? (atMs === 0 ? PLAIN : EXPIRING) : TOMBSTONE, effect.version, atMs);
+  packer.text(isSet ? effect.value : '');
+  packer.text(atMs === 0 ? '' : String(atMs + shiftMs));
+}
+
+function packChange(packer: Packer, { key, expected, type, head, commands }: KeyChange): void {
+  packer.array(7);
+  packer.text(bucketKey(key));
+  packer.text(key);
+  packer.bytes(expected);
+  packer.text(type);
+  packer.text(dataKey(key));
+  if (head === undefined) packer.text('=');
+  else packer.bytes(head);
+  packer.array(commands.length);
+  for (const command of commands) {
+    packer.array(command.length);
+    for (const argument of command) {
+      if (typeof argument === 'string') packer.text(argument);
+      else packer.bytes(argument);
+    }
+  }
+}

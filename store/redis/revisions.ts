@@ -1,0 +1,56 @@
+/**
+ * The revision that every change leaves in a node (docs/adr/0005): a nonce of this process and a number that grows. Several calls are on their way at
+ * once, so what a call may find is any that this process has sent since the last answer, or until the first answer what was found at the beginning.
+ */
+import type { Runtime } from '../../core/runtime.ts';
+
+/** As `commit` takes it. */
+export interface KnownRevision {
+  readonly nonce: string;
+  readonly answered: number;
+  readonly found: string;
+  readonly next: number;
+}
+
+export class Revisions {
+  readonly #runtime: Runtime;
+  #nonce = '';
+  #sent = 0;
+  #answered = 0;
+  #found = '';
+  /** Grows with every other revision that was found: answers of calls that were sent before say nothing new. */
+  life = 0;
+
+  constructor(runtime: Runtime) {
+    this.#runtime = runtime;
+  }
+
+  /** Goes on from what stands there. */
+  begin(found: string): void {
+    this.#nonce = Buffer.from(this.#runtime.bytes(8)).toString('hex');
+    this.#found = found;
+    this.#sent = 0;
+    this.#answered = 0;
+    this.life += 1;
+  }
+
+  /** One that nobody has left anywhere before. */
+  fresh(): string {
+    return `${Buffer.from(this.#runtime.bytes(8)).toString('hex')}-0`;
+  }
+
+  next(): KnownRevision {
+    this.#sent += 1;
+    return { nonce: this.#nonce, answered: this.#answered, found: this.#found, next: this.#sent };
+  }
+
+  answered({ nonce, next }: KnownRevision): void {
+    if (nonce === this.#nonce) this.#answered = Math.max(this.#answered, next);
+  }
+
+  isOther(stored: string): boolean {
+    if (stored === this.#found && this.#answered === 0) return false;
+    const at = stored.lastIndexOf('-');
+    return stored.slice(0, at) !== this.#nonce || Number(stored.slice(at + 1)) < this.#answered;
+  }
+}
