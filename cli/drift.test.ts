@@ -50,6 +50,24 @@ test('what both checkers report is listed once, with exit code 7, and fits into 
   );
 });
 
+test('a drift is as old as the older of two records of it: a checker that was away has found it later', async () => {
+  const again = { ...DRIFT, firstSeenMs: DRIFT.firstSeenMs + 60_000, confirmedMs: DRIFT.confirmedMs + 60_000 };
+  for (const [ours, theirs] of [
+    [DRIFT, again],
+    [again, DRIFT],
+  ] as const)
+    await withRooms(
+      [
+        { ...BEIJING, drifts: [ours] },
+        { ...GUANGZHOU, drifts: [theirs] },
+      ],
+      async (config) => {
+        const { drifts } = JSON.parse((await wmb(['drift', 'list', '--json', ...config])).stdout);
+        assert.deepEqual([drifts.length, drifts[0].confirmedMs, drifts[0].firstSeenMs], [1, DRIFT.confirmedMs, DRIFT.firstSeenMs]);
+      },
+    );
+});
+
 test('a drift that the checker of its wrong room has repaired is not open, though the other checker has not looked yet', async () => {
   const repaired = { ...DRIFT, status: 'repaired', closedMs: 5 } as const;
   await withRooms(

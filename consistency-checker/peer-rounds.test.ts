@@ -43,6 +43,8 @@ class Rig {
   keyRound: () => Promise<KeyRound> = async () => CLEAN_KEYS;
   receiptRound: () => Promise<ReceiptRound> = async () => CLEAN_RECEIPTS;
   differs: (name: string) => Promise<ConfirmedKey | undefined> = async () => undefined;
+  receiptDiffers: () => Promise<ConfirmedReceipt | undefined> = async () => receipt();
+  forgotten = false;
   horizon: RoomView['horizon'] = async () => ({ nowMs: 1, lanes: [] });
   explainKey: (name: string) => Promise<Drift | undefined> = async (name) => driftOf({ type: 'key', name });
   explainReceipt: () => Promise<Drift | undefined> = async () => driftOf({ type: 'write', name: formatPosition(POSITION) });
@@ -55,7 +57,7 @@ class Rig {
       own,
       peer: 'guangzhou',
       keys: { round: () => this.keyRound(), differs: (name) => this.differs(name) },
-      receipts: { round: () => this.receiptRound(), differs: async () => receipt() },
+      receipts: { round: () => this.receiptRound(), differs: () => this.receiptDiffers(), areForgotten: async () => this.forgotten },
       explainer: {
         key: ({ key: name }) => this.#explain(name, () => this.explainKey(name)),
         receipt: () => this.#explain('receipt', () => this.explainReceipt()),
@@ -154,6 +156,20 @@ test('a peer is not blamed for what this room’s own collector fails in', async
   await rig.time.advance(60_000);
   assert.equal(rig.rounds.state.silence, undefined);
   assert.match(rig.rounds.state.reason, /collector of beijing/);
+  await rig.rounds.stop();
+});
+
+test('what a lost write request is told by may be forgotten in both rooms: then it is closed with that, not as if they agreed', async () => {
+  const rig = new Rig();
+  await rig.book.put([driftOf({ type: 'write', name: formatPosition(POSITION) })]);
+  rig.rounds.start();
+  await rig.time.advance(1_500);
+  assert.equal(rig.book.openDrifts.size, 1);
+  rig.receiptDiffers = async () => undefined;
+  rig.forgotten = true;
+  await rig.time.advance(1_000);
+  const closed = await rig.book.get(driftOf({ type: 'write', name: formatPosition(POSITION) }).id);
+  assert.match(closed?.note ?? '', /^not repaired, and not told any more/);
   await rig.rounds.stop();
 });
 

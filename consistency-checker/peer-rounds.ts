@@ -18,7 +18,11 @@ export interface PeerRoundsOptions {
   readonly own: RoomView;
   readonly peer: RoomId;
   readonly keys: { round(): Promise<KeyRound>; differs(key: string): Promise<ConfirmedKey | undefined> };
-  readonly receipts: { round(): Promise<ReceiptRound>; differs(position: Position): Promise<ConfirmedReceipt | undefined> };
+  readonly receipts: {
+    round(): Promise<ReceiptRound>;
+    differs(position: Position): Promise<ConfirmedReceipt | undefined>;
+    areForgotten(position: Position): Promise<boolean>;
+  };
   readonly explainer: {
     key(confirmed: ConfirmedKey, peer: RoomId): Promise<Drift | undefined>;
     receipt(confirmed: ConfirmedReceipt, peer: RoomId): Promise<Drift | undefined>;
@@ -269,11 +273,17 @@ export class PeerRounds {
     for (const drift of book.rotate(LOOKED_AGAIN_MAX, ours)) {
       if (this.#stopped.signal.aborted) return;
       if (await this.#stillDiffers(drift)) continue;
-      const note = 'both rooms show the same again';
+      const note = await this.#howItEnded(drift);
       if (!(await book.settle(drift.id, { status: 'healed', closedMs: runtime.nowMs(), note }))) continue;
       meters.closed({ kind: drift.kind, status: 'healed' });
       logger.info({ drift: drift.id, kind: drift.kind, subject: drift.subject.name, peer }, 'a drift is gone');
     }
+  }
+
+  async #howItEnded({ subject }: Drift): Promise<string> {
+    const position = subject.type === 'write' ? parsePosition(subject.name) : undefined;
+    if (position === undefined || !(await this.#options.receipts.areForgotten(position))) return 'both rooms show the same again';
+    return 'not repaired, and not told any more: both rooms have let go of their receipts of it because they are old; a key that it has left different is a drift of its own';
   }
 
   async #stillDiffers(drift: Drift): Promise<boolean> {

@@ -117,9 +117,20 @@ export function mergeDrifts(told: readonly Told[]): readonly Drift[] {
   const best = new Map<string, Told>();
   for (const one of told) {
     const known = best.get(one.drift.id);
-    if (known === undefined || knowsBetter(one, known)) best.set(one.drift.id, one);
+    const better = known === undefined || knowsBetter(one, known) ? one : known;
+    best.set(
+      one.drift.id,
+      known === undefined ? one : { ...better, drift: sinceEither(better.drift, one === better ? known.drift : one.drift) },
+    );
   }
   return [...best.values()].map(({ drift }) => drift).sort((a, b) => b.confirmedMs - a.confirmedMs || (a.id < b.id ? -1 : 1));
+}
+
+/** A checker that was away has found it later, or again: it is as old as the older record of the same finding says. */
+function sinceEither(drift: Drift, other: Drift): Drift {
+  if (drift.status !== 'open' || other.status !== 'open' || drift.kind !== other.kind) return drift;
+  const firstSeenMs = Math.min(drift.firstSeenMs, other.firstSeenMs);
+  return { ...drift, firstSeenMs, confirmedMs: Math.min(drift.confirmedMs, other.confirmedMs) };
 }
 
 /** The checker of the wrong room does the repair, so it knows first what became of it; then who knows a wrong side at all; then the later one. */

@@ -41,6 +41,8 @@ const TAKE_WAIT_MS = 250;
 const SWEEP_SHARE = 0.02;
 const SWEEP_MS_MIN = 10_000;
 const EVIDENCE_BUCKETS_MAX = 4_096;
+/** The bucket's keys go on being written, each for reasons of its own: what was seen so long ago explains nothing any more. */
+const EVIDENCE_MS = 24 * 3_600_000;
 const QUERY_NODES_MAX = 256;
 
 export interface LeafKeeperOptions {
@@ -135,7 +137,8 @@ export class LeafKeeper {
 
   /** As StateAnswer.changedBehindMs. */
   changedBehindMs(key: string): number {
-    return this.#changedBehindMs.get(bucketOf(key)) ?? 0;
+    const atMs = this.#changedBehindMs.get(bucketOf(key)) ?? 0;
+    return this.#options.runtime.nowMs() - atMs > EVIDENCE_MS ? 0 : atMs;
   }
 
   #demandOpen(): void {

@@ -331,6 +331,15 @@ describe('one write request on its own', () => {
     assert.equal((await comparison.differs(position))?.theirs.outcome, 'parked');
   });
 
+  test('is forgotten when neither room has its receipts any more', async () => {
+    const { mine, theirs, comparison } = rig(10);
+    assert.equal(await comparison.areForgotten(position), false);
+    mine.lane(LANE).frames.delete(position.seq);
+    assert.equal(await comparison.areForgotten(position), false);
+    theirs.lane(LANE).frames.delete(position.seq);
+    assert.equal(await comparison.areForgotten(position), true);
+  });
+
   test('cannot be told while a room takes its frame again', async () => {
     const { theirs, comparison } = rig(10);
     theirs.change(LANE, { mark: 2 });

@@ -124,6 +124,12 @@ export class ReceiptComparison {
     return { bytes: tally.bytes, suspects, lanes: pairs.length, incomparable: tally.incomparable, confirmed };
   }
 
+  /** Whether both rooms have let go of their receipts of a frame because they are old: then nobody can tell any more whether they differed. */
+  async areForgotten(position: Position): Promise<boolean> {
+    const both = await this.#details({ lane: laneOf(position), from: position.seq, to: position.seq });
+    return both.every((frames) => frames.length === 0);
+  }
+
   /**
    * Whether the receipts of one write request differ now, without any grace. Undefined: they do not. LANE_BEHIND where that cannot be told yet, because a room is
    * taking that part of the lane again.
