@@ -1,11 +1,14 @@
-/** For the tests of the MySQL adapter: schemas of their own on a server that the environment names. */
+/** For the tests of the MySQL adapter: schemas of their own on a real server. */
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { after } from 'node:test';
 import { systemRuntime } from '../../core/runtime.ts';
+import { containersAvailable } from '../../test/containers/engine.ts';
+import { startMariadb, startMysql } from '../../test/containers/mysql.ts';
 import { MysqlDatabase, type MysqlDatabaseOptions } from './database.ts';
 import { initDatabase } from './init.ts';
 import { Session } from './session.ts';
@@ -23,12 +26,21 @@ export interface TestSchema {
   remove(): Promise<void>;
 }
 
-/** The server that WMB_TEST_MYSQL or WMB_TEST_MARIADB (with _SLAVE: one that may be made to follow it) names, as `host:port user password`; undefined: tests that need it are skipped. */
-export function testServer(
-  name: 'WMB_TEST_MYSQL' | 'WMB_TEST_MARIADB' | 'WMB_TEST_MYSQL_SLAVE' | 'WMB_TEST_MARIADB_SLAVE',
-): TestServer | undefined {
+type ServerName = 'WMB_TEST_MYSQL' | 'WMB_TEST_MARIADB' | 'WMB_TEST_MYSQL_SLAVE' | 'WMB_TEST_MARIADB_SLAVE';
+
+/**
+ * A server in a container of this file's own, removed after its tests; undefined without a Docker engine: tests that need it are skipped. Or the server that the
+ * environment variable of this name names, as `host:port user password`. A _SLAVE is one that may be made to follow the other.
+ */
+export async function testServer(name: ServerName): Promise<TestServer | undefined> {
   const [address, user = 'root', password = 'secret'] = (process.env[name] ?? '').split(' ');
-  return address ? { address, user, password } : undefined;
+  if (address) return { address, user, password };
+  if (!(await containersAvailable())) return undefined;
+  const start = name.startsWith('WMB_TEST_MYSQL') ? startMysql : startMariadb;
+  // In this machine's network, where a slave finds its master, and a proxy finds both.
+  const server = await start({ hostNetwork: true, serverId: name.endsWith('_SLAVE') ? 2 : 1 });
+  after(() => server.remove());
+  return server;
 }
 
 /** A schema of its own in which `wmb db init` has been run. `user`: as whom the database is opened, where not as root. */

@@ -1,6 +1,6 @@
 /**
- * Database effects, one row per write request, against batched inserts of the same rows by the bare client, one transaction per 256. Both on the server that
- * WMB_TEST_MYSQL (or WMB_TEST_MARIADB) names: node store/mysql/database.bench.ts
+ * Database effects, one row per write request, against batched inserts of the same rows by the bare client, one transaction per 256. Both on a server in a
+ * container, or on the one that WMB_TEST_MYSQL (or WMB_TEST_MARIADB) names: node store/mysql/database.bench.ts
  */
 import mysql from 'mysql2/promise';
 import { parseAddress } from '../../core/config/address.ts';
@@ -68,7 +68,7 @@ async function ours(server: TestServer, lanes: number): Promise<number> {
 }
 
 for (const name of ['WMB_TEST_MYSQL', 'WMB_TEST_MARIADB'] as const) {
-  const server = testServer(name);
+  const server = await testServer(name);
   if (server === undefined) continue;
   for (let round = 0; round < ROUNDS; round += 1) {
     const made = await makeSchema(server, TABLE);

@@ -1,4 +1,5 @@
 import { test } from 'node:test';
+import { NO_ENGINE } from '../../test/containers/engine.ts';
 import { databaseContract } from '../database.contract.ts';
 import { makeSchema, makeUsers, opened, testServer } from './database-kit.ts';
 
@@ -8,9 +9,9 @@ for (const [product, kind, name] of [
   ['MySQL', 'mysql', 'WMB_TEST_MYSQL'],
   ['MariaDB', 'mariadb', 'WMB_TEST_MARIADB'],
 ] as const) {
-  const server = testServer(name);
+  const server = await testServer(name);
   if (server === undefined) {
-    test(`database contract: ${product}`, { skip: `${name} names no server` }, () => {});
+    test(`database contract: ${product}`, { skip: NO_ENGINE }, () => {});
     continue;
   }
   databaseContract(product, async (schema) => {

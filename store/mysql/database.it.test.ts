@@ -3,6 +3,7 @@ import { after, before, describe, it, test } from 'node:test';
 import { systemRuntime } from '../../core/runtime.ts';
 import { formatStamp } from '../../core/stamp.ts';
 import type { Lane } from '../../core/words.ts';
+import { NO_ENGINE } from '../../test/containers/engine.ts';
 import type { DatabaseStore, DatabaseWrite, Row, Statement } from '../database.ts';
 import { MysqlDatabase, type MysqlDatabaseOptions } from './database.ts';
 import { makeSchema, makeUsers, opened, openProxy, type TestSchema, type TestServer, testServer } from './database-kit.ts';
@@ -319,7 +320,7 @@ for (const [product, kind, name] of [
   ['MySQL', 'mysql', 'WMB_TEST_MYSQL'],
   ['MariaDB', 'mariadb', 'WMB_TEST_MARIADB'],
 ] as const) {
-  const server = testServer(name);
-  if (server === undefined) test(`a database on ${product}`, { skip: `${name} names no server` }, () => {});
+  const server = await testServer(name);
+  if (server === undefined) test(`a database on ${product}`, { skip: NO_ENGINE }, () => {});
   else describe(`a database on ${product}`, () => suite(kind, server));
 }

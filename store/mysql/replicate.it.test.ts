@@ -1,9 +1,9 @@
-/** Needs a second server (WMB_TEST_MYSQL_SLAVE, WMB_TEST_MARIADB_SLAVE) whose data may be thrown away. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it, test } from 'node:test';
 import { systemRuntime } from '../../core/runtime.ts';
 import { formatStamp } from '../../core/stamp.ts';
 import type { Lane } from '../../core/words.ts';
+import { NO_ENGINE } from '../../test/containers/engine.ts';
 import { makeSchema, makeUsers, opened, type TestSchema, type TestServer, testServer } from './database-kit.ts';
 import { replicateDatabase } from './replicate.ts';
 import { MysqlReplication } from './replication.ts';
@@ -156,7 +156,7 @@ for (const [name, kind, first, second] of [
   ['MySQL', 'mysql', 'WMB_TEST_MYSQL', 'WMB_TEST_MYSQL_SLAVE'],
   ['MariaDB', 'mariadb', 'WMB_TEST_MARIADB', 'WMB_TEST_MARIADB_SLAVE'],
 ] as const) {
-  const [master, slave] = [testServer(first), testServer(second)];
-  if (master === undefined || slave === undefined) test(`replication on ${name}`, { skip: `${second} names no server` }, () => {});
+  const [master, slave] = await Promise.all([testServer(first), testServer(second)]);
+  if (master === undefined || slave === undefined) test(`replication on ${name}`, { skip: NO_ENGINE }, () => {});
   else describe(`replication on ${name}`, () => suite({ kind, master, slave }));
 }
