@@ -21,6 +21,8 @@ import { EmbeddedCache } from '../store/embedded/cache.ts';
 import { EmbeddedDatabase } from '../store/embedded/database.ts';
 import { MysqlDatabase } from '../store/mysql/database.ts';
 import { MysqlReplication } from '../store/mysql/replication.ts';
+import { RedisCache } from '../store/redis/cache.ts';
+import { serversOf } from '../store/redis/connection.ts';
 import { collectorAdmin, type LinkAdmin } from './admin-grpc.ts';
 import { Applier } from './admit/admit.ts';
 import { Inspection } from './inspection.ts';
@@ -47,7 +49,7 @@ export async function wireCollector(
   const { config, runtime, logger, metrics, readiness } = parts;
   const { room } = config;
   const instance = instanceName(room.id, runtime);
-  const cache = around(new EmbeddedCache({ directory: join(room.directory, 'cache'), room: room.id, runtime }));
+  const cache = around(cacheOf(parts));
   const book = new EmbeddedBook({ file: join(room.directory, 'book.db'), room: room.id });
   const effectLog = effectLogOf(parts);
   // The database tells of its changes before there is an applier only if nobody listens yet.
@@ -147,6 +149,12 @@ function effectLogOf({ config, runtime }: DaemonParts): EmbeddedLog | undefined 
     runtime,
     tailBytesMax: EFFECTS_TAIL_BYTES_MAX,
   });
+}
+
+function cacheOf({ config, runtime }: DaemonParts): CacheStore {
+  const { id, cache, directory } = config.room;
+  if (cache.adapter === 'embedded') return new EmbeddedCache({ directory: join(directory, 'cache'), room: id, runtime });
+  return new RedisCache({ nodes: serversOf(cache), room: id, runtime });
 }
 
 function databaseOf({ config, runtime }: DaemonParts, onChanges: () => void): DatabaseStore | undefined {

@@ -1,5 +1,5 @@
 /**
- * Puts the checker together: the only file of it that names concrete adapters. It reads this room's cache and write log from their files, everything else through this room's
+ * Puts the checker together: the only file of it that names concrete adapters. It reads this room's cache from its file or servers, its write log from its file, everything else through this room's
  * collector, and the peers through their checkers.
  */
 import { join } from 'node:path';
@@ -18,6 +18,9 @@ import { logFile } from '../log/embedded/embedded.ts';
 import { EmbeddedLogReader } from '../log/embedded/reader.ts';
 import { CheckerService, PeerService } from '../proto/gen/wmb/v1/checker.ts';
 import { EmbeddedCacheInspector } from '../store/embedded/cache-inspector.ts';
+import type { CacheInspector } from '../store/inspection.ts';
+import { RedisCacheInspector } from '../store/redis/cache-inspector.ts';
+import { serversOf } from '../store/redis/connection.ts';
 import { KeyComparison } from './cache/comparison.ts';
 import { LeafKeeper } from './cache/keeper.ts';
 import type { CallTarget } from './calls-grpc.ts';
@@ -152,6 +155,12 @@ function noPeer({ topology, room }: Config, peer: RoomId): WmbError {
     : new WmbError('CHECKER_ABSENT', `room ${peer} has no checker in the topology`);
 }
 
+function inspectorOf({ config, runtime }: DaemonParts): CacheInspector {
+  const { id, cache, directory } = config.room;
+  if (cache.adapter === 'embedded') return new EmbeddedCacheInspector({ directory: join(directory, 'cache'), runtime });
+  return new RedisCacheInspector({ nodes: serversOf(cache), room: id, runtime });
+}
+
 interface OwnRoom {
   readonly instance: string;
   readonly view: LocalRoom;
@@ -166,7 +175,7 @@ function ownRoom(parts: DaemonParts): OwnRoom {
   const { room, topology } = config;
   const collector = new CollectorGrpc(ownTarget(parts, 'collector'));
   const intake = new IntakeGrpc(ownTarget(parts, 'reship'));
-  const inspector = new EmbeddedCacheInspector({ directory: join(room.directory, 'cache'), runtime });
+  const inspector = inspectorOf(parts);
   const takeDirty = (max: number) => collector.takeDirty(max);
   const leaves = new LeafKeeper({ inspector, takeDirty, runtime, sweepMs: room.checker.sweepMs, logger });
   const log = new EmbeddedLogReader({ file: logFile(join(room.directory, 'writes')), log: 'writes', origin: room.id, runtime });

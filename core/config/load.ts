@@ -6,13 +6,14 @@ import { readFileSync } from 'node:fs';
 import { dirname, isAbsolute, join, normalize, resolve } from 'node:path';
 import { WmbError } from '../errors.ts';
 import { roomEntry } from '../topology.ts';
+import { checkCacheAdapter } from './check-cache.ts';
 import { checkDatabaseAdapter } from './check-database.ts';
 import { checkRoom, type Environment, type PartialRoom } from './check-room.ts';
 import { BUILT_IN_KIND, checkTopology, type PartialTopology } from './check-topology.ts';
 import { type ConfigDocument, parseConfigDocument } from './document.ts';
 import { type ConfigProblem, type Path, problemsError, quote, sortProblems } from './problem.ts';
 import { PROCESSOR_CONCURRENT_DEFAULT, type RoomDocument, roomFileSchema, type TopologyDocument, topologySchema } from './schema.ts';
-import type { Config, DatabaseConfig, ProcessorConfig, RoomConfig, Topology } from './types.ts';
+import type { CacheConfig, Config, DatabaseConfig, ProcessorConfig, RoomConfig, ServerTlsFiles, Topology } from './types.ts';
 import { validate } from './validate.ts';
 
 /** The text of a file; throws where it cannot be read. */
@@ -58,6 +59,7 @@ export function checkConfig(roomFile: string, env: Environment = process.env, re
   const check = { room, topology: topology.partial, env, has: document.has, report: document.report };
   checkRoom(check);
   checkDatabaseAdapter(check);
+  checkCacheAdapter(check);
   checkFiles({ document, room, read });
   problems.push(...document.problems);
   if (problems.length > 0 || complete === undefined || topology.complete === undefined)
@@ -131,11 +133,14 @@ function checkFiles({
   }
 }
 
-function namedFiles({ tls, database, processors }: PartialRoom): readonly NamedFile[] {
+function namedFiles({ tls, cache, database, processors }: PartialRoom): readonly NamedFile[] {
   const named = [
     { path: ['tls', 'caFile'], file: tls?.caFile },
     { path: ['tls', 'certFile'], file: tls?.certFile },
     { path: ['tls', 'keyFile'], file: tls?.keyFile },
+    { path: ['cache', 'tls', 'caFile'], file: cache?.tls?.caFile },
+    { path: ['cache', 'tls', 'certFile'], file: cache?.tls?.certFile },
+    { path: ['cache', 'tls', 'keyFile'], file: cache?.tls?.keyFile },
     { path: ['database', 'schemaFile'], file: database?.schemaFile },
     { path: ['database', 'tls', 'caFile'], file: database?.tls?.caFile },
     { path: ['database', 'tls', 'certFile'], file: database?.tls?.certFile },
@@ -197,7 +202,7 @@ function toConfig({ roomFile, room, topology, env }: Complete): Config {
     secret: room.secret === undefined ? '' : (env[room.secret.env] ?? ''),
     tls: tls && { caFile: absolute(tls.caFile), certFile: absolute(tls.certFile), keyFile: absolute(tls.keyFile) },
     log,
-    cache,
+    cache: toCache(cache, absolute, env),
     database: database && toDatabase(database, absolute, env),
     processors: Object.fromEntries(processors),
     intake,
@@ -215,6 +220,17 @@ function toProcessor(document: RoomDocument['processors'][string], absolute: (pa
   return { type: 'grpc', address: grpc, timeoutMs, concurrentMax };
 }
 
+function toCache(document: RoomDocument['cache'], absolute: (path: string) => string, env: Environment): CacheConfig {
+  const { adapter, nodes = [], user, password, tls, database = 0 } = document;
+  if (adapter === 'embedded') return { adapter };
+  return { adapter, nodes, user, password: password && env[password.env], tls: tls && toServerTls(tls, absolute), database };
+}
+
+function toServerTls(tls: NonNullable<RoomDocument['cache']['tls']>, absolute: (path: string) => string): ServerTlsFiles {
+  const { caFile, certFile, keyFile } = tls;
+  return { caFile: absolute(caFile), certFile: certFile && absolute(certFile), keyFile: keyFile && absolute(keyFile) };
+}
+
 function toDatabase(document: NonNullable<RoomDocument['database']>, absolute: (path: string) => string, env: Environment): DatabaseConfig {
   const schemaFile = document.schemaFile && absolute(document.schemaFile);
   const { adapter, address = '', name = '', user = '', password, tls, replication } = document;
@@ -226,11 +242,7 @@ function toDatabase(document: NonNullable<RoomDocument['database']>, absolute: (
     name,
     user,
     password: secret(password),
-    tls: tls && {
-      caFile: absolute(tls.caFile),
-      certFile: tls.certFile && absolute(tls.certFile),
-      keyFile: tls.keyFile && absolute(tls.keyFile),
-    },
+    tls: tls && toServerTls(tls, absolute),
     schemaFile,
     replication: replication && { source: replication.source, user: replication.user, password: secret(replication.password) },
   };

@@ -1,29 +1,6 @@
 /** `database` of a room's file. Which keys go with which adapter says check-database.ts. */
 import { z } from 'zod';
-import { address, addressOf, path, pathOf } from './schema-parts.ts';
-
-const passwordSchema = z
-  .strictObject({
-    env: z
-      .string()
-      .regex(/^[A-Za-z_][A-Za-z0-9_]*$/)
-      .meta({
-        description: 'Environment variable that holds the password.',
-        allowed: 'the name of an environment variable, not the password itself',
-        secret: true,
-      }),
-  })
-  .optional();
-const passwordOf = (description: string) =>
-  passwordSchema.meta({
-    description,
-    allowed: 'a mapping { env: NAME } that names an environment variable; the password itself never stands in the file',
-    example: null,
-    secret: true,
-  });
-const optionalText = (description: string, regex: RegExp, allowed: string) =>
-  z.string().regex(regex).optional().meta({ description, allowed });
-const USER_NAME = /^[^\0]{1,80}$/;
+import { address, addressOf, optionalText, passwordOf, path, tlsOf, USER_NAME } from './schema-parts.ts';
 
 export const databaseSchema = z.strictObject({
   adapter: z
@@ -46,14 +23,7 @@ export const databaseSchema = z.strictObject({
   ),
   user: optionalText('User of WMB on the server.', USER_NAME, 'a user name of up to 80 characters'),
   password: passwordOf('The user’s password.'),
-  tls: z
-    .strictObject({
-      caFile: pathOf('Certificates of the authorities that sign the server’s certificate, PEM.', './tls/mysql-ca.pem'),
-      certFile: path.optional().meta({ ...path.meta(), description: 'A certificate of this client, PEM.' }),
-      keyFile: path.optional().meta({ ...path.meta(), description: 'Its private key, PEM.' }),
-    })
-    .optional()
-    .meta({ description: 'Encrypts the connection to the server and proves the server’s identity.', example: null }),
+  tls: tlsOf('./tls/mysql-ca.pem'),
   replication: z
     .strictObject({
       source: addressOf('The master room’s database server, as this room’s server reaches it.', '10.0.0.1:3306'),

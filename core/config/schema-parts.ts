@@ -32,3 +32,39 @@ export const path = z
 
 export const addressOf = (description: string, example: string) => address.meta({ ...address.meta(), description, example });
 export const pathOf = (description: string, example: string) => path.meta({ ...path.meta(), description, example });
+
+// ── servers ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const passwordSchema = z
+  .strictObject({
+    env: z
+      .string()
+      .regex(/^[A-Za-z_][A-Za-z0-9_]*$/)
+      .meta({
+        description: 'Environment variable that holds the password.',
+        allowed: 'the name of an environment variable, not the password itself',
+        secret: true,
+      }),
+  })
+  .optional();
+export const passwordOf = (description: string) =>
+  passwordSchema.meta({
+    description,
+    allowed: 'a mapping { env: NAME } that names an environment variable; the password itself never stands in the file',
+    example: null,
+    secret: true,
+  });
+export const optionalText = (description: string, regex: RegExp, allowed: string) =>
+  z.string().regex(regex).optional().meta({ description, allowed });
+export const USER_NAME = /^[^\0]{1,80}$/;
+
+/** To a server. */
+export const tlsOf = (caExample: string) =>
+  z
+    .strictObject({
+      caFile: pathOf('Certificates of the authorities that sign the server’s certificate, PEM.', caExample),
+      certFile: path.optional().meta({ ...path.meta(), description: 'A certificate of this client, PEM.' }),
+      keyFile: path.optional().meta({ ...path.meta(), description: 'Its private key, PEM.' }),
+    })
+    .optional()
+    .meta({ description: 'Encrypts the connection to the server and proves the server’s identity.', example: null });

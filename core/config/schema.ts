@@ -3,6 +3,7 @@
  * paths are relative to the file that names them. The reference page (docs/configuration.md) is generated from here.
  */
 import { z } from 'zod';
+import { cacheSchema } from './schema-cache.ts';
 import { databaseSchema } from './schema-database.ts';
 import { address, addressOf, between, DAY_MS, KIB, MIB, pathOf, roomId } from './schema-parts.ts';
 
@@ -286,10 +287,7 @@ export const roomFileSchema = z.strictObject({
     .optional()
     .meta({ description: 'Encrypts links and proves the rooms’ identity. Without it links are plain text.' }),
   log: logSchema.prefault({}).meta({ description: 'The write log.' }),
-  cache: z
-    .strictObject({ adapter: z.enum(['embedded']).default('embedded').meta({ description: 'What the cache is.' }) })
-    .prefault({})
-    .meta({ description: 'The room’s cache.' }),
+  cache: cacheSchema.prefault({}).meta({ description: 'The room’s cache.' }),
   database: databaseSchema
     .optional()
     .meta({ description: 'The room’s database: required in master and slave rooms, not allowed in a cache-only room.' }),

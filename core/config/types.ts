@@ -85,7 +85,7 @@ export interface RoomConfig {
   readonly secret: string;
   readonly tls: TlsFiles | undefined;
   readonly log: LogConfig;
-  readonly cache: { readonly adapter: 'embedded' };
+  readonly cache: CacheConfig;
   /** Undefined in a cache-only room. */
   readonly database: DatabaseConfig | undefined;
   /** By kind: who handles it. A kind of the topology that is for this room must be here (except `cache`), in rooms that run processors. */
@@ -97,6 +97,19 @@ export interface RoomConfig {
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
 }
 
+export type CacheConfig = { readonly adapter: 'embedded' } | RedisConfig;
+
+/** Servers of Redis or Valkey, over which the keys are spread. */
+export interface RedisConfig {
+  readonly adapter: 'redis';
+  readonly nodes: readonly { readonly address: string }[];
+  readonly user: string | undefined;
+  readonly password: string | undefined;
+  readonly tls: ServerTlsFiles | undefined;
+  /** Number of the logical database. */
+  readonly database: number;
+}
+
 export type DatabaseConfig = { readonly adapter: 'embedded'; readonly schemaFile: string | undefined } | MysqlConfig;
 
 /** A server of MySQL or MariaDB. */
@@ -106,10 +119,17 @@ export interface MysqlConfig {
   readonly name: string;
   readonly user: string;
   readonly password: string;
-  readonly tls: { readonly caFile: string; readonly certFile: string | undefined; readonly keyFile: string | undefined } | undefined;
+  readonly tls: ServerTlsFiles | undefined;
   readonly schemaFile: string | undefined;
   /** Whom `wmb db replicate` makes this room's server follow. */
   readonly replication: { readonly source: string; readonly user: string; readonly password: string } | undefined;
+}
+
+/** Towards a server of a store. */
+export interface ServerTlsFiles {
+  readonly caFile: string;
+  readonly certFile: string | undefined;
+  readonly keyFile: string | undefined;
 }
 
 export interface TlsFiles {

@@ -25,6 +25,15 @@ export interface RedisServer {
   readonly database: number;
 }
 
+/** As the configuration of the room's cache has them. */
+export function serversOf({
+  nodes,
+  ...all
+}: Omit<RedisServer, 'address'> & { readonly nodes: readonly { readonly address: string }[] }): readonly RedisServer[] {
+  const { user, password, tls, database } = all;
+  return nodes.map(({ address }) => ({ address, user, password, tls, database }));
+}
+
 export class Connection {
   readonly place: string;
   readonly #client: Redis;
