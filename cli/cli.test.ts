@@ -25,6 +25,7 @@ test('every command has a description, and every command that does something has
     'collector',
     'compare',
     'config check',
+    'db compare',
     'db init',
     'db replicate',
     'drift audit',

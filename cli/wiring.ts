@@ -5,6 +5,7 @@ import type { Runtime } from '../core/runtime.ts';
 import { masterRoom } from '../core/topology.ts';
 import type { DatabaseAdministration } from '../store/administration.ts';
 import { MysqlAdministration } from '../store/mysql/administration.ts';
+import { MysqlComparable } from '../store/mysql/comparable.ts';
 
 /** Undefined: the room's own user. */
 export interface DatabaseUser {
@@ -38,4 +39,28 @@ export function databaseAdministration({ config, user, runtime }: Administered):
 
 function serverOf({ address, name, user, password, tls }: MysqlConfig, other: DatabaseUser | undefined) {
   return { address, schema: name, user, password, tls, ...other };
+}
+
+/** The databases of the master room and of this slave room, both by this room's user. CONFIG_INVALID where the configuration does not say where the master's is. */
+export async function databaseSides({
+  config,
+  user,
+  runtime,
+}: Administered): Promise<{ readonly master: MysqlComparable; readonly slave: MysqlComparable }> {
+  const { database, id } = config.room;
+  if (database?.adapter !== 'mysql') throw new WmbError('NOT_FOUND', `room ${id} has no database on a server`);
+  if (database.replication === undefined) {
+    throw new WmbError(
+      'CONFIG_INVALID',
+      'the room’s file has no database.replication, whose source is the master’s server to compare with',
+    );
+  }
+  const server = serverOf(database, user);
+  const slave = await MysqlComparable.open(server, runtime);
+  try {
+    return { slave, master: await MysqlComparable.open({ ...server, address: database.replication.source }, runtime) };
+  } catch (cause) {
+    await slave.close();
+    throw cause;
+  }
 }

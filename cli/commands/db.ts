@@ -1,16 +1,12 @@
 /** `wmb db`: what a database on a server needs before the daemons may use it. */
 import { type Command, Option } from 'commander';
-import { environmentValue } from '../../core/config/environment.ts';
 import type { Config } from '../../core/config/types.ts';
 import { WmbError } from '../../core/errors.ts';
 import { roomEntry } from '../../core/topology.ts';
 import { type ConfigOptions, type Context, configOf, configOption } from '../context.ts';
-import { type DatabaseUser, databaseAdministration } from '../wiring.ts';
-
-interface UserOptions {
-  readonly user?: string;
-  readonly passwordEnv?: string;
-}
+import { databaseAdministration } from '../wiring.ts';
+import { addCompareDatabases } from './db-compare.ts';
+import { type UserOptions, userOf, withUser } from './db-user.ts';
 
 export function addDbCommands(program: Command, context: Context): void {
   const db = program.command('db').helpCommand(false).description('prepare databases on MySQL or MariaDB');
@@ -27,13 +23,7 @@ export function addDbCommands(program: Command, context: Context): void {
     .addOption(configOption())
     .addHelpText('after', '\nExample:\n  wmb db replicate --apply --config guangzhou.yaml --user root --password-env MYSQL_ROOT_PASSWORD')
     .action((options: ConfigOptions & UserOptions & { readonly apply?: boolean }) => replicate(context, options, options.apply !== true));
-}
-
-/** Making tables and setting up replication take privileges that the daemons should not have. */
-function withUser(command: Command): Command {
-  return command
-    .addOption(new Option('--user <name>', 'user on the server who may do this (default: the room’s own)'))
-    .addOption(new Option('--password-env <name>', 'environment variable that holds that user’s password'));
+  addCompareDatabases(db, context);
 }
 
 async function init(context: Context, options: ConfigOptions & UserOptions, dryRun: boolean): Promise<void> {
@@ -62,12 +52,4 @@ async function tell(context: Context, lines: AsyncIterable<string>, dryRun: bool
 
 function roleOf({ topology, room }: Config) {
   return roomEntry(topology, room.id)?.database;
-}
-
-function userOf({ user, passwordEnv }: UserOptions): DatabaseUser | undefined {
-  if (user === undefined && passwordEnv === undefined) return undefined;
-  if (user === undefined || passwordEnv === undefined) throw new WmbError('USAGE', '--user and --password-env go together');
-  const password = environmentValue(passwordEnv);
-  if (password === undefined) throw new WmbError('USAGE', `--password-env names ${passwordEnv}, which is not set in the environment`);
-  return { user, password };
 }

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, it, test } from 'node:test';
+import { after, before, it } from 'node:test';
 import { systemRuntime } from '../../core/runtime.ts';
 import { formatStamp } from '../../core/stamp.ts';
 import type { Lane } from '../../core/words.ts';
-import { NO_ENGINE } from '../../test/containers/engine.ts';
-import { makeSchema, makeUsers, opened, type TestSchema, type TestServer, testServer } from './database-kit.ts';
+import { makeSchema, makeUsers, opened, type TestSchema } from './database-kit.ts';
+import { forEachPair, forget, type ServerPair, until } from './pair-kit.ts';
 import { replicateDatabase } from './replicate.ts';
 import { MysqlReplication } from './replication.ts';
 import { Session } from './session.ts';
@@ -13,33 +13,7 @@ const LANE: Lane = { log: 'writes', origin: 'beijing', partition: 0 };
 const PASSWORD = 'Replica-7';
 const SCHEMA = 'CREATE TABLE t (id BIGINT NOT NULL, x INT, wmb_stamp CHAR(24), PRIMARY KEY (id));';
 
-interface Product {
-  readonly kind: 'mysql' | 'mariadb';
-  readonly master: TestServer;
-  readonly slave: TestServer;
-}
-
-/** The slave follows nobody, and has forgotten what it ever committed. */
-async function forget({ kind, master, slave }: Product): Promise<void> {
-  const session = await Session.open({ ...slave, schema: undefined, tls: undefined }, systemRuntime);
-  const source = await Session.open({ ...master, schema: undefined, tls: undefined }, systemRuntime);
-  const [thread, readOnly, reset] =
-    kind === 'mysql' ? ['REPLICA', 'super_read_only', 'RESET BINARY LOGS AND GTIDS'] : ['SLAVE', 'read_only', 'RESET MASTER'];
-  for (const sql of [`STOP ${thread}`, `RESET ${thread} ALL`, `SET GLOBAL ${readOnly} = OFF`]) await session.query(sql);
-  const mine = await session.rows(
-    "SELECT SCHEMA_NAME AS s FROM information_schema.SCHEMATA WHERE SCHEMA_NAME LIKE 'wmb\\_test%' OR SCHEMA_NAME = 'strange'",
-  );
-  for (const { s } of mine) await session.query(`DROP DATABASE ${s}`);
-  for (const user of ['wmb', 'wmb_replica']) await session.query(`DROP USER IF EXISTS '${user}'@'%'`);
-  await session.query(reset);
-  // Both begin anew: old binlogs speak of tables that are gone.
-  await source.query(reset);
-  if (kind === 'mariadb') await session.query("SET GLOBAL gtid_slave_pos = ''");
-  await session.close();
-  await source.close();
-}
-
-function suite(product: Product): void {
+function suite(product: ServerPair): void {
   const { kind, master, slave } = product;
   let made: TestSchema;
   let replication: MysqlReplication;
@@ -144,19 +118,4 @@ function suite(product: Product): void {
   });
 }
 
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  for (let look = 0; look < 500; look += 1) {
-    if (await condition()) return;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  assert.fail('it did not come about within 10 s');
-}
-
-for (const [name, kind, first, second] of [
-  ['MySQL', 'mysql', 'WMB_TEST_MYSQL', 'WMB_TEST_MYSQL_SLAVE'],
-  ['MariaDB', 'mariadb', 'WMB_TEST_MARIADB', 'WMB_TEST_MARIADB_SLAVE'],
-] as const) {
-  const [master, slave] = await Promise.all([testServer(first), testServer(second)]);
-  if (master === undefined || slave === undefined) test(`replication on ${name}`, { skip: NO_ENGINE }, () => {});
-  else describe(`replication on ${name}`, () => suite({ kind, master, slave }));
-}
+await forEachPair('replication', suite);

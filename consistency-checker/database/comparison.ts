@@ -1,0 +1,152 @@
+/**
+ * Master against slave database (L4), while both are written. Chunks are compared by digests, and where those differ the rows by their hashes. What differs then may only be on
+ * its way: replication is behind, or the row was written between two reads. So a row is confirmed at an equal transaction id, without a lock:
+ *
+ *     master: hash of the row ─▶ master: position ─▶ slave: waits until it has come there ─▶ slave: hash of the row ─▶ master: hash of the row
+ *
+ * Where both hashes of the master are the same and the slave's is not, the slave shows something that the master did not show at any moment that the slave can be at.
+ */
+import { WmbError } from '../../core/errors.ts';
+import type { ComparableDatabase, DifferingRow, RowHash, RowKey, RowRange } from '../../store/row-comparison.ts';
+
+export interface Sides {
+  readonly master: ComparableDatabase;
+  readonly slave: ComparableDatabase;
+  /** How long the slave may take to come as far as the master. */
+  readonly behindMsMax: number;
+}
+
+export interface ComparisonOptions extends Sides {
+  /** Of these only; undefined: all. */
+  readonly tables?: readonly string[] | undefined;
+  readonly chunkRows: number;
+  /** Rows that are named; behind so many the comparison ends. */
+  readonly rowsMax: number;
+}
+
+export interface ComparedTable {
+  readonly table: string;
+  readonly chunks: number;
+  readonly differing: readonly DifferingRow[];
+  /** Rows that changed at every look; they are not called different. */
+  readonly unsettled: number;
+}
+
+const LOOKS = 3;
+const CONFIRM_ROWS = 500;
+
+/** Table by table. STORE_UNAVAILABLE where the slave does not come as far; NOT_FOUND where it lacks a table. */
+export async function* compareDatabases(options: ComparisonOptions): AsyncGenerator<ComparedTable> {
+  const { master, slave } = options;
+  const [all, theirs] = await Promise.all([master.tables(), slave.tables()]);
+  const wanted = options.tables ?? all;
+  let left = options.rowsMax;
+  for (const table of wanted) {
+    if (!all.includes(table)) throw new WmbError('NOT_FOUND', `the master’s database has no table ${table}`);
+    if (!theirs.includes(table)) throw new WmbError('NOT_FOUND', `the slave’s database has no table ${table}, which the master’s has`);
+    const compared = await compareTable(options, table, left);
+    left -= compared.differing.length;
+    yield compared;
+    if (left <= 0) return;
+  }
+}
+
+async function compareTable(options: ComparisonOptions, table: string, rowsMax: number): Promise<ComparedTable> {
+  const { master, slave, chunkRows } = options;
+  const differing: DifferingRow[] = [];
+  let [chunks, unsettled] = [0, 0];
+  let after: RowKey | undefined;
+  do {
+    const upTo: RowKey | undefined = await master.boundary(table, after, chunkRows);
+    const range = { table, after, upTo };
+    const [mine, theirs] = await Promise.all([master.digest(range), slave.digest(range)]);
+    if (mine !== theirs) {
+      const found = await differingRows(options, range);
+      differing.push(...found.differing);
+      unsettled += found.unsettled;
+    }
+    chunks += 1;
+    after = upTo;
+  } while (after !== undefined && differing.length < rowsMax);
+  return { table, chunks, differing: differing.slice(0, rowsMax), unsettled };
+}
+
+export interface Found {
+  readonly differing: readonly DifferingRow[];
+  readonly unsettled: number;
+}
+
+async function differingRows(options: ComparisonOptions, range: RowRange): Promise<Found> {
+  const [mine, theirs] = await Promise.all([options.master.hashes(range), options.slave.hashes(range)]);
+  const [own, other] = [byKey(mine), byKey(theirs)];
+  const suspects = [...new Map([...own, ...other])]
+    .filter(([name]) => own.get(name)?.hash !== other.get(name)?.hash)
+    .map(([, { key }]) => key);
+  const differing: DifferingRow[] = [];
+  let unsettled = 0;
+  for (let from = 0; from < suspects.length; from += CONFIRM_ROWS) {
+    const found = await confirm(options, range.table, suspects.slice(from, from + CONFIRM_ROWS));
+    differing.push(...found.differing);
+    unsettled += found.unsettled;
+  }
+  return { differing, unsettled };
+}
+
+/** Which of these rows differ; looks again at those that were written meanwhile. */
+export async function confirm(options: Sides, table: string, keys: readonly RowKey[]): Promise<Found> {
+  const differing: DifferingRow[] = [];
+  let open = keys;
+  for (let look = 0; look < LOOKS && open.length > 0; look += 1) {
+    const moved: RowKey[] = [];
+    for (const { key, before, slave, after } of await lookAt(options, table, open)) {
+      if (before !== after) moved.push(key);
+      else if (slave !== before) differing.push({ table, key, kind: kindOf(before, slave) });
+    }
+    open = moved;
+  }
+  return { differing, unsettled: open.length };
+}
+
+interface Look {
+  readonly key: RowKey;
+  /** Hashes; undefined: no such row. */
+  readonly before: string | undefined;
+  readonly slave: string | undefined;
+  readonly after: string | undefined;
+}
+
+async function lookAt({ master, slave, behindMsMax }: Sides, table: string, keys: readonly RowKey[]): Promise<readonly Look[]> {
+  const before = byKey(await master.hashesOf(table, keys));
+  const position = await master.position();
+  if (!(await slave.reaches(position, behindMsMax))) {
+    throw new WmbError(
+      'STORE_UNAVAILABLE',
+      `the slave’s database did not come as far as the master’s within ${behindMsMax} ms; compare again when it follows (wmb status)`,
+    );
+  }
+  const theirs = byKey(await slave.hashesOf(table, keys));
+  const after = byKey(await master.hashesOf(table, keys));
+  return keys.map((key) => {
+    const name = keyName(key);
+    return { key, before: before.get(name)?.hash, slave: theirs.get(name)?.hash, after: after.get(name)?.hash };
+  });
+}
+
+function kindOf(master: string | undefined, slave: string | undefined): DifferingRow['kind'] {
+  if (master === undefined) return 'extra';
+  return slave === undefined ? 'missing' : 'value';
+}
+
+function byKey(rows: readonly RowHash[]): Map<string, RowHash> {
+  return new Map(rows.map((row) => [keyName(row.key), row]));
+}
+
+/** `42`, or `1, "a"`. */
+export function keyName(key: RowKey): string {
+  return key.map(partName).join(', ');
+}
+
+function partName(part: RowKey[number]): string {
+  if (part instanceof Uint8Array) return `0x${Buffer.from(part).toString('hex')}`;
+  return typeof part === 'string' ? JSON.stringify(part) : String(part);
+}
