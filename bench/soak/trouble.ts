@@ -12,6 +12,8 @@ import { Dice } from './dice.ts';
 const DAEMONS: readonly Daemon[] = ['reship', 'collector', 'checker'];
 const LASTS_MS = { min: 300, max: 9_000 } as const;
 const DOWN_MS_MAX = 4_000;
+/** Its collector may be down, and comes back. */
+const RESUME_MS_MAX = 60_000;
 
 export type TroubleName = 'cut' | 'hold' | 'pause' | 'SIGKILL' | 'SIGTERM';
 const NAMES: readonly TroubleName[] = ['cut', 'hold', 'pause', 'SIGKILL', 'SIGTERM'];
@@ -116,13 +118,13 @@ export class Troubles {
     // A collector that is down is not paused, and one that comes back is not either.
     await set(true).catch(() => undefined);
     await this.#wait(lastsMs);
-    for (;;) {
-      const isSet = await set(false).then(
-        () => true,
-        () => false,
+    for (const deadline = Date.now() + RESUME_MS_MAX; ; await pause(100)) {
+      const failure = await set(false).then(
+        () => undefined,
+        (cause: unknown) => cause,
       );
-      if (isSet) return;
-      await pause(100);
+      if (failure === undefined) return;
+      if (Date.now() > deadline) throw failure;
     }
   }
 

@@ -68,6 +68,7 @@ export class Applier {
   readonly #writes = new Map<string, WritesConsumer>();
   #sweepTimer: Timer | undefined;
   #stopped = true;
+  #stopping = false;
 
   constructor(options: ApplierOptions) {
     const { config, book, runtime, logger, metrics } = options;
@@ -82,6 +83,7 @@ export class Applier {
       floor: () => this.floor(),
       meters: new Meters(metrics, runtime),
       shared: new SharedCommits(options),
+      breathe: () => this.#breathe(),
     };
     this.consumers = (lane) => this.#consumer(lane);
     this.parking = new Parking({ book, runtime, logger, lanes: (lane) => this.#retryable(lane) });
@@ -113,9 +115,15 @@ export class Applier {
     }
   }
 
-  /** Resolves when no retry is under way. Whoever holds the consumers must have stopped taking before. */
+  async #breathe(): Promise<void> {
+    await this.#options.runtime.turn();
+    if (this.#stopping) throw new WmbError('DRAINING', 'the collector stops; what was not applied is taken again at its next start');
+  }
+
+  /** Resolves when no retry is under way. What a lane has taken and not begun is left, where nobody could wait for it any longer. */
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#stopping = true;
     this.#sweepTimer?.cancel();
     await this.#view.stop();
     await this.parking.stop();

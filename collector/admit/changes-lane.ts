@@ -11,8 +11,6 @@ import { type Context, markMoved, markOf } from './context.ts';
 import { cutBatch, type SeqFrame } from './frames.ts';
 import { Progress } from './progress.ts';
 
-const BREATH_MS = 0;
-
 export class ChangesLane implements LaneConsumer {
   readonly #lane: Lane;
   readonly #context: Context;
@@ -55,7 +53,7 @@ export class ChangesLane implements LaneConsumer {
         const cut = cutBatch({ lane, epoch: lane.epoch, items: frames, at: place }, this.#progress.mark + 1, []);
         place = cut.at;
         if (cut.batch.length > 0) await this.#batch(lane, cut.batch);
-        if (place < frames.length) await new Promise<void>((resolve) => void this.#context.runtime.after(BREATH_MS, resolve));
+        if (place < frames.length) await this.#context.breathe();
       }
       this.#at = lane;
     });

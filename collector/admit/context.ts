@@ -42,6 +42,8 @@ export interface Context {
   readonly runtime: Runtime;
   readonly logger: Logger;
   readonly meters: Meters;
+  /** Between two batches of what a lane took at once: links and heartbeats have the event loop. DRAINING where the collector stops: the rest is taken again at its next start. */
+  readonly breathe: () => Promise<void>;
 }
 
 /**

@@ -29,7 +29,6 @@ import { Progress } from './progress.ts';
 import { applyWorks, moveOf, replayed, settleInCache } from './steps.ts';
 import { decide, exceptionOf, newWork, parkedOf, type Work } from './work.ts';
 
-const BREATH_MS = 0;
 const NONE: ReadonlySet<Work> = new Set();
 
 interface LaneMarks {
@@ -145,7 +144,7 @@ export class EffectsLane implements LaneConsumer {
         const cut = cutBatch({ lane: at.lane, epoch: at.lane.epoch, items: frames, at: place }, at.next, [at.cache, at.book]);
         place = cut.at;
         if (cut.batch.length > 0) await this.#batch(at, cut.batch);
-        if (place < frames.length) await new Promise<void>((resolve) => void this.#context.runtime.after(BREATH_MS, resolve));
+        if (place < frames.length) await this.#context.breathe();
       }
       this.#at = at;
     });

@@ -53,6 +53,19 @@ test('small frames that come together are applied in one batch', async () => {
   assert.equal(room.cache.batches[0]?.writes.length, 50);
 });
 
+test('a collector that stops does not apply all that a lane has taken: the rest is taken again at its next start', async () => {
+  const room = await new TestRoom().open();
+  const log = new TestLog();
+  for (let at = 0; at < 5_000; at += 1) log.add(incr('n'));
+  const taking = room.run(log);
+  await Promise.all([assert.rejects(taking, { code: 'DRAINING' }), room.applier.stop()]);
+  const begun = Number(room.cache.value('n'));
+  assert.ok(begun < 5_000, `${begun} were applied`);
+  room.restart();
+  await room.run(log);
+  assert.equal(room.cache.value('n'), '5000');
+});
+
 test('a repeated request id has one effect, also when the collector was restarted in between', async () => {
   const room = await new TestRoom().open();
   const log = new TestLog().add(incr('n', { id: 'x' }), incr('n', { id: 'x' }));

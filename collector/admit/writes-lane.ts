@@ -136,8 +136,7 @@ export class WritesLane implements LaneConsumer, Retryable {
       const cut = cutBatch({ lane: at.lane, epoch: at.lane.epoch, items, at: place }, at.next, marks);
       place = cut.at;
       if (cut.batch.length > 0) await this.#batch(at, cut.batch);
-      // Links and heartbeats have the event loop between two batches.
-      if (place < items.length) await this.#context.runtime.turn();
+      if (place < items.length) await this.#context.breathe();
     }
   }
 
