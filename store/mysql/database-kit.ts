@@ -1,14 +1,13 @@
 /** For the tests of the MySQL adapter: schemas of their own on a real server. */
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
 import { systemRuntime } from '../../core/runtime.ts';
 import { containersAvailable } from '../../test/containers/engine.ts';
 import { startMariadb, startMysql } from '../../test/containers/mysql.ts';
+import { TcpProxy } from '../../test/harness/proxy.ts';
 import { MysqlDatabase, type MysqlDatabaseOptions } from './database.ts';
 import { initDatabase } from './init.ts';
 import { Session } from './session.ts';
@@ -105,49 +104,9 @@ export async function makeUsers(server: TestServer, product: 'mysql' | 'mariadb'
   }
 }
 
-/** A way to the server that can be cut. `swallowAnswerTo`: the next packet with this text is delivered, and the connection cut before its answer. */
-export async function openProxy(
-  server: TestServer,
-): Promise<{ readonly address: string; swallowAnswerTo(text: string): void; cut(): void; close(): void }> {
-  const [host, port] = server.address.split(':');
-  const sockets = new Set<Socket>();
-  let swallow: string | undefined;
-  const listener = createServer((client) => {
-    const upstream = connect(Number(port), host);
-    for (const socket of [client, upstream]) {
-      sockets.add(socket);
-      socket.on('error', () => {});
-      socket.on('close', () => {
-        client.destroy();
-        upstream.destroy();
-      });
-    }
-    let cutting = false;
-    client.on('data', (chunk) => {
-      if (swallow !== undefined && chunk.includes(swallow)) {
-        swallow = undefined;
-        cutting = true;
-      }
-      upstream.write(chunk);
-    });
-    upstream.on('data', (chunk) => {
-      if (cutting) client.destroy();
-      else client.write(chunk);
-    });
-  });
-  listener.listen(0, '127.0.0.1');
-  await once(listener, 'listening');
-  return {
-    address: `127.0.0.1:${(listener.address() as AddressInfo).port}`,
-    swallowAnswerTo(text) {
-      swallow = text;
-    },
-    cut() {
-      for (const socket of sockets) socket.destroy();
-    },
-    close() {
-      for (const socket of sockets) socket.destroy();
-      listener.close();
-    },
-  };
+/** A way to the server that can be broken. */
+export async function openProxy(server: TestServer): Promise<{ readonly address: string; readonly proxy: TcpProxy }> {
+  const [host = '', port] = server.address.split(':');
+  const proxy = new TcpProxy({ host, port: Number(port) });
+  return { address: `127.0.0.1:${await proxy.listen()}`, proxy };
 }

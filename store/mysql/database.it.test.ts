@@ -178,11 +178,11 @@ function suite(kind: 'mysql' | 'mariadb', server: TestServer): void {
 
   describe('a connection', () => {
     it('that is lost with the answer to a commit: the mark says that it took place, and nothing runs twice', async () => {
-      const proxy = await openProxy(server);
-      const far = await opened({ ...made.options, address: proxy.address });
+      const { proxy, address } = await openProxy(server);
+      const far = await opened({ ...made.options, address });
       const count = write(1, sql('UPDATE accounts SET balance = balance + 1 WHERE id = 2'));
       const before = (await rowsOf(store, 'accounts')).find(({ id }) => id === 2)?.balance;
-      proxy.swallowAnswerTo('COMMIT');
+      proxy.loseAnswerTo('COMMIT');
       await assert.rejects(far.execute({ moves: [move(-1, 0)], lane: LANE, writes: [count] }), { code: 'STORE_UNAVAILABLE' });
       await until(async () => (await far.marks()).some(({ seq }) => seq === 0));
       assert.deepEqual(await far.execute({ moves: [move(-1, 0)], lane: LANE, writes: [count] }), {
@@ -192,20 +192,20 @@ function suite(kind: 'mysql' | 'mariadb', server: TestServer): void {
       assert.deepEqual(await run(far, count), ['committed'], 'a retry is recognised by its request id');
       assert.equal((await rowsOf(store, 'accounts')).find(({ id }) => id === 2)?.balance, Number(before) + 1);
       await far.close();
-      proxy.close();
+      await proxy.close();
     });
 
     it('that is lost before the commit: nothing of the batch is there, and the next one goes over a new connection', async () => {
-      const proxy = await openProxy(server);
-      const far = await opened({ ...made.options, address: proxy.address });
-      proxy.swallowAnswerTo('wmb_requests');
+      const { proxy, address } = await openProxy(server);
+      const far = await opened({ ...made.options, address });
+      proxy.loseAnswerTo('wmb_requests');
       await assert.rejects(run(far, write(1, upsert('b', 9_500, { x: 'lost' }))), { code: 'STORE_UNAVAILABLE' });
       assert.equal(
         (await rowsOf(store, 'b')).some(({ id }) => id === 9_500),
         false,
       );
       assert.deepEqual(await run(far, write(1, upsert('b', 9_500, { x: 'found' }))), ['committed']);
-      proxy.cut();
+      proxy.reset();
       await until(() =>
         far.marks().then(
           () => true,
@@ -214,7 +214,7 @@ function suite(kind: 'mysql' | 'mariadb', server: TestServer): void {
       );
       assert.deepEqual(await run(far, write(1, upsert('b', 9_501, { x: 'after' }))), ['committed']);
       await far.close();
-      proxy.close();
+      await proxy.close();
     });
   });
 

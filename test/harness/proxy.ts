@@ -1,17 +1,28 @@
 /**
  * A TCP proxy of the tests' own, because the network of one machine neither delays nor breaks: it stands at the address that the
- * topology publishes, in front of the daemon, and cuts, holds, heals or delays what passes.
+ * topology publishes, in front of the daemon (or of a server), and cuts, holds, resets, delays or narrows what passes, in one direction or in both.
  */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { type Line, Pipe } from './pipe.ts';
+
+/** `there`: from who connects to the target; `back`: the answers. */
+export type Direction = 'there' | 'back';
+const BOTH: readonly Direction[] = ['there', 'back'];
+
+interface Pair {
+  readonly near: Socket;
+  readonly far: Socket;
+  readonly pipes: Readonly<Record<Direction, Pipe>>;
+}
 
 export class TcpProxy {
   readonly #target: { readonly host: string; readonly port: number };
-  readonly #pairs = new Set<readonly [Socket, Socket]>();
+  readonly #pairs = new Set<Pair>();
+  readonly #lines: Readonly<Record<Direction, Line>> = { there: openLine(), back: openLine() };
   #server: Server | undefined;
   #cut = false;
-  #held = false;
-  #delayMs = 0;
+  #unanswered: string | undefined;
 
   constructor(target: { readonly host: string; readonly port: number }) {
     this.#target = target;
@@ -19,7 +30,8 @@ export class TcpProxy {
 
   /** Listens on `port` of 127.0.0.1 (0: any) and returns the port. */
   async listen(port = 0): Promise<number> {
-    const server = createServer((near) => this.#accept(near));
+    // Each side may end before the other: what is still under way the other way arrives.
+    const server = createServer({ allowHalfOpen: true }, (near) => this.#accept(near));
     server.listen(port, '127.0.0.1');
     await once(server, 'listening');
     this.#server = server;
@@ -29,27 +41,46 @@ export class TcpProxy {
   /** Breaks every connection and refuses new ones until `heal`. */
   cut(): void {
     this.#cut = true;
-    for (const [near, far] of this.#pairs) {
-      near.destroy();
-      far.destroy();
-    }
+    for (const pair of this.#pairs) destroy(pair);
   }
 
-  /** Lets nothing through, each way, until `heal`: what is open stays open and silent. */
-  hold(): void {
-    this.#held = true;
-    for (const pair of this.#pairs) for (const socket of pair) socket.pause();
+  /** Breaks every connection by RST; new ones are taken. */
+  reset(): void {
+    for (const { near, far } of this.#pairs) for (const socket of [near, far]) socket.resetAndDestroy();
   }
 
+  /** Lets nothing through until `heal`: what is open stays open and silent, and new connections are accepted and never answered. */
+  hold(direction?: Direction): void {
+    this.#change(direction, (line) => {
+      line.held = true;
+    });
+  }
+
+  /** Ends `cut` and `hold`. Delay and bandwidth stay as they are. */
   heal(): void {
     this.#cut = false;
-    this.#held = false;
-    for (const pair of this.#pairs) for (const socket of pair) socket.resume();
+    this.#change(undefined, (line) => {
+      line.held = false;
+    });
   }
 
-  /** Holds every chunk back for this long, each way. */
-  delay(ms: number): void {
-    this.#delayMs = ms;
+  /** Everything arrives so much later; the order stays. */
+  delay(delayMs: number, direction?: Direction): void {
+    this.#change(direction, (line) => {
+      line.delayMs = delayMs;
+    });
+  }
+
+  /** At most so much passes, for each connection; Infinity: no limit. */
+  bandwidth(bytesPerSecond: number, direction?: Direction): void {
+    this.#change(direction, (line) => {
+      line.bytesPerSecond = bytesPerSecond;
+    });
+  }
+
+  /** The next packet that holds `text` is delivered, and its connection broken when the answer comes: the caller cannot know what became of it. Once. */
+  loseAnswerTo(text: string): void {
+    this.#unanswered = text;
   }
 
   async close(): Promise<void> {
@@ -57,42 +88,56 @@ export class TcpProxy {
     this.#server?.close();
   }
 
+  #change(direction: Direction | undefined, change: (line: Line) => void): void {
+    for (const way of direction === undefined ? BOTH : [direction]) {
+      change(this.#lines[way]);
+      for (const { pipes } of this.#pairs) pipes[way].pump();
+    }
+  }
+
   #accept(near: Socket): void {
     if (this.#cut) {
       near.destroy();
       return;
     }
-    const far = connect(this.#target);
-    const pair = [near, far] as const;
-    this.#pairs.add(pair);
-    this.#pipe(near, far);
-    this.#pipe(far, near);
-    if (this.#held) for (const socket of pair) socket.pause();
-    const end = () => {
-      this.#pairs.delete(pair);
-      near.destroy();
-      far.destroy();
+    const far = connect({ ...this.#target, allowHalfOpen: true });
+    this.#watch(near, far);
+    const { there, back } = this.#lines;
+    const pair = {
+      near,
+      far,
+      pipes: { there: new Pipe({ from: near, to: far, line: there }), back: new Pipe({ from: far, to: near, line: back }) },
     };
-    for (const socket of pair) {
+    this.#pairs.add(pair);
+    for (const socket of [near, far]) {
       socket.setNoDelay(true);
-      socket.on('error', end);
-      socket.on('close', end);
+      socket.on('error', () => destroy(pair));
+      socket.on('close', () => {
+        if (near.destroyed && far.destroyed) this.#pairs.delete(pair);
+      });
     }
   }
 
-  #pipe(from: Socket, to: Socket): void {
-    from.on('data', (chunk) => {
-      const pass = () => {
-        if (!to.write(chunk)) from.pause();
-      };
-      if (this.#delayMs === 0) pass();
-      else setTimeout(pass, this.#delayMs);
+  #watch(near: Socket, far: Socket): void {
+    near.on('data', (chunk) => {
+      if (this.#unanswered === undefined || !chunk.includes(this.#unanswered)) return;
+      this.#unanswered = undefined;
+      // Before the pipe, which would send it on.
+      far.prependOnceListener('data', () => {
+        near.destroy();
+        far.destroy();
+      });
     });
-    to.on('drain', () => {
-      if (!this.#held) from.resume();
-    });
-    from.on('end', () => to.end());
   }
+}
+
+function openLine(): Line {
+  return { delayMs: 0, bytesPerSecond: Number.POSITIVE_INFINITY, held: false };
+}
+
+function destroy({ near, far }: Pair): void {
+  near.destroy();
+  far.destroy();
 }
 
 /** Below the range from which connections get their own ports: the port of a daemon that is down for a moment stays free. */

@@ -329,6 +329,7 @@ test('acks, the floor and retention follow what the rooms say, and a room that h
     seq: 2,
     exceptionsFrom: 0,
     exceptions: [{ seq: 1, index: 0, outcome: 'parked', reason: 'PROCESSOR_FAILED' }],
+    databaseSeq: undefined,
   });
   // Beijing's own collector has not spoken.
   assert.equal(shipper.retentionFloors('writes')[0]?.appliedSeq, -1);
