@@ -1,12 +1,13 @@
 /** Stores that lost their last commits, on caches that have really forgotten what the floor allowed. */
 import assert from 'node:assert/strict';
-import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { type TestContext, test } from 'node:test';
 import { systemRuntime } from '../../core/runtime.ts';
 import { formatStamp } from '../../core/stamp.ts';
-import { EmbeddedCache } from '../../store/embedded/cache.ts';
+import { CACHE_FILE, EmbeddedCache } from '../../store/embedded/cache.ts';
 import { EmbeddedBook } from '../receipts/embedded.ts';
 import { EPOCH, type RoomOptions, START_MS, set, TestLog, TestRoom } from './testing.ts';
 
@@ -42,7 +43,7 @@ async function roomOnFile(t: TestContext, options: RoomOptions) {
     await cache.open();
     room.restart();
   };
-  return { room, cache, save, restore };
+  return { room, cache, save, restore, file: join(directory, CACHE_FILE) };
 }
 
 /** Both origins say that all is quiet behind `seq`, and that every room has applied everything. */
@@ -161,4 +162,23 @@ test('what the master parked and retried is late in a slave that has it for the 
   await slave.run(shipped.raw(master.effectLog.frames[1] ?? new Uint8Array()));
   assert.deepEqual(await receipts(slave), ['0.0 parked WRITE_LATE']);
   assert.equal(slave.book.parkedTotal(), 1);
+});
+
+test('a cache file that is replaced by rename under a running collector is noticed within a second, and an idle lane goes on from its mark', async (t) => {
+  const { room, cache, file } = await roomOnFile(t, { id: 'guangzhou' });
+  const log = new TestLog().add(set('a', '1'));
+  await room.applier.start();
+  t.after(() => room.applier.stop());
+  await room.run(log);
+  const reader = new DatabaseSync(file, { readOnly: true });
+  reader.exec(`VACUUM INTO '${file}.copy'`);
+  reader.close();
+  await room.run(log.add(set('b', '1')));
+  const lane = room.applier.consumers(log.lane);
+  renameSync(`${file}.copy`, file);
+  room.runtime.advance(1_000);
+  for (let turns = 0; turns < 1_000 && !lane.isStale; turns += 1) await systemRuntime.turn();
+  assert.equal(lane.isStale, true);
+  await room.run(log);
+  assert.deepEqual([lane.isStale, (await cache.get('b', START_MS))?.value], [false, { type: 'string', value: '1' }]);
 });

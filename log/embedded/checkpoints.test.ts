@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, renameSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type TestContext, test } from 'node:test';
 import { setImmediate, setTimeout } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
 import { Checkpoints } from './checkpoints.ts';
 
 const PAGES = 100;
@@ -84,4 +86,17 @@ test('where its thread cannot open the file SQLite’s own checkpoint bounds the
     if (commits % 10 === 0) await setTimeout(0);
   }
   assert.ok(pagesMost > PAGES && pagesMost < 10 * PAGES, `the WAL had ${pagesMost} pages`);
+});
+
+test('a file that has come in the place of the writer’s is left alone: the WAL beside it is not its own', async (t) => {
+  const { db, file } = writtenFile(t, 100_000);
+  const { ino: inode } = statSync(file);
+  db.exec(`VACUUM INTO '${file}.copy'; INSERT INTO rows (filler) VALUES (zeroblob(300000))`);
+  renameSync(`${file}.copy`, file);
+  const before = statSync(file).size;
+  const thread = new Worker(new URL('./checkpoint-worker.ts', import.meta.url), { workerData: { file, inode } });
+  t.after(() => thread.terminate());
+  thread.postMessage(undefined);
+  await Promise.race([once(thread, 'message'), once(thread, 'error')]).catch(() => {});
+  assert.equal(statSync(file).size, before);
 });

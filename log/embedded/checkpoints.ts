@@ -29,6 +29,8 @@ export interface CheckpointsOptions {
   readonly file: string;
   /** The length from which on the WAL is to begin anew. */
   readonly pages: number;
+  /** Of the file, where another one may come in its place: that one is left alone, because the WAL beside it is not its own. */
+  readonly inode?: number | undefined;
 }
 
 export class Checkpoints {
@@ -71,9 +73,9 @@ export class Checkpoints {
   }
 
   #startWorker(): Worker {
-    const { file } = this.#options;
+    const { file, inode } = this.#options;
     // The same extension as this file's: .ts from source, .js from dist/.
-    const worker = new Worker(new URL(`./checkpoint-worker${extname(import.meta.url)}`, import.meta.url), { workerData: file });
+    const worker = new Worker(new URL(`./checkpoint-worker${extname(import.meta.url)}`, import.meta.url), { workerData: { file, inode } });
     worker.unref();
     worker.on('message', () => this.#roundDone());
     worker.on('error', () => {

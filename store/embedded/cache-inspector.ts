@@ -2,9 +2,9 @@
  * Looks into the file of the embedded cache from a process of its own, by a connection that only reads. Each call sees one moment of the file, and holds up neither
  * the collector that writes it nor anybody who changes it behind its back.
  *
- * A file that came in the place of the one that was opened (a restored copy) is opened at the next call.
+ * A file that came in the place of the one that was opened (a restored copy) is opened at the next call, as soon as the WAL of the one before has gone: with it
+ * it would read as a mixture of both.
  */
-import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { BUCKETS } from '../../core/converge/bucket.ts';
@@ -19,6 +19,7 @@ import { EmbeddedCell, type HeadRow } from './cache-cell.ts';
 import { hasCacheTables } from './cache-schema.ts';
 import { type CacheTables, prepareCacheTables } from './cache-tables.ts';
 import { storeError } from './database-errors.ts';
+import { inodeOf, isLeftBeside, isSameWal, type Place, placeOf } from './database-place.ts';
 
 /** How long a statement waits while the file is being recovered. */
 const BUSY_MS_MAX = 1_000;
@@ -32,7 +33,7 @@ const ABOVE_ALL = Buffer.alloc(64, 0xff);
 interface Opened {
   readonly db: DatabaseSync;
   readonly tables: CacheTables;
-  readonly inode: number;
+  readonly place: Place;
 }
 
 export class EmbeddedCacheInspector implements CacheInspector {
@@ -72,34 +73,50 @@ export class EmbeddedCacheInspector implements CacheInspector {
   }
 
   async close(): Promise<void> {
-    const opened = this.#opened;
-    this.#opened = undefined;
-    opened?.db.close();
+    this.#letGo();
   }
 
   /** Runs `question` at one moment of the file that is there now. */
   #read<T>(question: (tables: CacheTables) => T): T {
     try {
-      const { db, tables } = this.#current();
-      db.exec('BEGIN');
-      const answer = question(tables);
-      db.exec('COMMIT');
-      return answer;
+      return ask(this.#current(), question);
     } catch (cause) {
-      this.#opened?.db.close();
-      this.#opened = undefined;
-      throw readError(cause, this.#file);
+      const error = readError(cause, this.#file);
+      // What is known of the file before is needed until its WAL has gone.
+      if (!(error instanceof WmbError) || error.code !== 'STORE_UNAVAILABLE') this.#letGo();
+      throw error;
     }
   }
 
-  #current(): Opened {
-    const inode = statSync(this.#file, { throwIfNoEntry: false })?.ino;
-    if (this.#opened !== undefined && this.#opened.inode === inode) return this.#opened;
+  #letGo(): void {
     this.#opened?.db.close();
     this.#opened = undefined;
+  }
+
+  #current(): Opened {
+    const inode = inodeOf(this.#file);
+    const opened = this.#opened;
+    if (opened !== undefined && opened.place.inode === inode && isSameWal(this.#file, opened.place)) return opened;
     if (inode === undefined) throw notYet(this.#file, 'does not exist yet');
+    const isAnother = opened !== undefined && opened.place.inode !== inode;
+    if (isAnother && isLeftBeside(this.#file, opened.place)) {
+      throw new WmbError(
+        'STORE_UNAVAILABLE',
+        `another file has come in the place of ${this.#file}; the room’s collector takes it over in a moment`,
+      );
+    }
+    this.#letGo();
     this.#opened = openFile(this.#file, inode);
     return this.#opened;
+  }
+}
+
+function ask<T>({ db, tables }: Opened, question: (tables: CacheTables) => T): T {
+  db.exec('BEGIN');
+  try {
+    return question(tables);
+  } finally {
+    db.exec('COMMIT');
   }
 }
 
@@ -108,7 +125,7 @@ function openFile(file: string, inode: number): Opened {
   try {
     db.exec(`PRAGMA cache_size = -${PAGES_KIB}`);
     if (!hasCacheTables(db)) throw notYet(file, 'is not made, or not brought up to this version of WMB, yet');
-    return { db, tables: prepareCacheTables(db), inode };
+    return { db, tables: prepareCacheTables(db), place: placeOf(file, inode) };
   } catch (cause) {
     db.close();
     throw cause;

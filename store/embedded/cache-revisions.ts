@@ -14,10 +14,12 @@ export class Revisions {
   #left: string;
   #generation: Generation = 0;
 
-  constructor(tables: CacheTables, runtime: Runtime) {
+  /** `before`: of the file in whose place this one came; whether it is as that one was left shows at the first look. */
+  constructor(tables: CacheTables, runtime: Runtime, before?: Revisions) {
     this.#tables = tables;
     this.#nonce = Buffer.from(runtime.bytes(8)).toString('hex');
-    this.#left = this.#stored();
+    this.#left = before === undefined ? this.#stored() : before.#left;
+    this.#generation = before?.generation ?? 0;
   }
 
   get generation(): Generation {

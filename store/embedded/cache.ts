@@ -6,7 +6,7 @@
  * whole ones and only from the end: the cache comes back with the older mark that went with them, and the write logs, which are fsynced before
  * anything is acked, are replayed from there.
  *
- * One process owns the file; others may open it to read.
+ * One process owns the file; others may open it to read. A copy that is put in its place, by rename, is taken over at the next call, whatever that is (docs/adr/0005).
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -28,11 +28,12 @@ import type { CacheBatch, CacheMarks, CacheOutcome, CacheResult, CacheStore, Cac
 import type { CacheRepair, RepairOutcome } from '../inspection.ts';
 import { EmbeddedCell } from './cache-cell.ts';
 import { Revisions } from './cache-revisions.ts';
-import { openCacheTables } from './cache-schema.ts';
+import { hasCacheTables, openCacheTables } from './cache-schema.ts';
 import { SweepPages } from './cache-sweep.ts';
 import { type CacheTables, prepareCacheTables } from './cache-tables.ts';
 import { storeError } from './database-errors.ts';
 import { type DatabaseLock, lockDatabase } from './database-lock.ts';
+import { inodeOf, type Place, placeOf, removeLeftBeside } from './database-place.ts';
 import { inTransaction, MarkTable } from './database-tables.ts';
 
 export interface EmbeddedCacheOptions {
@@ -54,6 +55,7 @@ const PAGES_KIB = 65_536;
 
 interface Opened {
   readonly db: DatabaseSync;
+  readonly place: Place;
   readonly lock: DatabaseLock;
   readonly checkpoints: Checkpoints;
   readonly tables: CacheTables;
@@ -82,8 +84,9 @@ export class EmbeddedCache implements CacheStore {
     const lock = lockDatabase(this.#file);
     let db: DatabaseSync | undefined;
     try {
+      const inode = inodeOf(this.#file);
       db = new DatabaseSync(this.#file);
-      this.#opened = this.#prepare(db, lock);
+      this.#opened = this.#prepare(db, { lock, inode });
     } catch (cause) {
       db?.close();
       lock.release();
@@ -91,16 +94,18 @@ export class EmbeddedCache implements CacheStore {
     }
   }
 
-  #prepare(db: DatabaseSync, lock: DatabaseLock): Opened {
+  #prepare(db: DatabaseSync, { lock, inode, revisions: before }: Preparing): Opened {
     db.exec(
       `PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = ${WAL_BYTES_KEPT}; PRAGMA cache_size = -${PAGES_KIB}`,
     );
     const settled = inTransaction(db, () => openCacheTables(db, this.#options.room, this.#file));
     const tables = prepareCacheTables(db);
     const dirty = new Set(tables.buckets.all().map((row) => Number(row['bucket'])));
-    const revisions = new Revisions(tables, this.#options.runtime);
-    const checkpoints = new Checkpoints({ db, file: this.#file, pages: CHECKPOINT_PAGES });
-    return { db, lock, checkpoints, tables, settled, dirty, revisions, marks: new MarkTable(db, 'wmb_marks'), sweep: new SweepPages(db) };
+    const revisions = new Revisions(tables, this.#options.runtime, before);
+    const place = placeOf(this.#file, inode);
+    const checkpoints = new Checkpoints({ db, file: this.#file, pages: CHECKPOINT_PAGES, inode: place.inode });
+    const marks = new MarkTable(db, 'wmb_marks');
+    return { db, place, lock, checkpoints, tables, settled, dirty, revisions, marks, sweep: new SweepPages(db) };
   }
 
   async marks(): Promise<CacheMarks> {
@@ -196,7 +201,7 @@ export class EmbeddedCache implements CacheStore {
     const opened = this.#opened;
     this.#opened = undefined;
     await opened?.checkpoints.close();
-    opened?.db.close();
+    if (opened?.db.isOpen === true) opened.db.close();
     opened?.lock.release();
   }
 
@@ -234,9 +239,46 @@ export class EmbeddedCache implements CacheStore {
   }
 
   #open(): Opened {
-    if (this.#opened === undefined) throw new WmbError('STORE_UNAVAILABLE', `${this.#file} is not open`);
-    return this.#opened;
+    const opened = this.#opened;
+    if (opened === undefined) throw new WmbError('STORE_UNAVAILABLE', `${this.#file} is not open`);
+    const inode = inodeOf(this.#file);
+    if (inode === undefined)
+      throw new WmbError(
+        'STORE_UNAVAILABLE',
+        `${this.#file} is gone; put a copy there by rename, or restart the collector to begin with an empty cache`,
+      );
+    return inode === opened.place.inode && opened.db.isOpen ? opened : this.#takeOver(opened, inode);
   }
+
+  /** Another file has come in the place of the one that was open. Where it is none of ours every call fails until another one comes. */
+  #takeOver(before: Opened, inode: number): Opened {
+    void before.checkpoints.close();
+    if (before.db.isOpen) before.db.close();
+    let db: DatabaseSync | undefined;
+    try {
+      removeLeftBeside(this.#file, before.place);
+      db = new DatabaseSync(this.#file);
+      // One that is being copied would be taken for a new one and filled.
+      if (!hasCacheTables(db))
+        throw new WmbError(
+          'STORE_UNAVAILABLE',
+          `what has come in the place of ${this.#file} is no cache of this version of WMB; put a copy of one there by rename`,
+        );
+      this.#opened = this.#prepare(db, { ...before, inode });
+      return this.#opened;
+    } catch (cause) {
+      db?.close();
+      throw storeError(cause, this.#file);
+    }
+  }
+}
+
+interface Preparing {
+  readonly lock: DatabaseLock;
+  /** As of placeOf. */
+  readonly inode: number | undefined;
+  /** Of the file in whose place this one came. */
+  readonly revisions?: Revisions;
 }
 
 /** What a transaction learns beside its rows. */
