@@ -35,7 +35,7 @@ export function inspectionService(inspection: Inspection): InspectionServer {
       bounded(max, 'buckets', BUCKETS);
       return { buckets: [...(await inspection.takeDirty(max))] };
     }),
-    getHorizon: unary(async () => horizonToWire(inspection.horizon())),
+    getHorizon: unary(async () => horizonToWire(await inspection.horizon())),
     digestReceipts: unary(async ({ ranges }: DigestReceiptsRequest) => ({
       digests: [...(await inspection.receiptDigests(checkedRanges(ranges)))],
     })),

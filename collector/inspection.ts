@@ -26,7 +26,7 @@ export interface InspectionOptions {
   readonly config: Config;
   readonly processors: { run(write: StampedWrite): Processed | Promise<Processed> };
   /** See Applier.horizon. */
-  readonly horizon: () => readonly LanePlace[];
+  readonly horizon: () => Promise<readonly LanePlace[]>;
   readonly links: () => readonly LinkStatus[];
   readonly book: Pick<ReceiptBook, 'digest' | 'frames'>;
   readonly cache: CacheMending;
@@ -44,9 +44,10 @@ export class Inspection {
     return this.#options.cache.takeDirty(max);
   }
 
-  horizon(): Horizon {
+  async horizon(): Promise<Horizon> {
     const { horizon, links, runtime } = this.#options;
-    return { nowMs: runtime.nowMs(), lanes: withLinks(horizon(), links()) };
+    const places = await horizon();
+    return { nowMs: runtime.nowMs(), lanes: withLinks(places, links()) };
   }
 
   async receiptDigests(ranges: readonly SeqRange[]): Promise<readonly string[]> {

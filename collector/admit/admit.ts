@@ -158,19 +158,21 @@ export class Applier {
 
   /**
    * How far this room is in the `writes` lanes of every origin, its own included. Of their links nothing is said: `state` and `reason` are empty. While not every
-   * lane has looked at a cache that came back from an older copy, nothing is said of what was seen either: the cache may lack it.
+   * lane has looked at a cache that came back from an older copy, or the cache is away, nothing is said of what was seen either: the cache may lack it. The cache is looked at for
+   * every answer: a checker that asks in the second before the lanes would find out must not take for deleted what comes again.
    */
-  horizon(): LanePlace[] {
+  async horizon(): Promise<LanePlace[]> {
+    const isWhole = await this.#view.isWholeNow();
     const { rooms, partitions } = this.#options.config.topology;
     return rooms.flatMap(({ id }) =>
-      Array.from({ length: partitions }, (_, partition) => this.#place({ log: 'writes', origin: id, partition })),
+      Array.from({ length: partitions }, (_, partition) => this.#place({ log: 'writes', origin: id, partition }, isWhole)),
     );
   }
 
-  #place(lane: Lane): LanePlace {
+  #place(lane: Lane, isWhole: boolean): LanePlace {
     const consumer = this.#writesLane(lane);
     const { epoch, mark, lagWrites } = consumer.progress();
-    const seen = this.#view.isWhole ? consumer.progressState.seen() : NO_STAMP;
+    const seen = isWhole ? consumer.progressState.seen() : NO_STAMP;
     return { ...lane, epoch, mark, seen, state: '', reason: '', lagWrites };
   }
 

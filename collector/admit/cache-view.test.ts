@@ -129,17 +129,37 @@ test('there is no floor, nor does a sweep name one or the horizon say what was s
   quiet(room, { beijing: log });
   room.applier.consumers(slow.lane).pulse({ log: 'writes', partition: 0, epoch: slow.epoch, seq: 0, writes: 1, stamp: SEEN_BY_ALL });
   assert.equal(room.applier.floor(), SEEN_BY_ALL);
-  const seen = () => room.applier.horizon().map((place) => place.seen);
-  assert.deepEqual(seen(), [SEEN_BY_ALL, SEEN_BY_ALL]);
+  const seen = async () => (await room.applier.horizon()).map((place) => place.seen);
+  assert.deepEqual(await seen(), [SEEN_BY_ALL, SEEN_BY_ALL]);
   room.cache.copy()();
   for (let count = 0; count < 5; count += 1) await second(room);
   assert.equal(room.applier.floor(), '');
-  assert.deepEqual(seen(), ['', ''], 'a checker would take for lost, or for deleted, what the cache gets again');
+  assert.deepEqual(await seen(), ['', ''], 'a checker would take for lost, or for deleted, what the cache gets again');
   assert.deepEqual(sweeps, [{ generation: 1, floor: '', nowMs: room.runtime.now }]);
   answer();
   await assert.rejects(taking, isMarkMoved);
   await until(() => room.applier.floor() === SEEN_BY_ALL);
-  assert.deepEqual(seen(), [SEEN_BY_ALL, SEEN_BY_ALL]);
+  assert.deepEqual(await seen(), [SEEN_BY_ALL, SEEN_BY_ALL]);
+});
+
+test('a horizon that is asked for before the second is over says nothing of what was seen, nor does one of a cache that is away', async (t) => {
+  const room = await openRoom();
+  const log = new TestLog({ origin: 'beijing' }).add(set('a', '1'));
+  await room.applier.start();
+  t.after(() => room.applier.stop());
+  await room.run(log);
+  const putBack = room.cache.copy();
+  await room.run(log.add(set('b', '1')));
+  quiet(room, { beijing: log });
+  const seen = async () => (await room.applier.horizon()).map((place) => place.seen);
+  assert.deepEqual(await seen(), [SEEN_BY_ALL, SEEN_BY_ALL]);
+  putBack();
+  assert.deepEqual(await seen(), ['', ''], 'a checker would take for deleted what comes again');
+  await room.run(log);
+  await until(() => room.applier.floor() === SEEN_BY_ALL);
+  assert.deepEqual(await seen(), [SEEN_BY_ALL, SEEN_BY_ALL]);
+  room.cache.marks = () => Promise.reject(new WmbError('STORE_UNAVAILABLE', 'away'));
+  assert.deepEqual(await seen(), ['', '']);
 });
 
 test('marks that cannot be read are read again', async (t) => {

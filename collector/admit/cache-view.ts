@@ -47,6 +47,16 @@ export class CacheView {
     return this.#blind.size === 0;
   }
 
+  /** As {@link isWhole}, of the cache as it is at this moment. A cache that is away may come back as anything. */
+  async isWholeNow(): Promise<boolean> {
+    try {
+      await this.marks();
+      return this.isWhole;
+    } catch {
+      return false;
+    }
+  }
+
   /** Everybody reads the marks here, so that nobody knows of a new generation before the floor does. */
   async marks(): Promise<CacheMarks> {
     const found = await this.#options.cache.marks();

@@ -6,8 +6,8 @@ import { EPOCH, START_MS, set, TestLog, TestRoom } from './testing.ts';
 
 const canary = { kind: 'wmb.canary', key: 'wmb.canary/0', payload: '' };
 
-function place(room: TestRoom, origin: string): LanePlace | undefined {
-  return room.applier.horizon().find((it) => it.origin === origin);
+async function place(room: TestRoom, origin: string): Promise<LanePlace | undefined> {
+  return (await room.applier.horizon()).find((it) => it.origin === origin);
 }
 
 /** The stamp of the newest write request of a log. */
@@ -18,7 +18,7 @@ function newest(log: TestLog): string {
 test('the horizon names every lane of every origin, and says nothing of what is not known', async () => {
   const room = await new TestRoom().open();
   const unknown = { log: 'writes', partition: 0, epoch: '', mark: -1, seen: '', state: '', reason: '', lagWrites: 0 } as const;
-  assert.deepEqual(room.applier.horizon(), [
+  assert.deepEqual(await room.applier.horizon(), [
     { ...unknown, origin: 'beijing' },
     { ...unknown, origin: 'guangzhou' },
   ]);
@@ -29,22 +29,22 @@ test('the horizon follows the marks, the pulses and the lag of a lane', async ()
   const log = new TestLog().add(set('a', '1'));
   await room.run(log);
   const passed = { log: 'writes', origin: 'guangzhou', partition: 0, epoch: EPOCH, mark: 0, state: '', reason: '' } as const;
-  assert.deepEqual(place(room, 'guangzhou'), { ...passed, seen: newest(log), lagWrites: 0 });
+  assert.deepEqual(await place(room, 'guangzhou'), { ...passed, seen: newest(log), lagWrites: 0 });
   const quiet = 'ffffffffffff000000000002';
   const pulse = { log: 'writes', partition: 0, epoch: EPOCH, stamp: quiet } as const;
   room.applier.consumers(log.lane).pulse({ ...pulse, seq: 0, writes: 1 });
-  assert.deepEqual(place(room, 'guangzhou'), { ...passed, seen: quiet, lagWrites: 0 });
+  assert.deepEqual(await place(room, 'guangzhou'), { ...passed, seen: quiet, lagWrites: 0 });
   room.applier.consumers(log.lane).pulse({ ...pulse, seq: 2, writes: 4 });
-  assert.deepEqual(place(room, 'guangzhou'), { ...passed, seen: newest(log), lagWrites: 3 });
+  assert.deepEqual(await place(room, 'guangzhou'), { ...passed, seen: newest(log), lagWrites: 3 });
 });
 
 test('a canary moves what a room has seen, and touches neither cache nor database', async () => {
   const room = await new TestRoom().open();
   const log = new TestLog().add(canary);
   await room.run(log);
-  assert.deepEqual([place(room, 'guangzhou')?.mark, place(room, 'guangzhou')?.seen], [0, newest(log)]);
+  assert.deepEqual([(await place(room, 'guangzhou'))?.mark, (await place(room, 'guangzhou'))?.seen], [0, newest(log)]);
   await room.run(log.add({ ...canary, id: 'next' }));
-  assert.deepEqual([place(room, 'guangzhou')?.mark, place(room, 'guangzhou')?.seen], [1, newest(log)]);
+  assert.deepEqual([(await place(room, 'guangzhou'))?.mark, (await place(room, 'guangzhou'))?.seen], [1, newest(log)]);
   assert.deepEqual([room.cache.values.size, room.database.executed], [0, []]);
   assert.deepEqual(await room.book.exceptions({ ...log.lane, epoch: EPOCH }, 0, 9), []);
 });
@@ -54,12 +54,12 @@ test('a canary goes through the effect log of the master to the slave room', asy
   const slave = await new TestRoom({ mode: 'master-slave', id: 'guangzhou' }).open();
   const log = new TestLog().add(canary);
   await master.run(log);
-  assert.equal(place(slave, 'guangzhou')?.seen, '');
+  assert.equal((await place(slave, 'guangzhou'))?.seen, '');
   const effects = new TestLog({ log: 'effects', origin: 'beijing' }, master.effectLog.epoch);
   for (const frame of master.effectLog.frames) effects.raw(frame);
   await slave.run(effects);
   for (const room of [master, slave]) {
-    assert.deepEqual([place(room, 'guangzhou')?.mark, place(room, 'guangzhou')?.seen], [0, newest(log)]);
+    assert.deepEqual([(await place(room, 'guangzhou'))?.mark, (await place(room, 'guangzhou'))?.seen], [0, newest(log)]);
     assert.deepEqual([room.cache.values.size, room.database.executed], [0, []]);
   }
 });

@@ -101,7 +101,7 @@ test('a lane of which nothing was ever heard raises an alarm after the same time
   lane.set({ mark: -1, state: 'connecting' });
   assert.deepEqual(await lane.pass(SILENCE_MS), []);
   const [alarm] = await lane.pass(2_000);
-  assert.equal(alarm?.text, 'nothing has ever been heard of lane beijing/3 in 22 s, not even a canary; its link is connecting');
+  assert.equal(alarm?.text, 'nothing is known to have come through lane beijing/3 for 22 s, not even a canary; its link is connecting');
 });
 
 test('a backlog that does not move is an alarm of level 1 with its size', async () => {

@@ -74,7 +74,7 @@ export class LaneWatch {
     if (!isLate) return undefined;
     const what =
       place.seen === ''
-        ? `nothing has ever been heard of lane ${at.lane} in ${seconds(stillMs)}`
+        ? `nothing is known to have come through lane ${at.lane} for ${seconds(stillMs)}`
         : `nothing stamped by ${place.origin} within the last ${seconds(ageMs)} has come through lane ${at.lane}`;
     return { ...at, level: 'L0', text: `${what}, not even a canary; ${link}`, sinceMs: Math.round(nowMs - ageMs) };
   }

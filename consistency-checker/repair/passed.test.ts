@@ -32,6 +32,11 @@ describe('what a room had passed', () => {
     assert.equal(seen(room, horizon(place('lhasa', { seen: testStamp(990), epoch: 'f'.repeat(16) }))), `${testStamp(900)}ffff`);
   });
 
+  test('is not known of a room that says nothing of any lane, whatever its marks are: they are from before its cache came back', () => {
+    const room = horizon(place('beijing', { seen: '' }), place('lhasa', { seen: '' }));
+    assert.equal(seen(room, horizon(place('beijing', {}), place('lhasa', {}))), '');
+  });
+
   test('is not known while a lane is not known, unless the other room knows that it has nothing', () => {
     const room = horizon(place('beijing', {}), place('lhasa', { seen: '', mark: -1 }));
     assert.equal(seen(room, horizon(place('lhasa', { seen: '', mark: -1 }))), '');

@@ -12,6 +12,8 @@
  * longer, and the floor with it, although C had nothing new: W's settled would exceed R's `seen` until C is back. But up to where a lane ends is no secret of one room:
  * everything of the lane stamped up to W's `seen` lies at or below W's mark; where R's mark is not below that, R has it too. So R counts W's `seen` as its own there.
  * W cannot get, and forget, more of C's lanes than that without C coming back, and then `seen` moves as well.
+ *
+ * A room that says of no lane at all what it has seen has a cache that has just come back from an older copy, or none: its marks are from before, and nothing is counted for it.
  */
 import type { Horizon, LanePlace } from '../../core/inspection.ts';
 import { NO_STAMP, type Version } from '../../core/stamp.ts';
@@ -19,6 +21,7 @@ import { laneKey } from '../../core/words.ts';
 
 /** The horizon of `room`, with what the other one knows of the ends of lanes. */
 export function pooled(room: Horizon, otherRoom: Horizon): Horizon {
+  if (room.lanes.length > 0 && room.lanes.every(({ seen }) => seen === NO_STAMP)) return room;
   const known = new Map(room.lanes.map((lane) => [laneKey(lane), lane]));
   const lanes = otherRoom.lanes.map((place): LanePlace => {
     const own = known.get(laneKey(place));
