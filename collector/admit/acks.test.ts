@@ -84,3 +84,27 @@ test('hints tell the greatest stamp only when it grows, and at once to who comes
   hints.onObserved((stamp) => seen.push(`later ${stamp}`));
   assert.deepEqual(seen, ['b', 'c', 'later c']);
 });
+
+test('a slave database’s marks go out with the acks of their lane and epoch, whichever came first', () => {
+  const acks = new Acks();
+  const arrived = (seq: number, epoch = 'e') => acks.arrived([{ ...lane, epoch, seq }]);
+  arrived(3);
+  acks.publish(lane, { seq: 5, parkedSeq: -1 }, []);
+  assert.deepEqual(
+    acks.take('beijing').map((ack) => [ack.seq, ack.databaseSeq]),
+    [[5, 3]],
+  );
+  arrived(3);
+  assert.deepEqual(acks.take('beijing'), [], 'the same mark is no change');
+  arrived(4);
+  assert.deepEqual(
+    acks.take('beijing').map((ack) => [ack.seq, ack.databaseSeq]),
+    [[5, 4]],
+  );
+  arrived(9, 'of another epoch');
+  acks.publish(lane, { seq: 6, parkedSeq: -1 }, []);
+  assert.deepEqual(
+    acks.take('beijing').map((ack) => [ack.seq, ack.databaseSeq]),
+    [[6, undefined]],
+  );
+});

@@ -27,6 +27,8 @@ export interface ReplicateOptions {
 /** The threads run, or say why not, within this. */
 const START_MS_MAX = 15_000;
 const LOOK_MS = 200;
+/** A slave whose master was away tries again so often. */
+const RECONNECT_SECONDS = 5;
 
 /** One line for each thing that is done, as it is done. REPLICA_DIVERGED where this server has what the master lacks. */
 export async function* replicateDatabase(options: ReplicateOptions): AsyncGenerator<string> {
@@ -155,7 +157,11 @@ interface Shown {
 function statementsFor({ flavour }: Dialect, { source, user, password }: Source, follows: boolean): readonly Shown[] {
   const { host, port } = parseAddress(source) ?? { host: source, port: 3306 };
   const [word, thread] = flavour === 'mysql' ? ['SOURCE', 'REPLICA'] : ['MASTER', 'SLAVE'];
-  const rest = flavour === 'mysql' ? 'SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1' : 'MASTER_USE_GTID = slave_pos';
+  // MySQL would give a master up that is away for ten minutes.
+  const rest =
+    flavour === 'mysql'
+      ? `SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1, SOURCE_CONNECT_RETRY = ${RECONNECT_SECONDS}, SOURCE_RETRY_COUNT = 0`
+      : `MASTER_USE_GTID = slave_pos, MASTER_CONNECT_RETRY = ${RECONNECT_SECONDS}`;
   const change = (secret: string) =>
     `CHANGE ${flavour === 'mysql' ? 'REPLICATION SOURCE' : 'MASTER'} TO ${word}_HOST = ${text(host)}, ${word}_PORT = ${port}, ` +
     `${word}_USER = ${text(user)}, ${word}_PASSWORD = ${secret}, ${rest}`;

@@ -19,13 +19,15 @@ export const OWN_TABLE = /^wmb_/i;
 /** SCHEMA_INVALID names the table that rows cannot be replicated of, or whose stamps cannot be compared. */
 export async function readTables(session: Session, schema: string): Promise<Tables> {
   const name = text(schema);
-  const of = (what: string, from: string, where: string) =>
-    session.rows(`SELECT ${what} FROM information_schema.${from} WHERE ${where} = ${name}`);
+  const of = (what: string, from: string, where: string, order = '') =>
+    session.rows(`SELECT ${what} FROM information_schema.${from} WHERE ${where} = ${name} ${order}`);
   const tables = await of('TABLE_NAME AS t, ENGINE AS engine', 'TABLES', `TABLE_TYPE = 'BASE TABLE' AND TABLE_SCHEMA`);
   const columns = await of(
     'TABLE_NAME AS t, COLUMN_NAME AS c, DATA_TYPE AS type, CHARACTER_MAXIMUM_LENGTH AS size',
     'COLUMNS',
     'TABLE_SCHEMA',
+    // Rows are hashed in this order, which has to be the same on every server.
+    'ORDER BY TABLE_NAME, ORDINAL_POSITION',
   );
   const keys = await of(
     'TABLE_NAME AS t, INDEX_NAME AS k, COLUMN_NAME AS c, SEQ_IN_INDEX AS place',
