@@ -84,6 +84,21 @@ test('a drift that the checker of its wrong room has repaired is not open, thoug
   );
 });
 
+test('a drift is as old as the first of both checkers says: one that was away has found it later', async () => {
+  const found = { ...DRIFT, wrong: 'guangzhou' } as const;
+  const again = { ...found, firstSeenMs: DRIFT.firstSeenMs + 3_600_000, confirmedMs: DRIFT.confirmedMs + 3_600_000 };
+  await withRooms(
+    [
+      { ...BEIJING, drifts: [found] },
+      { ...GUANGZHOU, drifts: [again] },
+    ],
+    async (config) => {
+      const [told] = JSON.parse((await wmb(['drift', 'list', '--json', ...config])).stdout).drifts;
+      assert.deepEqual([told.firstSeenMs, told.confirmedMs], [DRIFT.firstSeenMs, DRIFT.confirmedMs]);
+    },
+  );
+});
+
 test('a room whose checker is away is said on stderr and in its pair; the others are listed', async () => {
   await withRooms([{ ...BEIJING, drifts: [DRIFT] }, { checker: 'away' }], async (config) => {
     const { code, stdout, stderr } = await wmb(['drift', 'list', ...config]);

@@ -26,6 +26,7 @@ const STATE: PeerState = {
   rounds: 2,
   roundBytes: 3,
   roundMs: 4,
+  answered: true,
   silence: undefined,
 };
 
@@ -36,8 +37,10 @@ class Rig {
   readonly log: string[] = [];
   /** Age of what came last through each lane. */
   ages: Record<string, number> = { 'beijing/0': 100, 'guangzhou/0': 200, 'guangzhou/1': 300 };
+  lagWrites: Record<string, number> = {};
   failure: WmbError | undefined;
   state = STATE;
+  readonly alarmOf: (alarm: LaneAlarm, about?: string) => Drift;
   readonly checker: Checker;
 
   constructor(book = new MemoryDriftBook()) {
@@ -46,6 +49,7 @@ class Rig {
     const { topology, room } = configOf({ room: 'beijing', addresses: { beijing: '', guangzhou: '', shanghai: '' } });
     const bare = topology.rooms.map((entry) => (entry.id === 'shanghai' ? entry : { ...entry, checker: { grpc: 'x', http: 'x' } }));
     const explainer = new Explainer({ own: 'beijing', topology, rooms: () => undefined, runtime: this.time });
+    this.alarmOf = (alarm, about = alarm.origin) => explainer.alarm(alarm, about);
     const rounds = { start: () => this.log.push('rounds begin'), stop: async () => void this.log.push('rounds end') };
     const read = () => this.state;
     Object.defineProperty(rounds, 'state', { get: read });
@@ -59,7 +63,7 @@ class Rig {
         stop: () => void this.log.push(`${name} ends`),
       })),
       rounds: new Map([['guangzhou', rounds as unknown as PeerRounds]]),
-      alarmOf: (alarm: LaneAlarm, about: string): Drift => explainer.alarm(alarm, about),
+      alarmOf: this.alarmOf,
       book: this.book,
       meters: roundMeters(noMetrics),
       runtime: this.time,
@@ -74,8 +78,8 @@ class Rig {
     const lanes = Object.entries(this.ages).map(([name, ageMs]): LanePlace => {
       const [origin = '', partition] = name.split('/');
       const seen = formatStamp({ ms: nowMs - ageMs, counter: 0, writer: 1 });
-      const fixed = { log: 'writes', epoch: '0'.repeat(16), mark: 0, state: 'streaming', reason: '', lagWrites: 0 } as const;
-      return { ...fixed, origin, partition: Number(partition), seen };
+      const fixed = { log: 'writes', epoch: '0'.repeat(16), mark: 0, state: 'streaming', reason: '' } as const;
+      return { ...fixed, lagWrites: this.lagWrites[name] ?? 0, origin, partition: Number(partition), seen };
     });
     return { nowMs, lanes };
   }
@@ -175,6 +179,53 @@ test('an alarm of an earlier life of the checker closes when there is no reason 
   await after.time.advance(1_000);
   assert.deepEqual(after.changes, ['guangzhou/0 healed']);
   await after.checker.drain();
+});
+
+/** A checker that ended while these were open, and the next one. */
+async function comeBack(open: readonly LaneAlarm[]): Promise<Rig> {
+  const records = new MemoryDriftBook();
+  const before = new Rig(records);
+  for (const alarm of open) await before.book.put([before.alarmOf(alarm)]);
+  const after = new Rig(records);
+  await after.book.open();
+  return after;
+}
+
+const alarm = (lane: string, level: 'L0' | 'L1') => ({ lane, origin: 'guangzhou', level, text: 'it stands still', sinceMs: 7 });
+
+test('an alarm outlives a restart of the checker for as long as its lane stands still', async () => {
+  const rig = await comeBack([alarm('guangzhou/0', 'L0'), alarm('guangzhou/1', 'L1')]);
+  rig.ages = { 'guangzhou/0': 3_600_000, 'guangzhou/1': 100 };
+  rig.lagWrites = { 'guangzhou/1': 3 };
+  await rig.checker.start();
+  await rig.time.advance(3_000);
+  assert.deepEqual(
+    [...rig.book.openDrifts.values()].map(({ subject, firstSeenMs }) => [subject.name, firstSeenMs]),
+    [
+      ['guangzhou/0', 7],
+      ['guangzhou/1', 7],
+    ],
+  );
+  assert.equal(rig.changes.filter((change) => change.endsWith('healed')).length, 0);
+  rig.ages = { 'guangzhou/0': 100, 'guangzhou/1': 100 };
+  rig.lagWrites = {};
+  await rig.time.advance(1_000);
+  assert.equal(rig.book.openDrifts.size, 0);
+  await rig.checker.drain();
+});
+
+test('an alarm about a checker outlives a restart, and a silent collector of this room, until that checker has answered', async () => {
+  const rig = await comeBack([alarm('checker/guangzhou', 'L0')]);
+  rig.state = { ...STATE, rounds: 0, answered: false };
+  await rig.checker.start();
+  rig.failure = new WmbError('UNREACHABLE', 'collector of beijing does not answer');
+  await rig.time.advance(2_000);
+  assert.deepEqual(rig.changes, []);
+  rig.failure = undefined;
+  rig.state = STATE;
+  await rig.time.advance(1_000);
+  assert.deepEqual(rig.changes, ['checker/guangzhou healed']);
+  await rig.checker.drain();
 });
 
 test('the age of what came last is told per origin, of its slowest lane, and grows while nothing is heard', async () => {

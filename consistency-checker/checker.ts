@@ -13,7 +13,7 @@ import type { Service } from '../daemon/service.ts';
 import type { ConfirmedKey } from './cache/comparison.ts';
 import type { Drift } from './drift.ts';
 import type { ConfirmedReceipt } from './messages/comparison.ts';
-import type { LaneAlarm, LaneWatch } from './messages/lanes.ts';
+import type { InheritedAlarm, LaneAlarm, LaneWatch } from './messages/lanes.ts';
 import type { RoundMeters } from './meters.ts';
 import { isBetween, type PeerRounds, type PeerState } from './peer-rounds.ts';
 import type { WatchedBook } from './report/watched-book.ts';
@@ -54,7 +54,8 @@ export class Checker implements Service {
   }
 
   async start(): Promise<void> {
-    const { background, rounds } = this.#options;
+    const { background, rounds, lanes, book } = this.#options;
+    lanes.inherit([...book.openDrifts.values()].flatMap(laneAlarmOf));
     for (const part of background) part.start();
     for (const each of rounds.values()) each.start();
     this.#running = this.#run();
@@ -126,17 +127,17 @@ export class Checker implements Service {
   }
 
   async #lookAround(): Promise<void> {
-    const { own, lanes } = this.#options;
+    const { own, lanes, rounds } = this.#options;
     const horizon = await this.#readHorizon();
     if (this.#stopped.signal.aborted) return;
     // What a silent collector says nothing of stays as it is.
-    if (horizon !== undefined)
-      await this.#settle(
-        'lane',
-        lanes.look(horizon).map((alarm) => this.#options.alarmOf(alarm, alarm.origin)),
-      );
-    await this.#settle('collector', this.#ownAlarms(own.room));
-    await this.#settle('checker', this.#peerAlarms());
+    if (horizon !== undefined) {
+      const alarms = lanes.look(horizon).map((alarm) => this.#options.alarmOf(alarm, alarm.origin));
+      await this.#settle('lane', alarms, () => true);
+    }
+    await this.#settle('collector', this.#ownAlarms(own.room), () => this.#ownFailing === undefined);
+    // No silence is not an answer: this checker may have just begun to ask, or cannot ask while its own collector is away.
+    await this.#settle('checker', this.#peerAlarms(), (peer) => rounds.get(peer)?.state.answered ?? true);
   }
 
   async #readHorizon(): Promise<Horizon | undefined> {
@@ -173,8 +174,8 @@ export class Checker implements Service {
     });
   }
 
-  /** Records the alarms that there are now, and closes those of the same source that are over. */
-  async #settle(source: AlarmSource, alarms: readonly Drift[]): Promise<void> {
+  /** Records the alarms that there are now, and closes those of the same source that are over; `goesOn`: whether the room of a source is known to. */
+  async #settle(source: AlarmSource, alarms: readonly Drift[], goesOn: (room: RoomId) => boolean): Promise<void> {
     const { book, meters, runtime, logger } = this.#options;
     const current = new Set(alarms.map(({ id }) => id));
     for (const alarm of alarms) {
@@ -182,7 +183,8 @@ export class Checker implements Service {
       meters.found(alarm);
       logger.warn({ drift: alarm.id, lane: alarm.subject.name, reason: alarm.causeText }, 'alarm');
     }
-    const over = [...book.openDrifts.values()].filter((drift) => sourceOf(drift) === source && !current.has(drift.id));
+    const isOver = (drift: Drift) => sourceOf(drift) === source && !current.has(drift.id) && goesOn(drift.subject.name.replace(/^.*\//, ''));
+    const over = [...book.openDrifts.values()].filter(isOver);
     for (const { id, kind, subject } of over) {
       if (!(await book.settle(id, { status: 'healed', closedMs: runtime.nowMs(), note: 'it goes on again' }))) continue;
       meters.closed({ kind, status: 'healed' });
@@ -206,10 +208,16 @@ function sourceOf({ kind, subject }: Drift): AlarmSource | undefined {
   return subject.name.startsWith('collector/') ? 'collector' : 'lane';
 }
 
+/** Of a drift that is an alarm about a lane. */
+function laneAlarmOf(drift: Drift): readonly InheritedAlarm[] {
+  const { subject, level, firstSeenMs } = drift;
+  return sourceOf(drift) !== 'lane' ? [] : [{ lane: subject.name, level: level === 'L1' ? 'L1' : 'L0', sinceMs: firstSeenMs }];
+}
+
 function withoutChecker(topology: Topology, own: RoomId, room: RoomId): PeerState {
   const bare = roomEntry(topology, room)?.checker === undefined ? room : own;
   const reason = `CHECKER_ABSENT: room ${bare} has no checker in the topology`;
-  return { room, verifiedMs: 0, reason, suspects: 0, rounds: 0, roundBytes: 0, roundMs: 0, silence: undefined };
+  return { room, verifiedMs: 0, reason, suspects: 0, rounds: 0, roundBytes: 0, roundMs: 0, answered: false, silence: undefined };
 }
 
 function countIf<T>(items: Iterable<T>, wanted: (item: T) => boolean): number {

@@ -45,6 +45,8 @@ export interface PeerState {
   readonly rounds: number;
   readonly roundBytes: number;
   readonly roundMs: number;
+  /** The last round was completed. */
+  readonly answered: boolean;
   /** Wall clock and error, while the peer does not answer or answers what cannot be. */
   readonly silence: { readonly sinceMs: number; readonly forMs: number; readonly error: WmbError } | undefined;
 }
@@ -104,6 +106,7 @@ export class PeerRounds {
       rounds: this.#rounds,
       roundBytes: this.#roundBytes,
       roundMs: this.#roundMs,
+      answered: this.#rounds > 0 && this.#failing === undefined,
       silence: failing && { sinceMs: failing.sinceMs, forMs: runtime.monotonicMs() - failing.since, error: failing.error },
     };
   }

@@ -24,7 +24,8 @@ afterEach(() => {
 async function serve(more: Partial<PeopleOptions> = {}): Promise<{ client: CheckerClient; book: WatchedBook }> {
   const book = new WatchedBook(new MemoryDriftBook());
   const config = configOf({ room: 'beijing', addresses: { beijing: '', guangzhou: '' } });
-  const peer = { room: 'guangzhou', verifiedMs: 7.5, reason: 'r', suspects: 1, rounds: 2, roundBytes: 3, roundMs: 4, silence: undefined };
+  const round = { rounds: 2, roundBytes: 3, roundMs: 4, answered: true, silence: undefined };
+  const peer = { room: 'guangzhou', verifiedMs: 7.5, reason: 'r', suspects: 1, ...round };
   const options: PeopleOptions = {
     status: {
       config,

@@ -123,7 +123,22 @@ export function mergeDrifts(told: readonly Told[]): readonly Drift[] {
       known === undefined ? one : { ...better, drift: sinceEither(better.drift, one === better ? known.drift : one.drift) },
     );
   }
-  return [...best.values()].map(({ drift }) => drift).sort((a, b) => b.confirmedMs - a.confirmedMs || (a.id < b.id ? -1 : 1));
+  const drifts = [...best.values()].map(({ drift }) => drift);
+  return sinceFirst(drifts, told).sort((a, b) => b.confirmedMs - a.confirmedMs || (a.id < b.id ? -1 : 1));
+}
+
+/** What is open has been so since the first of both checkers found it: one that was away meanwhile has found it later. */
+function sinceFirst(drifts: readonly Drift[], told: readonly Told[]): Drift[] {
+  const open = Map.groupBy(
+    told.filter(({ drift }) => drift.status === 'open'),
+    ({ drift }) => drift.id,
+  );
+  return drifts.map((drift) => {
+    if (drift.status !== 'open') return drift;
+    const all = (open.get(drift.id) ?? []).map((one) => one.drift);
+    const firstSeenMs = Math.min(drift.firstSeenMs, ...all.map((one) => one.firstSeenMs));
+    return { ...drift, firstSeenMs, confirmedMs: Math.min(drift.confirmedMs, ...all.map((one) => one.confirmedMs)) };
+  });
 }
 
 /** A checker that was away has found it later, or again: it is as old as the older record of the same finding says. */

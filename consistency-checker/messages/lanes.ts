@@ -23,6 +23,8 @@ export interface LaneAlarm {
   readonly sinceMs: number;
 }
 
+export type InheritedAlarm = Pick<LaneAlarm, 'lane' | 'level' | 'sinceMs'>;
+
 interface Watched {
   seen: string;
   mark: number;
@@ -38,10 +40,17 @@ export class LaneWatch {
   readonly #silenceMsMax: number;
   readonly #runtime: Runtime;
   readonly #lanes = new Map<string, Watched>();
+  /** By lane, alarms of an earlier life of the checker. */
+  readonly #inherited = new Map<string, InheritedAlarm>();
 
   constructor(options: { readonly silenceMsMax: number; readonly runtime: Runtime }) {
     this.#silenceMsMax = options.silenceMsMax;
     this.#runtime = options.runtime;
+  }
+
+  /** Alarms that stood when the checker ended stand on until their lanes are seen to move: a checker that comes back knows of no lane how long it has stood. */
+  inherit(alarms: Iterable<InheritedAlarm>): void {
+    for (const alarm of alarms) this.#inherited.set(alarm.lane, alarm);
   }
 
   /** What is stuck now. To be called every round. */
@@ -85,7 +94,7 @@ export class LaneWatch {
     const { seen, mark, epoch } = place;
     const lane = this.#lanes.get(key);
     if (lane === undefined) {
-      const first = { seen, mark, epoch, seenSince: now, markSince: now, alarmed: false };
+      const first = this.#firstLook(place, now);
       this.#lanes.set(key, first);
       return first;
     }
@@ -98,6 +107,14 @@ export class LaneWatch {
     // The clock of a backlog starts when there is one.
     if (place.lagWrites === 0) lane.markSince = now;
     return lane;
+  }
+
+  #firstLook({ origin, partition, seen, mark, epoch }: LanePlace, now: number): Watched {
+    const alarm = this.#inherited.get(`${origin}/${partition}`);
+    this.#inherited.delete(`${origin}/${partition}`);
+    const stoodMs = alarm === undefined ? 0 : Math.max(this.#silenceMsMax + 1, this.#runtime.nowMs() - alarm.sinceMs);
+    const markSince = alarm?.level === 'L1' ? now - stoodMs : now;
+    return { seen, mark, epoch, seenSince: now - stoodMs, markSince, alarmed: alarm !== undefined };
   }
 }
 
