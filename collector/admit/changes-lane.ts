@@ -30,14 +30,8 @@ export class ChangesLane implements LaneConsumer {
       this.#at = undefined;
       const lane = { ...this.#lane, epoch: offer.epoch };
       const mark = markOf(lane, offer.epoch, { name: 'database', marks: await this.#database.marks() });
-      // The number of changes before the mark is not kept; the next pulse that finds the lane caught up says it.
-      this.#progress.set({
-        epoch: offer.epoch,
-        mark,
-        writes: this.#progress.mark === mark ? this.#progress.writes : 0,
-        stampLast: NO_STAMP,
-        parked: 0,
-      });
+      // Each frame of a changes log is one transaction: the mark counts them.
+      this.#progress.set({ epoch: offer.epoch, mark, writes: mark + 1, stampLast: NO_STAMP, parked: 0 });
       this.#at = lane;
       this.#context.acks.publish(lane, { seq: mark, parkedSeq: NOTHING_SEEN }, []);
       return { after: mark, historyWrites: 0 };
@@ -88,8 +82,7 @@ export class ChangesLane implements LaneConsumer {
   }
 
   pulse(end: LaneEnd): void {
-    if (end.epoch === this.#progress.epoch && end.seq === this.#progress.mark) this.#progress.writes = end.writes;
-    this.#progress.pulse(end);
+    this.#progress.pulse(end, this.#context.runtime.nowMs());
   }
 
   progress(): LaneProgress {

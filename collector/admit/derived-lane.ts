@@ -127,7 +127,7 @@ export class DerivedLane implements LaneConsumer, Retryable {
   }
 
   pulse(end: LaneEnd): void {
-    this.#progress.pulse(end);
+    this.#progress.pulse(end, this.#context.runtime.nowMs());
   }
 
   progress(): LaneProgress {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { formatStamp } from '../../core/stamp.ts';
 import { EPOCH, incr, set, TestLog, TestRoom } from './testing.ts';
 
 const source = { log: 'writes', origin: 'guangzhou', partition: 0, epoch: EPOCH } as const;
@@ -138,4 +139,16 @@ test('row changes go into the slave database in order, each once', async () => {
   await slave.run(log.add({ payload: 'four' }));
   assert.deepEqual(slave.database.changes, ['one', 'two', 'three', 'four']);
   assert.equal(slave.applier.acks.current('beijing')[0]?.seq, 2);
+});
+
+test('a slave database that comes back behind lacks what lies after its mark, not all row changes that there ever were', async () => {
+  const slave = await new TestRoom({ id: 'guangzhou' }).open();
+  const log = new TestLog({ log: 'changes', origin: 'beijing' }).add({ payload: 'one' }).add({ payload: 'two' });
+  await slave.run(log);
+  slave.restart();
+  const changes = slave.applier.consumers(log.lane);
+  await changes.resume({ epoch: log.epoch });
+  changes.pulse({ log: 'changes', partition: 0, epoch: log.epoch, seq: 2, writes: 3, stamp: formatStamp({ ms: 1, counter: 0, writer: 1 }) });
+  const { mark, lagWrites } = changes.progress();
+  assert.deepEqual({ mark, lagWrites }, { mark: 1, lagWrites: 1 });
 });

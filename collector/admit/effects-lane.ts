@@ -273,7 +273,7 @@ export class EffectsLane implements LaneConsumer {
   }
 
   pulse(end: LaneEnd): void {
-    this.#progress.pulse(end);
+    this.#progress.pulse(end, this.#context.runtime.nowMs());
   }
 
   progress(): LaneProgress {

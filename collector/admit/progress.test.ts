@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { formatStamp } from '../../core/stamp.ts';
+import { formatStamp, NO_STAMP } from '../../core/stamp.ts';
+import type { LogName } from '../../core/words.ts';
 import { Progress } from './progress.ts';
 
 const EPOCH = '00000000000000aa';
 const at = (ms: number) => formatStamp({ ms, counter: 0, writer: 1 });
-const end = (seq: number, writes: number, ms: number) => ({
-  log: 'writes' as const,
+const end = (seq: number, writes: number, ms: number, log: LogName = 'writes') => ({
+  log,
   partition: 0,
   epoch: EPOCH,
   seq,
@@ -22,19 +23,40 @@ function applied(seq: number, writes: number, ms: number): Progress {
 
 test('a lag is as old as what is missing, however long the lane was quiet before', () => {
   const progress = applied(4, 10, 1_000);
-  progress.pulse(end(4, 10, 900_000));
-  progress.pulse(end(5, 11, 901_000));
+  progress.pulse(end(4, 10, 900_000), 900_000);
+  progress.pulse(end(5, 11, 901_000), 901_000);
   assert.deepEqual(progress.report(901_500), { epoch: EPOCH, mark: 4, parked: 0, lagWrites: 1, lagMs: 1_500 });
 });
 
 test('a lane that was never complete lags since the newest write request applied', () => {
   const progress = applied(4, 10, 1_000);
-  progress.pulse(end(9, 30, 5_000));
+  progress.pulse(end(9, 30, 5_000), 5_000);
   assert.equal(progress.report(6_000).lagMs, 5_000);
 });
 
 test('a lane that has everything has no lag', () => {
   const progress = applied(4, 10, 1_000);
-  progress.pulse(end(4, 10, 5_000));
+  progress.pulse(end(4, 10, 5_000), 5_000);
   assert.equal(progress.report(9_000).lagMs, 0);
+});
+
+test('a log whose end is stamped by its last frame lags since a pulse found nothing missing, not since that frame', () => {
+  const progress = applied(4, 5, 1_000);
+  progress.pulse(end(4, 5, 1_000, 'changes'), 900_000);
+  progress.pulse(end(5, 6, 900_800, 'changes'), 901_000);
+  assert.equal(progress.report(901_500).lagMs, 1_500);
+});
+
+test('while such a log catches up it lags since the newest that was applied, though the origin answers again', () => {
+  const progress = applied(4, 5, 1_000);
+  progress.pulse(end(9, 10, 800_000, 'changes'), 900_000);
+  assert.equal(progress.report(901_000).lagMs, 900_000);
+});
+
+test('where it is not known what was applied last, such a log lags since its first pulse', () => {
+  const progress = new Progress();
+  progress.set({ epoch: EPOCH, mark: 4, writes: 5, stampLast: NO_STAMP, parked: 0 });
+  progress.pulse(end(9, 10, 800_000, 'changes'), 900_000);
+  progress.pulse(end(9, 10, 800_000, 'changes'), 901_000);
+  assert.equal(progress.report(902_000).lagMs, 2_000);
 });

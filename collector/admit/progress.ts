@@ -15,6 +15,9 @@ export class Progress {
   #end: LaneEnd | undefined;
   /** The last moment, by the origin's stamps, at which nothing was missing here. */
   #completeAt: Stamp = NO_STAMP;
+  /** The same by this room's clock; before a pulse has found nothing missing, when the first one came. 0: none has. */
+  #completeMs = 0;
+  #wasComplete = false;
 
   /** What the stores say at a resume. */
   set(state: {
@@ -31,11 +34,15 @@ export class Progress {
     this.parked = state.parked;
   }
 
-  pulse(end: LaneEnd): void {
+  /** `nowMs`: wall clock of this room. */
+  pulse(end: LaneEnd, nowMs: number): void {
     // Behind a range that was given up the number is not known until the lane has caught up.
     if (end.epoch === this.epoch && end.seq === this.mark) this.writes = end.writes;
     this.#end = end;
-    if (end.epoch === this.epoch && this.mark >= end.seq) this.#completeAt = end.stamp;
+    const isComplete = end.epoch === this.epoch && this.mark >= end.seq;
+    if (isComplete) this.#completeAt = end.stamp;
+    if (isComplete || this.#completeMs === 0) this.#completeMs = nowMs;
+    this.#wasComplete ||= isComplete;
   }
 
   /** Everything of the lane stamped up to here has been seen; empty where that is not known. */
@@ -48,9 +55,18 @@ export class Progress {
   report(nowMs: number): LaneProgress {
     const end = this.#end;
     const lagWrites = end === undefined || end.epoch !== this.epoch ? 0 : Math.max(0, end.writes - this.writes);
-    // After a quiet night the newest write request applied is old, but nothing has been missing for as long.
+    return { epoch: this.epoch, mark: this.mark, parked: this.parked, lagWrites, lagMs: lagWrites > 0 ? Math.max(0, nowMs - this.#sinceMs(nowMs)) : 0 };
+  }
+
+  /**
+   * After a quiet night the newest write request applied is old, but nothing has been missing for as long. The end of a `writes` lane is stamped
+   * anew with every pulse; that of the other logs is as old as their last frame: of them this room's clock says when a pulse found nothing missing.
+   */
+  #sinceMs(nowMs: number): number {
     const since = this.#completeAt > this.stampLast ? this.#completeAt : this.stampLast;
-    const lagMs = lagWrites > 0 && since !== NO_STAMP ? Math.max(0, nowMs - stampMs(since)) : 0;
-    return { epoch: this.epoch, mark: this.mark, parked: this.parked, lagWrites, lagMs };
+    const stampedMs = since === NO_STAMP ? nowMs : stampMs(since);
+    if (this.#end?.log === 'writes' || this.#completeMs === 0) return stampedMs;
+    if (this.#wasComplete) return since === NO_STAMP ? this.#completeMs : Math.max(this.#completeMs, stampedMs);
+    return Math.min(this.#completeMs, stampedMs);
   }
 }

@@ -368,7 +368,7 @@ export class WritesLane implements LaneConsumer, Retryable {
   }
 
   pulse(end: LaneEnd): void {
-    this.#progress.pulse(end);
+    this.#progress.pulse(end, this.#context.runtime.nowMs());
   }
 
   progress(): LaneProgress {
