@@ -183,7 +183,8 @@ export class Checker implements Service {
       meters.found(alarm);
       logger.warn({ drift: alarm.id, lane: alarm.subject.name, reason: alarm.causeText }, 'alarm');
     }
-    const isOver = (drift: Drift) => sourceOf(drift) === source && !current.has(drift.id) && goesOn(drift.subject.name.replace(/^.*\//, ''));
+    const isOver = (drift: Drift) =>
+      sourceOf(drift) === source && !current.has(drift.id) && goesOn(drift.subject.name.replace(/^.*\//, ''));
     const over = [...book.openDrifts.values()].filter(isOver);
     for (const { id, kind, subject } of over) {
       if (!(await book.settle(id, { status: 'healed', closedMs: runtime.nowMs(), note: 'it goes on again' }))) continue;

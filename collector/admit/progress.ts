@@ -55,7 +55,13 @@ export class Progress {
   report(nowMs: number): LaneProgress {
     const end = this.#end;
     const lagWrites = end === undefined || end.epoch !== this.epoch ? 0 : Math.max(0, end.writes - this.writes);
-    return { epoch: this.epoch, mark: this.mark, parked: this.parked, lagWrites, lagMs: lagWrites > 0 ? Math.max(0, nowMs - this.#sinceMs(nowMs)) : 0 };
+    return {
+      epoch: this.epoch,
+      mark: this.mark,
+      parked: this.parked,
+      lagWrites,
+      lagMs: lagWrites > 0 ? Math.max(0, nowMs - this.#sinceMs(nowMs)) : 0,
+    };
   }
 
   /**
