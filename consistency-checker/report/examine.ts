@@ -109,7 +109,7 @@ function membersOf({ answers, nowMs }: Case): Members {
   const members = shown?.type === 'zset' ? shown.members.map(([member]) => member) : [];
   const versionIn = ({ registers }: KeyState, member: string) => registers.find(({ name }) => name === member)?.version;
   return {
-    isHidden: ({ name }) => !members.includes(name),
+    isHidden: (difference) => partOf(difference, [mine, theirs]) === 'element' && !members.includes(difference.name),
     isLed: members.some((member) => versionIn(mine, member) !== versionIn(theirs, member)),
   };
 }

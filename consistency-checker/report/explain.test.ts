@@ -113,6 +113,18 @@ test('a timeline member that is missing is judged; one that it pushes out follow
   assert.doesNotMatch(drift.why, /wrong in beijing/);
 });
 
+test('the expiry of a timeline is no member that newer ones push out: lost it is judged, parked it is no drift of the key', async () => {
+  for (const fault of ['lose', 'parked'] as const) {
+    const world = new World();
+    await world.write('beijing', [{ id: 'a', commands: [['WMB.TIMELINE', 'k', 2, 'a']] }]);
+    await world.write('beijing', [{ id: 'e', commands: [['PEXPIREAT', 'k', START_MS + 200]] }], { guangzhou: fault });
+    await world.runtime.advance(1_000);
+    const drift = await world.checker('beijing', 'guangzhou').key('k');
+    if (fault === 'parked') assert.equal(drift, undefined, drift?.why);
+    else assert.deepEqual(gist(drift), ['L2', 'stale', 'guangzhou', 'missed-apply', 'resend'], drift?.why);
+  }
+});
+
 describe('a counter', () => {
   const incr = (id: string): TestWrite => ({ id, commands: [['INCRBY', 'n', 5]] });
 
