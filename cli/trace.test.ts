@@ -72,6 +72,15 @@ test('a position that its origin does not have is not found, although the peers 
   });
 });
 
+test('what its origin has lost, and another room has applied, is told', async () => {
+  const has: FakeChecker = { room: 'guangzhou', trace: () => answer([hop('guangzhou', 'applied', STAMPED_MS)]) };
+  await withRooms([{ room: 'beijing', trace: NONE }, has], async (config) => {
+    const { code, stdout } = await wmb(['trace', 'beijing/3@0f6a4c1e9b2d7a85:99.0', ...config]);
+    assert.equal(code, 0);
+    assert.match(stdout, /guangzhou +applied/);
+  });
+});
+
 test('a room whose checker is away is unknown with the reason; what the origin knows of it stands otherwise', async () => {
   await withRooms([ORIGIN, { checker: 'away' }], async (config) => {
     const { code, stdout } = await wmb(['trace', 'college-17', ...config]);

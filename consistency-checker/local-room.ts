@@ -4,7 +4,7 @@
  */
 import { WmbError } from '../core/errors.ts';
 import type { Runtime } from '../core/runtime.ts';
-import type { RoomId, StampedWrite } from '../core/words.ts';
+import type { RoomId, Seq, StampedWrite } from '../core/words.ts';
 import type { LogReader } from '../log/log.ts';
 import type { CacheInspector, CacheRepair, EntryDigest, RepairOutcome } from '../store/inspection.ts';
 import { LogSearch } from './log-search.ts';
@@ -104,6 +104,12 @@ export class LocalRoom implements RoomView {
       if (cause instanceof WmbError && cause.code === 'LOG_GAP') await this.close();
       throw cause;
     }
+  }
+
+  /** Seq of the newest frame of a partition of the write log; -1: there is none. */
+  async logEnd(partition: number): Promise<Seq> {
+    await this.#openLog();
+    return this.#options.log.extent(partition).next - 1;
   }
 
   derive(writes: readonly StampedWrite[]): Promise<readonly DerivedWrite[]> {

@@ -1,7 +1,7 @@
 /** What this room knows of one write request: where it entered, and what this room did with it. */
 import { WmbError } from '../core/errors.ts';
 import type { FrameReceipts } from '../core/inspection.ts';
-import { formatPosition, laneKey, type Position, parsePosition } from '../core/words.ts';
+import { formatPosition, laneKey, type Position, parsePosition, type Seq } from '../core/words.ts';
 import type { Hop, WriteTimeline } from './drift.ts';
 import type { FoundWrite, RoomView } from './room.ts';
 
@@ -18,11 +18,13 @@ export interface Traced {
 
 export interface TraceOptions {
   readonly own: RoomView;
+  /** Seq of the newest frame in a partition of this room's write log; -1: there is none. */
+  readonly logEnd: (partition: number) => Promise<Seq>;
   readonly timeline: (found: FoundWrite) => Promise<WriteTimeline>;
 }
 
 /** `write`: a request id or a position. NOT_FOUND where this room knows nothing of it. */
-export async function traceWrite(write: string, { own, timeline }: TraceOptions): Promise<Traced> {
+export async function traceWrite(write: string, { own, logEnd, timeline }: TraceOptions): Promise<Traced> {
   const position = parsePosition(write);
   const found = await findOwn(own, write, position);
   const at = found?.position ?? position;
@@ -30,9 +32,17 @@ export async function traceWrite(write: string, { own, timeline }: TraceOptions)
   const hop = await hopAt(own, at);
   if (found === undefined && hop === undefined) throw new WmbError('NOT_FOUND', `room ${own.room} knows nothing at ${write}`);
   // The origin would have it in its log. A peer cannot know that nothing is on its way.
-  if (found === undefined && hop?.what === 'waiting' && isOwn(own, at))
-    throw new WmbError('NOT_FOUND', `the write log of ${own.room} has nothing at ${formatPosition(at)} (yet): ${hop.detail}`);
+  if (found === undefined && hop?.what === 'waiting' && isOwn(own, at)) throw nothingAt(own, at, await logEnd(at.partition));
   return { found, timeline: found && (await timeline(found)), hops: hop === undefined ? [] : [hop] };
+}
+
+function nothingAt({ room }: RoomView, at: Position, end: Seq): WmbError {
+  const lane = `${at.origin}/${at.partition}`;
+  const why =
+    end < at.seq
+      ? `${lane} ends at ${end < 0 ? 'its beginning: nothing was ever written' : `frame ${end}`}`
+      : `frame ${at.seq} of ${lane} holds fewer write requests`;
+  return new WmbError('NOT_FOUND', `the write log of ${room} has nothing at ${formatPosition(at)}${end < at.seq ? ' yet' : ''}: ${why}`);
 }
 
 function isOwn(own: RoomView, { log, origin }: Position): boolean {

@@ -104,7 +104,7 @@ export async function wireChecker(parts: DaemonParts): Promise<readonly Service[
 interface Face {
   readonly parts: DaemonParts;
   readonly listen: DaemonAddresses;
-  readonly own: RoomView;
+  readonly own: LocalRoom;
   readonly rooms: (room: RoomId) => RoomView | undefined;
   readonly rounds: ReadonlyMap<RoomId, PeerRounds>;
   readonly explainer: Explainer;
@@ -129,7 +129,8 @@ function grpcOf({ parts, listen, own, rooms, rounds, explainer, repairs, status 
         const differs = (key: string) => pair.differsKey(key);
         return compareRooms({ own, peer: other, differs, prefix, graceMs: checker.graceMs, runtime, signal });
       },
-      trace: (write) => traceWrite(write, { own, timeline: (found) => explainer.timeline(found) }),
+      trace: (write) =>
+        traceWrite(write, { own, logEnd: (partition) => own.logEnd(partition), timeline: (found) => explainer.timeline(found) }),
     }),
   );
   return grpc;

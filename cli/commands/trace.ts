@@ -59,9 +59,10 @@ async function follow(clients: Clients, rooms: readonly RoomId[], write: string)
   const ask = (text: string) => (room: RoomId) =>
     clients.checker<TraceResponse>(room, (client, ...rest) => client.trace({ write: text }, ...rest), TRACE_MS_MAX);
   const first = await askRooms(rooms, ask(write));
-  // What its origin does not have does not exist, whatever the others wait for.
+  // What its origin does not have does not exist, unless another room has its receipt: then the origin has lost it, or removed it long ago.
   const atOrigin = first.silent.find(({ room, error }) => error.code === 'NOT_FOUND' && room === parsePosition(write)?.origin);
-  if (atOrigin !== undefined) throw atOrigin.error;
+  if (atOrigin !== undefined && !first.answered.some(({ answer }) => answer.hops.some(({ what }) => what !== 'waiting')))
+    throw atOrigin.error;
   const missing = first.silent.filter(({ error }) => error.code === 'NOT_FOUND').map(({ room }) => room);
   const answers: Answers<TraceResponse> = {
     answered: first.answered,
