@@ -3,6 +3,7 @@
  *
  * What nobody can find by buckets is a key that was put in behind WMB's back and has no head: stray-keys.ts goes slowly through the whole keyspace for those.
  */
+import { bucketOf } from '../../core/converge/bucket.ts';
 import { EVICTED } from '../../core/converge/cell.ts';
 import type { MemoryCell } from '../../core/converge/memory-cell.ts';
 import { compareText } from '../../core/converge/order.ts';
@@ -29,6 +30,8 @@ export interface RedisCacheInspectorOptions {
   readonly shiftMs?: number;
 }
 
+/** Buckets of which one call says whether anything is in them: in a small cache nothing is in most. */
+const BUCKETS_LOOKED_AT = 256;
 /** Buckets asked for before the first answer is awaited. */
 const BUCKETS_AT_ONCE = 32;
 const KEYS_AT_ONCE = 64;
@@ -58,12 +61,28 @@ export class RedisCacheInspector implements CacheInspector {
 
   async digests(buckets: readonly number[], nowMs: number): Promise<readonly BucketDigest[]> {
     const digests: BucketDigest[] = [];
-    for (let from = 0; from < buckets.length; from += BUCKETS_AT_ONCE) {
-      const some = buckets.slice(from, from + BUCKETS_AT_ONCE);
-      const all = await Promise.all(some.map((bucket) => this.#seen(bucket, nowMs)));
-      for (const [index, seen] of all.entries()) digests.push(digestOf(some[index] ?? 0, cellsOf(seen), nowMs));
+    for (let from = 0; from < buckets.length; from += BUCKETS_LOOKED_AT) {
+      const some = buckets.slice(from, from + BUCKETS_LOOKED_AT);
+      const filled = await this.#filled(some);
+      for (let at = 0; at < some.length; at += BUCKETS_AT_ONCE) {
+        const read = (bucket: number) => (filled.has(bucket) ? this.#seen(bucket, nowMs) : []);
+        const part = some.slice(at, at + BUCKETS_AT_ONCE);
+        const all = await Promise.all(part.map(read));
+        for (const [index, seen] of all.entries()) digests.push(digestOf(part[index] ?? 0, cellsOf(seen), nowMs));
+      }
     }
     return digests;
+  }
+
+  /** Those of the buckets that any node has a key of. */
+  async #filled(buckets: readonly number[]): Promise<ReadonlySet<number>> {
+    const filled = new Set<number>();
+    for (const { reader, strays } of await this.#nodes()) {
+      const heads = await reader.heads(buckets);
+      for (let at = 0; at < heads.length; at += 2) filled.add(bucketOf(String(heads[at])));
+      for (const bucket of buckets) if (strays.of(bucket).length > 0) filled.add(bucket);
+    }
+    return filled;
   }
 
   async entries(bucket: number, nowMs: number): Promise<readonly EntryDigest[]> {
