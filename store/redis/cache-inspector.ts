@@ -30,10 +30,8 @@ export interface RedisCacheInspectorOptions {
   readonly shiftMs?: number;
 }
 
-/** Buckets of which one call says whether anything is in them: in a small cache nothing is in most. */
-const BUCKETS_LOOKED_AT = 256;
-/** Buckets asked for before the first answer is awaited. */
-const BUCKETS_AT_ONCE = 32;
+/** Buckets read in one call, which holds up the server for less than a millisecond where their keys are small. */
+const BUCKETS_AT_ONCE = 64;
 const KEYS_AT_ONCE = 64;
 
 interface Opened {
@@ -61,32 +59,15 @@ export class RedisCacheInspector implements CacheInspector {
 
   async digests(buckets: readonly number[], nowMs: number): Promise<readonly BucketDigest[]> {
     const digests: BucketDigest[] = [];
-    for (let from = 0; from < buckets.length; from += BUCKETS_LOOKED_AT) {
-      const some = buckets.slice(from, from + BUCKETS_LOOKED_AT);
-      const filled = await this.#filled(some);
-      for (let at = 0; at < some.length; at += BUCKETS_AT_ONCE) {
-        const read = (bucket: number) => (filled.has(bucket) ? this.#seen(bucket, nowMs) : []);
-        const part = some.slice(at, at + BUCKETS_AT_ONCE);
-        const all = await Promise.all(part.map(read));
-        for (const [index, seen] of all.entries()) digests.push(digestOf(part[index] ?? 0, cellsOf(seen), nowMs));
-      }
+    for (let from = 0; from < buckets.length; from += BUCKETS_AT_ONCE) {
+      const some = buckets.slice(from, from + BUCKETS_AT_ONCE);
+      for (const [index, seen] of (await this.#seen(some, nowMs)).entries()) digests.push(digestOf(some[index] ?? 0, cellsOf(seen), nowMs));
     }
     return digests;
   }
 
-  /** Those of the buckets that any node has a key of. */
-  async #filled(buckets: readonly number[]): Promise<ReadonlySet<number>> {
-    const filled = new Set<number>();
-    for (const { reader, strays } of await this.#nodes()) {
-      const heads = await reader.heads(buckets);
-      for (let at = 0; at < heads.length; at += 2) filled.add(bucketOf(String(heads[at])));
-      for (const bucket of buckets) if (strays.of(bucket).length > 0) filled.add(bucket);
-    }
-    return filled;
-  }
-
   async entries(bucket: number, nowMs: number): Promise<readonly EntryDigest[]> {
-    const seen = await this.#seen(bucket, nowMs);
+    const [seen = []] = await this.#seen([bucket], nowMs);
     const evicted = new Set(seen.filter(({ isEvicted }) => isEvicted).map(({ key }) => key));
     const entries = entriesOf(cellsOf(seen), nowMs);
     return evicted.size === 0 ? entries : entries.map((entry) => (evicted.has(entry.key) ? { ...entry, hash: EVICTED_HASH } : entry));
@@ -126,22 +107,23 @@ export class RedisCacheInspector implements CacheInspector {
     return exportState(stored.key, cell);
   }
 
-  /** Ascending by key. */
-  async #seen(bucket: number, nowMs: number): Promise<readonly SeenKey[]> {
+  /** Of each bucket, ascending by key. */
+  async #seen(buckets: readonly number[], nowMs: number): Promise<readonly (readonly SeenKey[])[]> {
     const nodes = await this.#nodes();
-    const all = await Promise.all(nodes.map((node) => this.#seenOn(node, bucket, nowMs)));
-    return all.flat().sort((a, b) => compareText(a.key, b.key));
+    const all = await Promise.all(nodes.map((node) => this.#seenOn(node, buckets, nowMs)));
+    return buckets.map((_, index) => all.flatMap((seen) => seen[index] ?? []).sort((a, b) => compareText(a.key, b.key)));
   }
 
-  async #seenOn({ reader, facts, strays }: Opened, bucket: number, nowMs: number): Promise<readonly SeenKey[]> {
-    const [known, unknown] = await Promise.all([reader.bucket(bucket), reader.loadWhole(strays.of(bucket))]);
+  async #seenOn({ reader, facts, strays }: Opened, buckets: readonly number[], nowMs: number): Promise<readonly (readonly SeenKey[])[]> {
+    const [known, unknown] = await Promise.all([reader.buckets(buckets), reader.loadWhole(buckets.flatMap((bucket) => strays.of(bucket)))]);
     // One that has a head by now is among the others.
     const alone = unknown.filter(({ head }) => head.length === 0);
-    return [...known, ...alone].map((stored) => {
+    const see = (stored: StoredKey): SeenKey => {
       const evicted = facts.evicts ? evictedKey(stored, nowMs) : undefined;
       const cell = evicted ?? withDamage(seeKey(stored, this.#shiftMs), stored, this.#shiftMs);
       return { key: stored.key, cell, isEvicted: evicted !== undefined };
-    });
+    };
+    return buckets.map((bucket, index) => [...(known[index] ?? []), ...alone.filter(({ key }) => bucketOf(key) === bucket)].map(see));
   }
 
   #placeOf(key: string): number {

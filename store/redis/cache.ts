@@ -45,6 +45,8 @@ export class RedisCache implements CacheStore {
   readonly #shiftMs: number;
   #nodes: readonly Node[] = [];
   #changes = 0;
+  #adoptions = 0;
+  #generations: Generation = 0;
   readonly #nonce: Uint8Array;
 
   constructor(options: RedisCacheOptions) {
@@ -91,6 +93,7 @@ export class RedisCache implements CacheStore {
           moves: moves.of[index] ?? [],
           settled: laterOf(node.settled, settledUpTo(batch.floor, batch.nowMs)),
           nowMs: batch.nowMs,
+          life: node.life,
         }),
       ),
     );
@@ -156,7 +159,7 @@ export class RedisCache implements CacheStore {
       if (generation !== this.#generation) throw wentBack(node.place);
       const { life } = node;
       const settled = laterOf(node.settled, settledUpTo(floor, nowMs));
-      const swept = await sweepNode(node, { ...this.#tending(), settled, nowMs });
+      const swept = await sweepNode(node, { ...this.#tending(), life, settled, nowMs });
       if (swept === 'other generation') {
         await node.adopt(life);
         throw wentBack(node.place);
@@ -181,7 +184,7 @@ export class RedisCache implements CacheStore {
       // A write that is sent from now on marks them again.
       for (const bucket of clean) node.dirty[bucket] = 0;
       try {
-        const answer = await node.commit({ ...NOTHING_TO_COMMIT, clean });
+        const answer = await node.commit({ ...NOTHING_TO_COMMIT, clean }, life);
         if (answer.is === 'done') return clean;
       } catch (cause) {
         for (const bucket of clean) node.dirty[bucket] = 1;
@@ -203,7 +206,7 @@ export class RedisCache implements CacheStore {
     const { node } = this.#at(index);
     for (let attempt = 0; attempt < TRIES_MAX; attempt += 1) {
       const { life } = node;
-      const outcome = await repairKey(node, repair, { ...this.#tending(), settled: node.settled, nowMs });
+      const outcome = await repairKey(node, repair, { ...this.#tending(), life, settled: node.settled, nowMs });
       if (outcome === 'other generation') await node.adopt(life);
       else if (outcome !== 'stale') return outcome;
     }
@@ -215,9 +218,12 @@ export class RedisCache implements CacheStore {
     this.#nodes = [];
   }
 
-  /** Any node that is another one than was left begins one. */
+  /** Nodes that are found other than they were left in one call begin one together. */
   get #generation(): Generation {
-    return this.#nodes.reduce((sum, { node }) => sum + node.generation, 0);
+    const adoptions = this.#nodes.reduce((sum, { node }) => sum + node.generation, 0);
+    if (adoptions !== this.#adoptions) this.#generations += 1;
+    this.#adoptions = adoptions;
+    return this.#generations;
   }
 
   #tending(): Pick<Tending, 'shiftMs' | 'change' | 'runtime'> {

@@ -204,16 +204,20 @@ local function load(argument)
   return answers
 end
 
-local function bucket(argument)
-  local found = {}
-  for _, prefix in ipairs({ 'wmb:b:', 'wmb:l:' }) do
-    local heads = redis.call('HGETALL', prefix .. argument)
-    for i = 1, #heads, 2 do
-      found[#found + 1] = heads[i]
-      found[#found + 1] = whole(heads[i], heads[i + 1])
+local function buckets(argument)
+  local numbers, all = cmsgpack.unpack(argument), {}
+  for i = 1, #numbers do
+    local found = {}
+    for _, prefix in ipairs({ 'wmb:b:', 'wmb:l:' }) do
+      local heads = redis.call('HGETALL', prefix .. numbers[i])
+      for j = 1, #heads, 2 do
+        found[#found + 1] = heads[j]
+        found[#found + 1] = whole(heads[j], heads[j + 1])
+      end
     end
+    all[i] = found
   end
-  return found
+  return all
 end
 
 local function heads(argument)
@@ -236,10 +240,10 @@ local function strays(argument)
 end
 `;
 
-export const FUNCTION_NAMES = ['commit', 'look', 'adopt', 'load', 'bucket', 'heads', 'strays'] as const;
+export const FUNCTION_NAMES = ['commit', 'look', 'adopt', 'load', 'buckets', 'heads', 'strays'] as const;
 export type FunctionName = (typeof FUNCTION_NAMES)[number];
 
-const READS: ReadonlySet<FunctionName> = new Set(['look', 'load', 'bucket', 'heads', 'strays']);
+const READS: ReadonlySet<FunctionName> = new Set(['look', 'load', 'buckets', 'heads', 'strays']);
 
 /** Changes with the source, so that daemons of two versions on one server keep each their own. */
 const VERSION = hash('sha1', SOURCE, 'hex').slice(0, 8);

@@ -1,6 +1,7 @@
 /** From what is stored of a key and the cell that the rules have left: the commands that make the one the other. */
 import type { Expiry, Increment, KeyCell, Register } from '../../core/converge/cell.ts';
 import type { KeyType } from '../../core/converge/effects.ts';
+import { allExpiries } from '../../core/converge/expiry.ts';
 import { visible } from '../../core/converge/visible.ts';
 import { stampMs, VERSION_DIGITS, type Version, versionAt } from '../../core/stamp.ts';
 import {
@@ -125,7 +126,7 @@ function encode(cell: GenuineCell, wanted: Shown, context: ChangeContext): Encod
     return { head: plainHead(kill, expireAtMs), fields: NO_FIELDS, dueMs: expireAtMs === 0 ? Infinity : expireAtMs };
   }
   const fields = fieldsOf(cell, wanted);
-  const dueMs = dueOf(cell, context.settled);
+  const dueMs = dueOf(cell);
   const { change } = context;
   const head = elementsHead({ type, kill, hasExpiries: expiries.length > 0, change, dueMs: dueMs === Infinity ? 0 : dueMs });
   return { head, fields, dueMs };
@@ -184,18 +185,21 @@ function fieldCommands(key: string, before: ReadonlyMap<string, Buffer>, after: 
   return [...commandsOf('HSET', name, written), ...commandsOf('HDEL', name, removed)];
 }
 
-function dueOf(cell: GenuineCell, settled: Version): number {
-  const { type, kill, expireAtMs } = cell.head;
-  let due = type === 'none' && kill !== '' ? stampMs(kill) : Infinity;
+/** The earliest moment at which settle.ts, asked with a floor there, may find something to forget. */
+function dueOf(cell: GenuineCell): number {
+  const expiries = allExpiries(cell.head, cell.expiries());
+  let due = Infinity;
   const at = (ms: number) => {
     if (ms < due) due = ms;
   };
-  if (expireAtMs !== 0) at(expireAtMs);
-  for (const { version, atMs } of cell.expiries()) {
-    if (version > settled || atMs === 0) at(stampMs(version));
-    if (atMs !== 0) at(atMs);
+  for (const [index, { version, atMs }] of expiries.entries()) {
+    const next = expiries[index + 1];
+    if (next !== undefined) at(stampMs(next.version));
+    at(Math.max(version === '' ? 0 : stampMs(version), atMs));
   }
-  for (const [, { version, value }] of cell.registers()) if (value === null && version > settled) at(stampMs(version));
+  // While there are expiries the greatest tombstone stays.
+  const guard = cell.expiries().length > 0 ? topOf(cell) : '';
+  for (const [, { version, value }] of cell.registers()) if (value === null && version !== '' && version !== guard) at(stampMs(version));
   for (const [, above] of cell.increments('')) at(stampMs(above[0]?.version ?? ''));
   return due;
 }

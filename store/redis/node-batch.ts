@@ -27,6 +27,8 @@ export interface NodeWork {
   /** Up to which the room has settled with this batch. */
   readonly settled: Version;
   readonly nowMs: number;
+  /** Of the node, when `settled` and the moves' expectations were read. */
+  readonly life: number;
 }
 
 export type NodeAnswer =
@@ -78,7 +80,7 @@ export class NodeBatches {
   async #attempt(work: NodeWork, cold: Set<string>, whole: Set<string> | undefined): Promise<NodeAnswer | undefined> {
     const plan = planOf(work, cold, this.#node.dirty);
     const ruled = whole === undefined ? NOTHING_RULED : await this.#rule(work, plan.ruled, whole);
-    const answer = await this.#node.commit({
+    const commit = {
       ...NOTHING_TO_COMMIT,
       moves: work.moves,
       settled: work.settled > this.#node.settled ? work.settled : '',
@@ -87,7 +89,8 @@ export class NodeBatches {
       plainBuckets: plan.plainBuckets,
       mixed: plan.mixed,
       changes: ruled.changes,
-    });
+    };
+    const answer = await this.#node.commit(commit, work.life);
     if (answer.is === 'complex') {
       const count = plan.plain.length;
       for (const at of answer.hot) cold.add((at < count ? plan.plain[at] : plan.mixed[at - count])?.key ?? '');
@@ -99,7 +102,11 @@ export class NodeBatches {
     return { is: 'done', results: resultsOf(work.effects.length, plan, ruled, answer.outcomes) };
   }
 
-  async #rule({ nowMs, settled }: NodeWork, effects: ReadonlyMap<string, Ruled>, whole: Set<string>): Promise<RuledBatch> {
+  async #rule(
+    { nowMs, settled }: Pick<NodeWork, 'nowMs' | 'settled'>,
+    effects: ReadonlyMap<string, Ruled>,
+    whole: Set<string>,
+  ): Promise<RuledBatch> {
     if (effects.size === 0) return NOTHING_RULED;
     const context: ChangeContext = { nowMs, settled, shiftMs: this.#context.shiftMs, change: this.#context.change() };
     const keys = [...effects.keys()];
@@ -117,7 +124,7 @@ export class NodeBatches {
     }
     if (again.size === 0) return { changes, results };
     for (const key of again) whole.add(key);
-    return this.#rule({ nowMs, settled, effects: [], moves: [] }, effects, whole);
+    return this.#rule({ nowMs, settled }, effects, whole);
   }
 
   #noteDue({ plain, mixed }: Plan, changes: readonly KeyChange[]): void {

@@ -18,6 +18,8 @@ const PAGE_KEYS = 128;
 const ATTEMPTS_MAX = 32;
 
 export interface Tending {
+  /** Of the node, when `settled` was read. */
+  readonly life: number;
   readonly settled: Version;
   readonly nowMs: number;
   readonly shiftMs: number;
@@ -41,9 +43,9 @@ export async function* keysOf(node: RedisNode, count: number): AsyncIterable<str
 
 /** Forgets what the floor allows. Returns how many keys and elements went. */
 export async function sweepNode(node: RedisNode, tending: Tending): Promise<number | 'other generation'> {
-  const { settled, runtime } = tending;
+  const { settled, runtime, life } = tending;
   // Before anything is forgotten, and also where there is nothing to forget.
-  const noted = await node.commit({ ...NOTHING_TO_COMMIT, settled: settled > node.settled ? settled : '' });
+  const noted = await node.commit({ ...NOTHING_TO_COMMIT, settled: settled > node.settled ? settled : '' }, life);
   if (noted.is === 'other generation') return 'other generation';
   if (settled === '') return 0;
   let gone = 0;
@@ -103,7 +105,7 @@ async function settleKeys(node: RedisNode, keys: readonly string[], tending: Ten
     const settled = (await node.reader.loadWhole(keys)).map((stored) => settle(stored, tending));
     const changes = settled.map(({ change }) => change);
     const dirty = changes.map(({ key }) => bucketOf(key)).filter((bucket) => node.dirty[bucket] === 0);
-    const answer = await node.commit({ ...NOTHING_TO_COMMIT, changes: changes.filter(isChange), dirty });
+    const answer = await node.commit({ ...NOTHING_TO_COMMIT, changes: changes.filter(isChange), dirty }, tending.life);
     if (answer.is === 'other generation') return answer.is;
     if (answer.is !== 'done') continue;
     for (const { key, dueMs } of changes) noteDue(node, key, dueMs);
@@ -156,7 +158,10 @@ export async function repairKey(
   if (outcome !== 'repaired') return outcome;
   const change = changeOf(stored, cell, contextOf(tending));
   const bucket = bucketOf(repair.key);
-  const answer = await node.commit({ ...NOTHING_TO_COMMIT, changes: [change], dirty: node.dirty[bucket] === 0 ? [bucket] : [] });
+  const answer = await node.commit(
+    { ...NOTHING_TO_COMMIT, changes: [change], dirty: node.dirty[bucket] === 0 ? [bucket] : [] },
+    tending.life,
+  );
   if (answer.is === 'other generation') return answer.is;
   if (answer.is !== 'done') return 'stale';
   noteDue(node, repair.key, change.dueMs);

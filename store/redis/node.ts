@@ -129,8 +129,10 @@ export class RedisNode {
     return Math.max(0, this.life - 1);
   }
 
-  async commit(commit: Commit): Promise<CommitAnswer> {
+  /** `life`: in which everything in it was read. */
+  async commit(commit: Commit, life: number): Promise<CommitAnswer> {
     await this.#adopting;
+    if (life !== this.life) return { is: 'other generation' };
     const known = this.#revisions.next();
     const argument = packCommit(this.#packer, known, commit, this.#options.shiftMs);
     if (argument.length > (this.facts?.argumentBytesMax ?? Infinity)) throw tooLarge(this.place, argument.length);

@@ -52,10 +52,14 @@ export class NodeReader {
     return this.#connection.call('load', packer.take());
   }
 
-  /** Every key that has its head in the bucket, at one moment. */
-  async bucket(bucket: number): Promise<readonly StoredKey[]> {
-    const found = await this.#connection.call('bucket', String(bucket));
-    return Array.from({ length: found.length / 2 }, (_, at) => storedKey(textOf(found[2 * at]), found[2 * at + 1] as readonly unknown[]));
+  /** Every key that has its head in one of the buckets, in the order asked for, at one moment. */
+  async buckets(buckets: readonly number[]): Promise<readonly (readonly StoredKey[])[]> {
+    this.#packer.array(buckets.length);
+    for (const bucket of buckets) this.#packer.number(bucket);
+    const all = (await this.#connection.call('buckets', this.#packer.take())) as readonly unknown[][];
+    return all.map((found) =>
+      Array.from({ length: found.length / 2 }, (_, at) => storedKey(textOf(found[2 * at]), found[2 * at + 1] as readonly unknown[])),
+    );
   }
 
   /** Key, head, key, head, and so on, of some buckets. */

@@ -1,15 +1,33 @@
 /** What the tests of this folder share: a cache on a real server, with the server's clock far behind the tests', so that nothing expires by itself. */
+import { after } from 'node:test';
 import { Redis } from 'ioredis';
 import { systemRuntime } from '../../core/runtime.ts';
+import { containersAvailable } from '../../test/containers/engine.ts';
+import { startRedis } from '../../test/containers/redis.ts';
 import { RedisCache } from './cache.ts';
 import type { RedisServer } from './connection.ts';
 
 /** The tests' clocks stand at the beginning of time. */
 export const SHIFT_MS = 4_000_000_000_000;
 
-/** The server that WMB_TEST_REDIS names, as host:port. Its data are deleted. Undefined: tests that need it are skipped. */
-export function testServer(): string | undefined {
-  return process.env['WMB_TEST_REDIS'] || undefined;
+export interface TestServer {
+  readonly product: string;
+  readonly address: string;
+}
+
+/** A Redis and a Valkey; or the one server that WMB_TEST_REDIS names, as host:port, whose data are deleted. None: the tests are skipped. */
+export async function testServers(): Promise<readonly TestServer[]> {
+  const named = process.env['WMB_TEST_REDIS'];
+  if (named) return [{ product: `the server ${named}`, address: named }];
+  if (!(await containersAvailable())) return [];
+  return Promise.all([started('Redis', 'redis:8'), started('Valkey', 'valkey/valkey:8')]);
+}
+
+/** More of them, for tests that need several; removed when the file is done. */
+export async function started(product: string, image = 'redis:8', flags: readonly string[] = []): Promise<TestServer> {
+  const server = await startRedis({ image, flags });
+  after(() => server.remove());
+  return { product, address: server.address };
 }
 
 export function serverAt(address: string, more: Partial<RedisServer> = {}): RedisServer {
