@@ -40,13 +40,13 @@ const links: LinkStatus[] = [
   },
 ];
 
-async function serve(t: TestContext, options: RoomOptions = {}) {
+async function serve(t: TestContext, options: RoomOptions = {}, told: readonly LinkStatus[] = links) {
   const room = await new TestRoom(options).open();
   const cache = new MemoryCache();
   const server = new Server(LARGE);
   const { config, processors, book, runtime, applier } = room;
   const service = inspectionService(
-    new Inspection({ config, processors, book, runtime, cache, horizon: () => applier.horizon(), links: () => links }),
+    new Inspection({ config, processors, book, runtime, cache, horizon: () => applier.horizon(), links: () => told }),
   );
   server.addService(InspectionService, service);
   const port = await new Promise<number>((resolve, reject) => {
@@ -87,6 +87,20 @@ test('the horizon has the marks of the lanes, and the states and lags of their l
   );
   const [first, second] = await room.applier.horizon();
   assert.deepEqual(lanes, [first, { ...second, state: 'paused', reason: 'by an operator', lagWrites: 9 }]);
+});
+
+test('a lane without a link of its own says why the effects that it follows stand', async (t) => {
+  const effects = { ...laneStatus, log: 'effects', state: 'paused', reason: 'by an operator', lagWrites: 9 };
+  const { client } = await serve(t, {}, [{ origin: 'beijing', transport: 'rpc', paused: true, lanes: [effects] }]);
+  const { lanes } = horizonFromWire(await ask<HorizonResponse>((answer) => client.getHorizon({}, answer)));
+  const reason = 'the link from beijing, whose effects it follows, is paused: by an operator';
+  assert.deepEqual(
+    lanes.map((place) => [place.state, place.reason]),
+    [
+      ['', reason],
+      ['', reason],
+    ],
+  );
 });
 
 test('receipts and their digests come for ranges, and nothing for what is not known', async (t) => {

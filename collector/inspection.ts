@@ -120,8 +120,21 @@ function withLinks(places: readonly LanePlace[], links: readonly LinkStatus[]): 
   );
   return places.map((place) => {
     const link = byLane.get(`${place.origin}/${place.partition}`);
-    return link === undefined ? place : { ...place, state: link.state, reason: link.reason, lagWrites: link.lagWrites };
+    if (link === undefined) return { ...place, reason: whyEffectsStand(links, place.partition) };
+    return { ...place, state: link.state, reason: link.reason, lagWrites: link.lagWrites };
   });
+}
+
+/** In a slave room: why the effects that its `writes` lanes follow stand until somebody does something. Empty: they do not. */
+function whyEffectsStand(links: readonly LinkStatus[], partition: number): string {
+  for (const { origin, lanes } of links) {
+    const standing = lanes.find(
+      (lane) => lane.log === 'effects' && lane.partition === partition && (lane.state === 'paused' || lane.state === 'stopped-on-gap'),
+    );
+    if (standing !== undefined)
+      return `the link from ${origin}, whose effects it follows, is ${standing.state}${standing.reason === '' ? '' : `: ${standing.reason}`}`;
+  }
+  return '';
 }
 
 /** At most. */

@@ -16,7 +16,10 @@ export interface LanePlace extends Lane {
   readonly mark: Seq;
   /** Everything of the lane stamped up to here has its receipt in this room; empty: not known. */
   readonly seen: Stamp;
-  /** Link state (docs/link-states.md) and its reason; empty for lanes without a link of their own (derived ones). */
+  /**
+   * Link state (docs/link-states.md) and its reason. Empty for lanes without a link of their own (derived ones): their reason says why the effects that
+   * they follow stand, where they do.
+   */
   readonly state: string;
   readonly reason: string;
   readonly lagWrites: number;

@@ -205,6 +205,15 @@ describe('what cannot be compared is said', () => {
     ]);
   });
 
+  test('in a slave room, that the link stands whose effects its lanes follow', async () => {
+    const { mine, theirs, comparison } = rig(3);
+    const second = laneOfTest('beijing', 1);
+    for (const room of [mine, theirs]) room.applied(second, 1);
+    const reason = 'the link from beijing, whose effects it follows, is paused: by an operator';
+    for (const lane of [LANE, second]) theirs.change(lane, { state: '', reason });
+    assert.deepEqual((await comparison.round()).incomparable, [`guangzhou: ${reason}`]);
+  });
+
   test('a lane that a room has taken nothing of yet is not in another epoch', async () => {
     const { mine, theirs, comparison } = rig();
     mine.applied(LANE, 3);

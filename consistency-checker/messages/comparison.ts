@@ -87,6 +87,7 @@ function standingLinks(room: RoomId, lanes: readonly LanePlace[]): string[] {
   const told = new Set<string>();
   for (const { log, origin, partition, state, reason } of lanes) {
     if (state === 'paused') told.add(`${room} has paused its link from ${origin} (\`wmb link resume ${origin} ${room}\`)`);
+    if (state === '' && reason !== '') told.add(`${room}: ${reason}`);
     if (state === 'stopped-on-gap') told.add(`${room} is stopped on a gap of ${laneKey({ log, origin, partition })}: ${reason}`);
   }
   return [...told];

@@ -119,7 +119,7 @@ export class LaneWatch {
 }
 
 function linkText({ state, reason }: LanePlace): string {
-  if (state === '') return 'the lane has no link of its own: it follows the effects of the master room';
+  if (state === '') return reason || 'the lane has no link of its own: it follows the effects of the master room';
   return reason === '' ? `its link is ${state}` : `its link is ${state}: ${reason}`;
 }
 

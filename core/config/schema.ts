@@ -120,7 +120,8 @@ export const topologySchema = z.strictObject({
         description: 'A write request stamped further ahead of a room’s clock than this is parked there, milliseconds.',
       }),
       duplicateWindowWrites: between(1, 1_048_576).default(65_536).meta({
-        description: 'How many write requests of a partition are remembered to recognise a repeated request id.',
+        description:
+          'How many write requests of a partition, the checker’s canaries among them, are remembered to recognise a repeated request id.',
       }),
     })
     .prefault({})
