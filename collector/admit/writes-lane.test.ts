@@ -76,30 +76,6 @@ test('a repeated request id has one effect, also when the collector was restarte
   assert.deepEqual(await receipts(room), ['0.1 duplicate', '1.0 duplicate']);
 });
 
-test('a canary takes a place in the duplicate window as any write request does, alike in a room that has just begun', async () => {
-  const canary = (id: string) => ({ id, kind: 'wmb.canary', key: 'wmb.canary/0', payload: '' });
-  const log = new TestLog()
-    .add(incr('n', { id: 'x' }))
-    .add(canary('c1'))
-    .add(canary('c2'));
-  const [ran, begun] = [await new TestRoom({ windowWrites: 3 }).open(), await new TestRoom({ windowWrites: 3 }).open()];
-  for (const room of [ran, begun]) await room.run(log);
-  begun.restart();
-  log.add(incr('n', { id: 'x' }));
-  for (const room of [ran, begun]) await room.run(log);
-  begun.restart();
-  log
-    .add(canary('c3'))
-    .add(canary('c4'))
-    .add(canary('c5'))
-    .add(incr('n', { id: 'x' }));
-  for (const room of [ran, begun]) await room.run(log);
-  for (const room of [ran, begun]) {
-    assert.deepEqual(await receipts(room), ['3.0 duplicate']);
-    assert.equal(room.cache.value('n'), '2', 'beyond the window it is a write request of its own');
-  }
-});
-
 test('a batch that fails and is taken again finds no duplicates of itself', async () => {
   const room = await new TestRoom().open();
   const log = new TestLog().add(set('a', '1', { id: 'x' })).add(set('b', '1', { id: 'x' }));
