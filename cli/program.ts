@@ -5,6 +5,7 @@ import { Command, CommanderError } from 'commander';
 import { asWmbError, ERRORS, EXIT, WmbError } from '../core/errors.ts';
 import { systemRuntime } from '../core/runtime.ts';
 import { errorLine } from '../daemon/error-line.ts';
+import { addCacheCommands } from './commands/cache.ts';
 import { addCompareCommand } from './commands/compare.ts';
 import { addConfigCommands } from './commands/config.ts';
 import { addDaemonCommands } from './commands/daemons.ts';
@@ -57,6 +58,7 @@ export function buildProgram(context: Context): Command {
   addTraceCommand(program, context);
   addParkedCommands(program, context);
   addLinkCommands(program, context);
+  addCacheCommands(program, context);
   addDbCommands(program, context);
   addConfigCommands(program, context);
   addTopologyCommands(program, context);

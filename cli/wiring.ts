@@ -3,9 +3,11 @@ import type { Config, MysqlConfig } from '../core/config/types.ts';
 import { WmbError } from '../core/errors.ts';
 import type { Runtime } from '../core/runtime.ts';
 import { masterRoom } from '../core/topology.ts';
-import type { DatabaseAdministration } from '../store/administration.ts';
+import type { CacheAdministration, DatabaseAdministration } from '../store/administration.ts';
 import { MysqlAdministration } from '../store/mysql/administration.ts';
 import { MysqlComparable } from '../store/mysql/comparable.ts';
+import { RedisAdministration } from '../store/redis/administration.ts';
+import { serversOf } from '../store/redis/connection.ts';
 
 /** Undefined: the room's own user. */
 export interface DatabaseUser {
@@ -35,6 +37,13 @@ export function databaseAdministration({ config, user, runtime }: Administered):
     replication: database.replication,
     runtime,
   });
+}
+
+/** NOT_FOUND where the room has no cache on servers. */
+export function cacheAdministration({ room }: Config, runtime: Runtime): CacheAdministration {
+  const { cache, id } = room;
+  if (cache.adapter === 'redis') return new RedisAdministration({ nodes: serversOf(cache), room: id, runtime });
+  throw new WmbError('NOT_FOUND', `room ${id} has no cache on servers; an embedded one is made by the collector itself`);
 }
 
 function serverOf({ address, name, user, password, tls }: MysqlConfig, other: DatabaseUser | undefined) {
