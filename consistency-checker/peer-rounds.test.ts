@@ -194,6 +194,31 @@ test('a confirmed key becomes a drift; it heals when both rooms show the same ag
   await rig.rounds.stop();
 });
 
+test('a key of which the wrong side cannot be told is explained once more when there is evidence', async () => {
+  const rig = new Rig();
+  let confirmed = [key('k')];
+  rig.keyRound = async () => ({ ...CLEAN_KEYS, confirmed: confirmed.splice(0) });
+  rig.differs = async () => key('k');
+  rig.explainKey = async (name) => ({ ...driftOf({ type: 'key', name }), wrong: '', cause: 'unknown' });
+  rig.rounds.start();
+  await rig.time.advance(2_500);
+  assert.deepEqual(rig.explained, ['k']);
+  const seen = { ...key('k'), theirs: { key: 'k', state: undefined, changedBehindMs: 5 } };
+  rig.differs = async () => seen;
+  await rig.time.advance(2_000);
+  assert.deepEqual(rig.explained, ['k', 'k'], 'once for the same evidence');
+  rig.explainKey = async (name) => ({ ...driftOf({ type: 'key', name }), wrong: 'guangzhou', cause: 'behind-back' });
+  seen.theirs = { ...seen.theirs, changedBehindMs: 6 };
+  await rig.time.advance(1_000);
+  const [drift] = rig.book.openDrifts.values();
+  assert.deepEqual([drift?.wrong, drift?.cause], ['guangzhou', 'behind-back']);
+  seen.theirs = { ...seen.theirs, changedBehindMs: 7 };
+  await rig.time.advance(2_000);
+  assert.equal(rig.explained.length, 3, 'what is told needs no more');
+  confirmed = [];
+  await rig.rounds.stop();
+});
+
 test('a confirmed key that cannot be explained yet is kept, said, and explained when that can be done', async () => {
   const rig = new Rig();
   const confirmed = [key('k'), key('l')];

@@ -91,6 +91,9 @@ export class PeerRounds {
   /** By drift id, what was explained of a receipt. */
   readonly #told = new Map<string, { readonly print: string; readonly untilMs: number; readonly isDrift: boolean }>();
 
+  /** By drift id, the evidence with which what could not be told was explained once more. */
+  readonly #weighed = new Map<string, string>();
+
   constructor(options: PeerRoundsOptions) {
     this.#options = options;
   }
@@ -275,7 +278,9 @@ export class PeerRounds {
     const ours = (drift: Drift) => drift.subject.type !== 'lane' && isBetween(drift, [own.room, peer]);
     for (const drift of book.rotate(LOOKED_AGAIN_MAX, ours)) {
       if (this.#stopped.signal.aborted) return;
-      if (await this.#stillDiffers(drift)) continue;
+      const still = await this.#stillDiffers(drift);
+      if (typeof still === 'object' && 'key' in still) await this.#weighAgain(drift, still);
+      if (still !== undefined) continue;
       const note = await this.#howItEnded(drift);
       if (!(await book.settle(drift.id, { status: 'healed', closedMs: runtime.nowMs(), note }))) continue;
       meters.closed({ kind: drift.kind, status: 'healed' });
@@ -289,12 +294,25 @@ export class PeerRounds {
     return 'not repaired, and not told any more: both rooms have let go of their receipts of it because they are old; a key that it has left different is a drift of its own';
   }
 
-  async #stillDiffers(drift: Drift): Promise<boolean> {
+  /** Evidence comes when a leaf is read again, which may be after the key was explained: what could not be told then may be told now. */
+  async #weighAgain({ id, wrong, cause }: Drift, confirmed: ConfirmedKey): Promise<void> {
+    const { mine, theirs } = confirmed;
+    const evidence = `${mine.changedBehindMs}/${theirs.changedBehindMs}`;
+    const isTold = wrong !== '' && cause !== 'unknown';
+    if (isTold || (mine.changedBehindMs === 0 && theirs.changedBehindMs === 0) || this.#weighed.get(id) === evidence) return;
+    this.#weighed.delete(id);
+    this.#weighed.set(id, evidence);
+    const [oldest] = this.#weighed.keys();
+    if (this.#weighed.size > TOLD_MAX && oldest !== undefined) this.#weighed.delete(oldest);
+    await this.#explainKey(confirmed, []);
+  }
+
+  async #stillDiffers(drift: Drift): Promise<ConfirmedKey | ConfirmedReceipt | 'told later' | undefined> {
     try {
-      return (await this.differs(drift)) !== undefined;
+      return await this.differs(drift);
     } catch (cause) {
-      // The room takes that part of the lane again: it is told later.
-      if (cause instanceof WmbError && cause.code === 'LANE_BEHIND') return true;
+      // The room takes that part of the lane again.
+      if (cause instanceof WmbError && cause.code === 'LANE_BEHIND') return 'told later';
       throw cause;
     }
   }
