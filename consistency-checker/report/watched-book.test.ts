@@ -25,6 +25,26 @@ test('a drift that is found again keeps the moments at which it was found, and i
   assert.deepEqual(await book.get('a'), drift('a', { firstSeenMs: 1, confirmedMs: 2, why: 'another reason' }));
 });
 
+test('what was known of a difference stays known when it is explained with less to go by, and not when the difference or the wrong room is another', async () => {
+  const { book } = await watched();
+  const known = drift('a', { wrong: 'guangzhou', cause: 'behind-back', why: 'seen to change' });
+  await book.found(known);
+  for (const wrong of ['', 'guangzhou'] as const) {
+    await book.found({ ...known, wrong, cause: 'unknown', why: 'cannot be told' });
+    assert.equal((await book.get('a'))?.why, 'seen to change');
+  }
+  const news: readonly Partial<Drift>[] = [
+    { wrong: 'beijing' },
+    { wrong: '', elements: [{ name: 'f', versions: ['', 'v'], values: [null, '1'] }] },
+    { wrong: '', subject: { type: 'write', name: 'beijing/0@0123456789abcdef:0.0' } },
+  ];
+  for (const more of news) {
+    await book.put([known]);
+    await book.found({ ...known, cause: 'unknown', why: 'news', ...more });
+    assert.equal((await book.get('a'))?.why, 'news');
+  }
+});
+
 test('a drift closes once; found again later it is a new one', async () => {
   const { book, changes } = await watched();
   await book.found(drift('a'));

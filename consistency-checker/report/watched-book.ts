@@ -8,6 +8,15 @@ const OPEN_MAX = 10_000;
 
 export type DriftListener = (drift: Drift) => void;
 
+/**
+ * The same difference, explained with less to go by: evidence and witnesses do not last, a checker that was started anew has none, and what was
+ * known of a drift stays known. Who names another room wrong knows something new.
+ */
+function knowsLess(drift: Drift, known: Drift): boolean {
+  if (drift.cause !== 'unknown' || known.cause === 'unknown' || (drift.wrong !== '' && drift.wrong !== known.wrong)) return false;
+  return drift.subject.type === 'key' && JSON.stringify(drift.elements) === JSON.stringify(known.elements);
+}
+
 export class WatchedBook implements DriftBook {
   readonly #book: DriftBook;
   readonly #openMax: number;
@@ -51,6 +60,7 @@ export class WatchedBook implements DriftBook {
       await this.put([drift]);
       return true;
     }
+    if (knowsLess(drift, known)) return false;
     const { firstSeenMs, confirmedMs, note } = known;
     const again = { ...drift, firstSeenMs, confirmedMs, note };
     if (JSON.stringify(again) !== JSON.stringify(known)) await this.put([again]);
