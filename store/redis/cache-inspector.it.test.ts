@@ -108,6 +108,35 @@ function overlapTests(): void {
       await cleanup();
     }
   });
+  test('marks that are read while batches are in flight begin no generation, and none of them goes back', async () => {
+    const { store, cleanup } = await underTest();
+    let isDone = false;
+    const highest = new Map<number, number>();
+    try {
+      const lanes = [0, 1, 2, 3].map(async (lane) => {
+        for (let round = 0; round < 150; round += 1) {
+          const writes = [write(1_000 + round, ['SET', `${lane}:${round}`, 'v'])];
+          const answer = await store.apply({ generation: 0, moves: [move(lane, round - 1, round)], writes, floor: '', nowMs: NOW });
+          assert.ok(answer.moved);
+          highest.set(lane, round);
+        }
+      });
+      const reading = Array.from({ length: 4 }, async () => {
+        while (!isDone) {
+          const before = new Map(highest);
+          const { generation, marks } = await store.marks();
+          assert.equal(generation, 0);
+          for (const { partition, seq } of marks) assert.ok(seq >= (before.get(partition) ?? -1));
+        }
+      });
+      await Promise.all(lanes);
+      isDone = true;
+      await Promise.all(reading);
+    } finally {
+      isDone = true;
+      await cleanup();
+    }
+  });
   test('lanes that write the same keys at once, some with a reading before and some without, lose nothing', async () => {
     const { store, inspector, cleanup } = await underTest();
     const model = new MemoryCache();

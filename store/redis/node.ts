@@ -15,7 +15,7 @@ import { bucketKey, dataKey, SCHEMA } from './layout.ts';
 import { type LaneMove, readMarks } from './marks.ts';
 import { Packer } from './packer.ts';
 import { NodeReader } from './reader.ts';
-import { type KnownRevision, Revisions } from './revisions.ts';
+import { isOther, type KnownRevision, Revisions } from './revisions.ts';
 import { checkServer, type ServerFacts } from './server.ts';
 
 export interface NodeOptions {
@@ -81,6 +81,10 @@ export class RedisNode {
   readonly dueMs = new Float64Array(BUCKETS);
   facts: ServerFacts | undefined;
   #adopting: Promise<void> | undefined;
+  /** Answered ones that wrote something. */
+  #commits = 0;
+  /** By lane: which of them moved its mark last. */
+  readonly #movedAt = new Map<string, number>();
 
   constructor(options: NodeOptions) {
     this.#options = options;
@@ -113,10 +117,17 @@ export class RedisNode {
   /** Reads the marks. Where another revision is found than was left, it is adopted. */
   async look(): Promise<void> {
     await this.#adopting;
+    const { life } = this;
+    const known = this.#revisions.known();
+    const sentAt = this.#commits;
     const { room, revision, marks } = await this.reader.look();
-    if (this.#revisions.isOther(revision)) return this.adopt(this.life);
-    this.marks = marks;
-    this.settled = room.get('settled') ?? '';
+    if (life !== this.life) return;
+    if (isOther(revision, known)) return this.adopt(life);
+    const settled = room.get('settled') ?? '';
+    if (settled > this.settled) this.settled = settled;
+    // Where a later call has moved a mark and its answer was looked at before this one, that counts.
+    const newer = [...this.marks].filter(([lane]) => (this.#movedAt.get(lane) ?? 0) > sentAt);
+    this.marks = new Map([...marks, ...newer]);
   }
 
   /** Grows with every generation. */
@@ -143,7 +154,7 @@ export class RedisNode {
     if (is === 'C') return { is: 'complex', hot: answer[1] as number[] };
     if (is === 'M') return this.#otherMark(commit, Number(answer[1]), String(answer[2]));
     this.#revisions.answered(known);
-    this.#remember(commit);
+    if (life === this.life) this.#remember(commit);
     return { is: 'done', outcomes: String(answer[1]) };
   }
 
@@ -191,13 +202,16 @@ export class RedisNode {
   }
 
   #remember({ moves, settled, dirty }: Commit): void {
+    this.#commits += 1;
     if (settled > this.settled) this.settled = settled;
     for (const bucket of dirty) this.dirty[bucket] = 1;
     if (moves.length === 0) return;
     const marks = new Map(this.marks);
     for (const { lane, epoch, next } of moves) {
       const { log, origin, partition } = lane;
-      if (next !== undefined) marks.set(laneKey(lane), { log, origin, partition, epoch, seq: next });
+      if (next === undefined) continue;
+      marks.set(laneKey(lane), { log, origin, partition, epoch, seq: next });
+      this.#movedAt.set(laneKey(lane), this.#commits);
     }
     this.marks = marks;
   }

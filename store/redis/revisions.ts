@@ -48,9 +48,15 @@ export class Revisions {
     if (nonce === this.#nonce) this.#answered = Math.max(this.#answered, next);
   }
 
-  isOther(stored: string): boolean {
-    if (stored === this.#found && this.#answered === 0) return false;
-    const at = stored.lastIndexOf('-');
-    return stored.slice(0, at) !== this.#nonce || Number(stored.slice(at + 1)) < this.#answered;
+  /** What a call that is sent now can count on. Answers of later calls may be looked at before its own. */
+  known(): Pick<KnownRevision, 'nonce' | 'answered' | 'found'> {
+    return { nonce: this.#nonce, answered: this.#answered, found: this.#found };
   }
+}
+
+/** `known`: when the call was sent that found `stored`. */
+export function isOther(stored: string, { nonce, answered, found }: Pick<KnownRevision, 'nonce' | 'answered' | 'found'>): boolean {
+  if (stored === found && answered === 0) return false;
+  const at = stored.lastIndexOf('-');
+  return stored.slice(0, at) !== nonce || Number(stored.slice(at + 1)) < answered;
 }
