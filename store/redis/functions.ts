@@ -215,7 +215,10 @@ local function buckets(argument)
         found[#found + 1] = whole(heads[j], heads[j + 1])
       end
     end
-    all[i] = found
+    if #found > 0 then
+      all[#all + 1] = i - 1
+      all[#all + 1] = found
+    end
   end
   return all
 end

@@ -56,10 +56,10 @@ export class NodeReader {
   async buckets(buckets: readonly number[]): Promise<readonly (readonly StoredKey[])[]> {
     this.#packer.array(buckets.length);
     for (const bucket of buckets) this.#packer.number(bucket);
-    const all = (await this.#connection.call('buckets', this.#packer.take())) as readonly unknown[][];
-    return all.map((found) =>
-      Array.from({ length: found.length / 2 }, (_, at) => storedKey(textOf(found[2 * at]), found[2 * at + 1] as readonly unknown[])),
-    );
+    const filled = await this.#connection.call('buckets', this.#packer.take());
+    const all = new Array<readonly StoredKey[]>(buckets.length).fill(NO_KEYS);
+    for (let at = 0; at < filled.length; at += 2) all[Number(filled[at])] = storedKeys(filled[at + 1] as readonly unknown[]);
+    return all;
   }
 
   /** Key, head, key, head, and so on, of some buckets. */
@@ -85,6 +85,13 @@ export class NodeReader {
     const [next, names] = answer as [Buffer, Buffer[]];
     return [next.toString(), names];
   }
+}
+
+const NO_KEYS: readonly StoredKey[] = [];
+
+/** Key, answer, key, answer, and so on. */
+function storedKeys(found: readonly unknown[]): readonly StoredKey[] {
+  return Array.from({ length: found.length / 2 }, (_, at) => storedKey(textOf(found[2 * at]), found[2 * at + 1] as readonly unknown[]));
 }
 
 function pairsOf(flat: readonly Buffer[]): ReadonlyMap<string, string> {
