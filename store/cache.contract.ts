@@ -48,6 +48,24 @@ function markTests(each: Each): void {
       { log: 'writes', origin: 'beijing', partition: 1, epoch: EPOCH, seq: 0 },
     ]);
   });
+  each('marks that are read while batches are under way begin no generation, and never go back', async ({ store }) => {
+    const { generation } = await store.marks();
+    for (let seq = -1; seq < 200; seq += 1) {
+      const writes = [write(1_000 + seq, ['SET', `k${seq}`, 'v'])];
+      const [before, result, between] = await Promise.all([
+        store.marks(),
+        store.apply({ generation, moves: [move(0, seq, seq + 1)], writes, floor: '', nowMs: NOW }),
+        store.marks(),
+      ]);
+      assert.equal(result.moved, true);
+      const looks = [before, between, await store.marks()];
+      assert.deepEqual(
+        looks.map((look) => look.generation),
+        looks.map(() => generation),
+      );
+      assert.equal(looks[2]?.marks[0]?.seq, seq + 1);
+    }
+  });
   each('logs, origins and partitions have marks of their own', async ({ store }) => {
     const moves: MarkMove[] = [
       move(0, -1, 1),
