@@ -8,7 +8,7 @@ import { type ErrorCode, WmbError } from '../../core/errors.ts';
 import { systemRuntime } from '../../core/runtime.ts';
 import { NO_ENGINE } from '../../test/containers/engine.ts';
 import { type RedisServer as Container, startRedis } from '../../test/containers/redis.ts';
-import { apply, marksOf, move, NOW, value, write } from '../cache-kit.ts';
+import { apply, marksOf, move, NOW, stamp, sweep, value, write } from '../cache-kit.ts';
 import { RedisCache, type RedisCacheOptions } from './cache.ts';
 import { RedisCacheInspector } from './cache-inspector.ts';
 import { clientAt, SHIFT_MS, serverAt, testServers } from './redis-kit.ts';
@@ -231,12 +231,21 @@ function evictionTests(): void {
     const nowMs = Date.now();
     await apply(
       store,
-      [write(1_000, ['SET', 'k', 'v', 'PXAT', nowMs + 60_000], ['HSET', 'h', 'f', '1'], ['PEXPIREAT', 'h', nowMs + 60_000])],
+      [
+        write(
+          1_000,
+          ['SET', 'k', 'v', 'PXAT', nowMs + 60_000],
+          ['HSET', 'h', 'f', '1'],
+          ['HDEL', 'h', 'g'],
+          ['PEXPIREAT', 'h', nowMs + 60_000],
+        ),
+      ],
       { nowMs },
     );
     const inspector = new RedisCacheInspector({ nodes: [serverAt(address)], room: 'beijing', runtime: systemRuntime });
     // As an eviction does it; which key it takes cannot be told beforehand.
     await client.del('k', 'h');
+    await sweep(store, stamp(5_000), nowMs);
     for (const key of ['k', 'h']) {
       const entry = (await inspector.entries(bucketOf(key), nowMs)).find((one) => one.key === key);
       assert.equal(entry?.hash, '0'.repeat(16));

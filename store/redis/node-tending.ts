@@ -5,6 +5,7 @@ import { settleKey } from '../../core/converge/settle.ts';
 import { type Runtime, sleep } from '../../core/runtime.ts';
 import { stampMs, type Version } from '../../core/stamp.ts';
 import type { CacheRepair, RepairOutcome } from '../inspection.ts';
+import { evictedKey } from './evicted.ts';
 import { decodeHead } from './head.ts';
 import { type ChangeContext, changeOf, type KeyChange } from './key-change.ts';
 import { NOTHING_TO_COMMIT, type RedisNode } from './node.ts';
@@ -102,7 +103,11 @@ function noteDue({ dueMs }: RedisNode, key: string, atMs: number): void {
 
 async function settleKeys(node: RedisNode, keys: readonly string[], tending: Tending): Promise<number | 'other generation'> {
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
-    const settled = (await node.reader.loadWhole(keys)).map((stored) => settle(stored, tending));
+    const stored = await node.reader.loadWhole(keys);
+    // The elements of an evicted key have lost their values, and are no tombstones for that.
+    const isEvicted = (one: StoredKey) => node.facts?.evicts === true && evictedKey(one, tending.nowMs) !== undefined;
+    for (const { key } of stored.filter(isEvicted)) noteDue(node, key, 0);
+    const settled = stored.filter((one) => !isEvicted(one)).map((one) => settle(one, tending));
     const changes = settled.map(({ change }) => change);
     const dirty = changes.map(({ key }) => bucketOf(key)).filter((bucket) => node.dirty[bucket] === 0);
     const answer = await node.commit({ ...NOTHING_TO_COMMIT, changes: changes.filter(isChange), dirty }, tending.life);
