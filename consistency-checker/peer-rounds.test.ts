@@ -24,8 +24,10 @@ const POSITION = { log: 'writes', origin: 'beijing', partition: 1, epoch: '01234
 function key(name: string): ConfirmedKey {
   const side = { key: name, state: undefined, changedBehindMs: 0 };
   const horizon = { nowMs: 1, lanes: [] };
-  return { key: name, mine: side, theirs: side, horizons: [horizon, horizon], firstSeenMs: 1, elements: [] };
+  return { key: name, mine: side, theirs: side, horizons: [horizon, horizon], firstSeenMs: 1, elements: DRIFT.elements };
 }
+
+const EXPIRY = { name: '', versions: ['', 'v'], values: ['expires never', 'expired at 7'] } as const;
 
 function receipt(attempts = 0): ConfirmedReceipt {
   return { position: POSITION, requestId: 'r', mine: { ...NO_RECEIPT, outcome: 'parked', attempts }, theirs: NO_RECEIPT, firstSeenMs: 1 };
@@ -190,6 +192,23 @@ test('a confirmed key becomes a drift; it heals when both rooms show the same ag
   const closed = await rig.book.get(drift?.id ?? '');
   assert.equal(closed?.status, 'healed');
   assert.ok((closed?.closedMs ?? 0) > 0);
+  confirmed = [];
+  await rig.rounds.stop();
+});
+
+test('a key that differs in something else when it is explained is looked at again before anything is recorded', async () => {
+  const rig = new Rig();
+  let confirmed = [key('k')];
+  rig.keyRound = async () => ({ ...CLEAN_KEYS, confirmed: confirmed.splice(0) });
+  rig.explainKey = async (name) => ({ ...driftOf({ type: 'key', name }), elements: [EXPIRY] });
+  rig.differs = async () => key('k');
+  rig.rounds.start();
+  await rig.time.advance(500);
+  assert.equal(rig.book.openDrifts.size, 0);
+  assert.match(rig.rounds.state.reason, /1 confirmed differences wait to be explained/);
+  rig.differs = async () => ({ ...key('k'), elements: [{ ...EXPIRY, values: ['expires at 8', 'expires never'] }] });
+  await rig.time.advance(1_000);
+  assert.equal(rig.book.openDrifts.size, 1);
   confirmed = [];
   await rig.rounds.stop();
 });

@@ -8,7 +8,7 @@ import type { Logger } from '../core/logger.ts';
 import { type Runtime, sleep } from '../core/runtime.ts';
 import { formatPosition, type Position, parsePosition, type RoomId } from '../core/words.ts';
 import type { ConfirmedKey, KeyRound } from './cache/comparison.ts';
-import { type Drift, driftId } from './drift.ts';
+import { type Drift, driftId, type ElementDifference } from './drift.ts';
 import type { ConfirmedReceipt, ReceiptRound } from './messages/comparison.ts';
 import type { RoundMeters } from './meters.ts';
 import type { WatchedBook } from './report/watched-book.ts';
@@ -222,8 +222,11 @@ export class PeerRounds {
     const { key } = confirmed;
     const explain = async () => {
       const drift = await explainer.key(confirmed, peer);
+      if (drift === undefined) return undefined;
       // What was parked when the states were read may have been applied before its receipt was: then the two do not belong together.
-      return drift !== undefined && (await keys.differs(key)) === undefined ? undefined : drift;
+      const now = await keys.differs(key);
+      if (now === undefined) return undefined;
+      return drift.elements.some((each) => now.elements.some((it) => isSamePart(it, each))) ? drift : 'later';
     };
     const explained = await this.#record({ type: 'key', name: key }, reasons, explain);
     if (!explained) this.#keep(confirmed);
@@ -243,11 +246,12 @@ export class PeerRounds {
   }
 
   /** False: it could not be explained. */
-  async #record(subject: Drift['subject'], reasons: string[], explain: () => Promise<Drift | undefined>): Promise<boolean> {
+  async #record(subject: Drift['subject'], reasons: string[], explain: () => Promise<Drift | 'later' | undefined>): Promise<boolean> {
     const { own, peer, book, meters, logger, runtime } = this.#options;
     if (this.#stopped.signal.aborted) return true;
     try {
       const drift = await explain();
+      if (drift === 'later') return false;
       if (drift === undefined) {
         const note = 'it is no drift of its own: see the others of the same write request, or the rooms of its kind';
         await book.settle(driftId([own.room, peer], subject), { status: 'healed', closedMs: runtime.nowMs(), note });
@@ -352,6 +356,12 @@ export class PeerRounds {
     }
     this.#failing = { sinceMs: runtime.nowMs(), since: runtime.monotonicMs(), error: blamed, isPeer, count: 1 };
   }
+}
+
+/** Versions and values of what never rests go on while it is explained. */
+function isSamePart(a: ElementDifference, b: ElementDifference): boolean {
+  const isExpiry = ({ values }: ElementDifference) => values.every((value) => value?.startsWith('expire') === true);
+  return a.name === b.name && isExpiry(a) === isExpiry(b);
 }
 
 export function isBetween({ sides }: Pick<Drift, 'sides'>, rooms: readonly [RoomId, RoomId]): boolean {
