@@ -12,6 +12,7 @@ import { causeOf } from './cause.ts';
 import { type Case, judge, versionsOf } from './judge.ts';
 import { KeyHistories } from './key-history.ts';
 import type { KeyVerdict, PartVerdict } from './key-verdict.ts';
+import { byKiller } from './killed-expiry.ts';
 import { partOf } from './parts.ts';
 import { plainText } from './phrases.ts';
 import type { Sources } from './sources.ts';
@@ -52,7 +53,7 @@ export class Examiner {
     const { isHidden, isLed } = membersOf(of);
     for (const difference of judged) {
       if (isHidden(difference)) parts.push(follower(of, difference));
-      else parts.push(await this.#part(of, await judge(of, difference)));
+      else parts.push(await this.#part(of, (await byKiller(of, difference)) ?? (await judge(of, difference))));
     }
     const rest = elements.slice(JUDGED_MAX).map((difference) => byVersion(of, difference));
     const main = mainOf(of, parts);

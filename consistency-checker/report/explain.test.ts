@@ -125,6 +125,30 @@ test('the expiry of a timeline is no member that newer ones push out: lost it is
   }
 });
 
+test('an expiry that was killed by what the other room has not: parked there it is no drift, lost there that room is wrong', async () => {
+  for (const [killer, name] of [
+    [['DEL', 'k'], 'DEL'],
+    [['ZADD', 'k', 1, 'm'], 'ZADD'],
+  ] as const) {
+    for (const fault of ['parked', 'lose'] as const) {
+      const world = new World();
+      await world.write('beijing', [{ id: 'a', commands: [['HSET', 'k', 'f', '1']] }]);
+      await world.write('guangzhou', [{ id: 'e', commands: [['PEXPIREAT', 'k', START_MS + 1_500]] }]);
+      await world.write('beijing', [{ id: 'z', commands: [killer] }], { guangzhou: fault });
+      await world.write('beijing', [{ id: 'h', commands: [['HSET', 'k', 'b', '2']] }], { guangzhou: fault });
+      await world.runtime.advance(5_000);
+      const drift = await world.checker('beijing', 'guangzhou').key('k');
+      if (fault === 'parked') assert.equal(drift, undefined, `${name}: ${drift?.why}`);
+      else
+        assert.deepEqual(
+          [drift?.wrong, drift?.cause, drift?.write?.requestId],
+          ['guangzhou', 'missed-apply', 'z'],
+          `${name}: ${drift?.why}`,
+        );
+    }
+  }
+});
+
 describe('a counter', () => {
   const incr = (id: string): TestWrite => ({ id, commands: [['INCRBY', 'n', 5]] });
 
