@@ -177,24 +177,33 @@ function neither(
   };
 }
 
-/** By everything that was ever done to the key. Undefined: the write logs do not have all of it, or both sides are as good. */
+/**
+ * By everything that was ever done to the key, in either room: what is parked in one of them is missing there, and says nothing against the other. Undefined: the write logs
+ * do not have all of it, or both sides are as good.
+ */
 async function byLogs(at: Subject): Promise<ElementVerdict | undefined> {
-  // What a moment that has passed has taken away, each room forgets when it likes.
-  if (at.difference.values.some((value) => value?.startsWith('expired'))) return undefined;
+  const deeds = await deedsInEither(at);
+  if (deeds === undefined) return undefined;
+  const { matches } = expectedOf(deeds, { ...at, states: statesOf(at), topology: at.sources.options.topology });
+  if (matches[0] === matches[1]) return undefined;
+  const wrong: SideIndex = matches[0] ? 1 : 0;
+  const last = deeds.findLast(({ effect }) => speaksOf(effect, at.part, at.difference.name));
+  const by = { write: last?.write, effect: last?.effect };
+  const shown = `${at.rooms[wrong]} shows ${showing(at, wrong)}; after all that the write logs have of ${plainText(at.key)} it is ${showing(at, other(wrong))}`;
+  const why = last === undefined ? shown : `${shown}: ${whoMade(by, at.nowMs)}`;
+  return { ...by, difference: at.difference, part: at.part, wrong, kind: kindOf(at, wrong), certain: true, why };
+}
+
+/** In the order of their versions. Undefined: not all are known, or there is none. */
+async function deedsInEither(at: Subject): Promise<KeyHistory['deeds'] | undefined> {
+  const deeds = new Map<Version, KeyHistory['deeds'][number]>();
   for (const side of [0, 1] as const) {
     const history = await historyIn(at, side);
-    if (history === undefined || history.above !== '' || history.deeds.length === 0) return undefined;
-    const { topology } = at.sources.options;
-    const { matches } = expectedOf(history.deeds, { ...at, states: statesOf(at), topology });
-    if (matches[0] === matches[1]) continue;
-    const wrong: SideIndex = matches[0] ? 1 : 0;
-    const last = history.deeds.findLast(({ effect }) => speaksOf(effect, at.part, at.difference.name));
-    const by = { write: last?.write, effect: last?.effect };
-    const shown = `${at.rooms[wrong]} shows ${showing(at, wrong)}; after all that the write logs have of ${plainText(at.key)} it is ${showing(at, other(wrong))}`;
-    const why = last === undefined ? shown : `${shown}: ${whoMade(by, at.nowMs)}`;
-    return { ...by, difference: at.difference, part: at.part, wrong, kind: kindOf(at, wrong), certain: true, why };
+    if (history === undefined || history.above !== '') return undefined;
+    for (const deed of history.deeds) deeds.set(deed.effect.version, deed);
   }
-  return undefined;
+  if (deeds.size === 0) return undefined;
+  return [...deeds.values()].sort((a, b) => (a.effect.version < b.effect.version ? -1 : 1));
 }
 
 /** What the lacking side lacks was never applied there, or was taken out of its store since. */
