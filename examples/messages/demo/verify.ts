@@ -88,11 +88,11 @@ function readRows(client: RoomClients): Row[] | undefined {
   }
 }
 
-function asEntry(entry: KeyEntry): CacheEntry {
+export function asEntry(entry: KeyEntry): CacheEntry {
   return { key: entry.key, value: cacheValue(entry), expireAtMs: entry.expireAtMs, version: entry.version };
 }
 
-function cacheValue({ type, value, elements }: KeyEntry): CacheValue {
+export function cacheValue({ type, value, elements }: KeyEntry): CacheValue {
   if (type === 'string') return { type, value };
   if (type === 'hash') return { type, fields: elements.map((element) => [element.name, element.value]) };
   if (type === 'set') return { type, members: elements.map((element) => element.name) };

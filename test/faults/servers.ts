@@ -1,0 +1,123 @@
+/**
+ * The servers of one room, each a container with a proxy before it. They live in the host's network, so that the servers of two rooms and the daemons
+ * reach each other at the same addresses.
+ */
+import { setTimeout as pause } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import mysql from 'mysql2/promise';
+import type { CacheValue } from '../../core/converge/effects.ts';
+import type { Row } from '../../store/database.ts';
+import { type SqlServer, startMysql } from '../containers/mysql.ts';
+import { type RedisServer, startRedis } from '../containers/redis.ts';
+import { TcpProxy } from '../harness/proxy.ts';
+
+export const SCHEMA = 'messages';
+
+const POLL_MS = 100;
+/** Several servers share this machine. */
+const MYSQL_FLAGS = ['--innodb-buffer-pool-size=64M', '--performance-schema=OFF', '--replica-net-timeout=4'];
+
+interface Parts {
+  readonly redis: RedisServer;
+  readonly mysql: SqlServer;
+  readonly redisProxy: TcpProxy;
+  readonly mysqlProxy: TcpProxy;
+  readonly ports: { readonly redis: number; readonly mysql: number };
+}
+
+export class RoomServers {
+  readonly redis: RedisServer;
+  readonly mysql: SqlServer;
+  readonly redisProxy: TcpProxy;
+  readonly mysqlProxy: TcpProxy;
+  /** As the room's daemons reach them: through the proxies. */
+  readonly redisAddress: string;
+  readonly mysqlAddress: string;
+  #client: Redis | undefined;
+  #replica: RedisServer | undefined;
+
+  private constructor({ ports, ...parts }: Parts) {
+    this.redis = parts.redis;
+    this.mysql = parts.mysql;
+    this.redisProxy = parts.redisProxy;
+    this.mysqlProxy = parts.mysqlProxy;
+    this.redisAddress = `127.0.0.1:${ports.redis}`;
+    this.mysqlAddress = `127.0.0.1:${ports.mysql}`;
+  }
+
+  static async start(place: number, redisFlags: readonly string[]): Promise<RoomServers> {
+    const [redis, database] = await Promise.all([
+      startRedis({ hostNetwork: true, flags: redisFlags }),
+      startMysql({ hostNetwork: true, serverId: place + 1, flags: MYSQL_FLAGS }),
+    ]);
+    const [redisProxy, mysqlProxy] = [new TcpProxy(redis), new TcpProxy(database)];
+    const ports = { redis: await redisProxy.listen(), mysql: await mysqlProxy.listen() };
+    const servers = new RoomServers({ redis, mysql: database, redisProxy, mysqlProxy, ports });
+    // What made its users is its own, and would make it differ from the others.
+    await servers.sql('RESET BINARY LOGS AND GTIDS');
+    return servers;
+  }
+
+  /** What any Redis client reads of a key. */
+  async plain(key: string, type: string): Promise<CacheValue> {
+    const client = this.#plainClient();
+    if (type === 'string') return { type, value: (await client.get(key)) ?? '(nothing)' };
+    if (type === 'hash') return { type, fields: Object.entries(await client.hgetall(key)) };
+    if (type === 'set') return { type, members: await client.smembers(key) };
+    const flat = (await client.zrange(key, '0', '-1', 'WITHSCORES')).flat();
+    return { type: 'zset', members: Array.from({ length: flat.length / 2 }, (_, at) => [String(flat[2 * at]), Number(flat[2 * at + 1])]) };
+  }
+
+  /** Of the table `messages`, by id. */
+  async rows(): Promise<readonly Row[]> {
+    const [rows] = await this.#withMysql((connection) => connection.query(`SELECT * FROM ${SCHEMA}.messages ORDER BY id`));
+    return rows as Row[];
+  }
+
+  /** Past the proxy, as root. */
+  async sql(text: string): Promise<void> {
+    await this.#withMysql((connection) => connection.query(text));
+  }
+
+  /** A replica takes the place of Redis; what happens `meanwhile` did not reach it any more. */
+  async failOverRedis(meanwhile: () => Promise<void>): Promise<void> {
+    this.#replica = await startRedis({ hostNetwork: true, flags: ['--replicaof', '127.0.0.1', String(this.redis.port)] });
+    while (!(await this.#replica.cli('INFO', 'replication')).includes('master_link_status:up')) await pause(POLL_MS);
+    await this.#replica.cli('REPLICAOF', 'NO', 'ONE');
+    await meanwhile();
+    await this.redis.container.kill();
+    await this.#replica.cli('CONFIG', 'SET', 'port', String(this.redis.port));
+  }
+
+  async killAll(): Promise<void> {
+    await Promise.all([this.redis.container.kill(), this.mysql.container.kill()]);
+  }
+
+  async startAll(): Promise<void> {
+    await Promise.all([this.redis.container.start(), this.mysql.container.start()]);
+  }
+
+  async remove(): Promise<void> {
+    this.#client?.disconnect();
+    await Promise.all([this.redisProxy.close(), this.mysqlProxy.close()]);
+    await Promise.all([this.redis, this.mysql, this.#replica].map((server) => server?.remove()));
+  }
+
+  #plainClient(): Redis {
+    if (this.#client !== undefined) return this.#client;
+    // It connects again by itself when the server is back.
+    this.#client = new Redis({ port: this.redis.port });
+    this.#client.on('error', () => {});
+    return this.#client;
+  }
+
+  async #withMysql<T>(task: (connection: mysql.Connection) => Promise<T>): Promise<T> {
+    const { host, port, user, password } = this.mysql;
+    const connection = await mysql.createConnection({ host, port, user, password, multipleStatements: true });
+    try {
+      return await task(connection);
+    } finally {
+      await connection.end();
+    }
+  }
+}
