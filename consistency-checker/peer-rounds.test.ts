@@ -350,6 +350,22 @@ test('a receipt that is confirmed in every round is explained once, and again wh
   await rig.rounds.stop();
 });
 
+test('open drifts that take long to look at again hold up no round, and each has its turn (simulator, seed 199)', async () => {
+  const rig = new Rig();
+  const looked = new Set<string>();
+  for (let n = 0; n < 20; n += 1) await rig.book.found(driftOf({ type: 'key', name: `k${n}` }));
+  rig.differs = async (name) => {
+    looked.add(name);
+    await sleep(rig.time, 700);
+    throw new WmbError('LANE_BEHIND', 'not yet');
+  };
+  rig.rounds.start();
+  await rig.time.advance(30_000);
+  assert.ok(rig.rounds.state.rounds >= 7, `${rig.rounds.state.rounds} rounds`);
+  assert.equal(looked.size, 20);
+  await rig.rounds.stop();
+});
+
 test('a drift that cannot be looked at again, because the lane is taken anew, stays open and fails no round', async () => {
   const rig = new Rig();
   await rig.book.found(driftOf({ type: 'key', name: 'k' }));

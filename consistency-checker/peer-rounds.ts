@@ -53,6 +53,8 @@ export interface PeerState {
 
 /** Open drifts looked at again in one round. */
 const LOOKED_AGAIN_MAX = 32;
+/** Where each look takes long, because the peer is far away, the next round does not wait for all of them: nothing new would be found meanwhile. */
+const LOOKING_AGAIN_MS_MAX = 2_000;
 /** A round explains receipts for so long, and keys; what is left is confirmed again, or was over before its turn came. */
 const EXPLAINING_MS_MAX = 2_000;
 const RETRY_MS_MAX = 10_000;
@@ -280,8 +282,12 @@ export class PeerRounds {
   async #lookAgain(): Promise<void> {
     const { own, peer, book, meters, runtime, logger } = this.#options;
     const ours = (drift: Drift) => drift.subject.type !== 'lane' && isBetween(drift, [own.room, peer]);
-    for (const drift of book.rotate(LOOKED_AGAIN_MAX, ours)) {
-      if (this.#stopped.signal.aborted) return;
+    const untilMs = runtime.monotonicMs() + LOOKING_AGAIN_MS_MAX;
+    const looked = new Set<string>();
+    while (looked.size < LOOKED_AGAIN_MAX && runtime.monotonicMs() <= untilMs && !this.#stopped.signal.aborted) {
+      const [drift] = book.rotate(1, ours);
+      if (drift === undefined || looked.has(drift.id)) return;
+      looked.add(drift.id);
       const still = await this.#stillDiffers(drift);
       if (typeof still === 'object' && 'key' in still) await this.#weighAgain(drift, still);
       if (still !== undefined) continue;
