@@ -21,6 +21,9 @@ test('every command has a description, and every command that does something has
     return names.length === 0 ? [args] : (await Promise.all(names.map((name) => listed([...args, name])))).flat();
   };
   assert.deepEqual((await listed([])).map((path) => path.join(' ')).sort(), [
+    'cache footprint',
+    'cache init',
+    'cache inspect',
     'checker',
     'collector',
     'compare',
