@@ -121,7 +121,10 @@ export class ServerContainer {
   }
 
   async thaw(): Promise<void> {
-    await (await this.#container()).unpause();
+    const container = await this.#container();
+    await container.unpause();
+    // The engine may still refuse commands in it for a moment.
+    while ((await container.inspect()).State.Paused) await sleep(READY_POLL_MS);
   }
 
   /** Runs a command in the container and returns what it printed; throws when it fails. */
