@@ -4,7 +4,6 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
-import { WmbError } from '../../core/errors.ts';
 import { systemRuntime } from '../../core/runtime.ts';
 import { containersAvailable } from '../../test/containers/engine.ts';
 import { startMariadb, startMysql } from '../../test/containers/mysql.ts';
@@ -43,19 +42,6 @@ export async function testServer(name: ServerName): Promise<TestServer | undefin
   return server;
 }
 
-const TRIES = 3;
-
-/** On a busy machine a server that has just answered for the first time may close a connection once more; what makes the schema may be run again. */
-async function madeReady(make: () => Promise<void>): Promise<void> {
-  for (let left = TRIES; ; left -= 1) {
-    try {
-      return await make();
-    } catch (cause) {
-      if (left === 1 || !(cause instanceof WmbError) || cause.code !== 'STORE_UNAVAILABLE') throw cause;
-    }
-  }
-}
-
 /** A schema of its own in which `wmb db init` has been run. `user`: as whom the database is opened, where not as root. */
 export async function makeSchema(
   server: TestServer,
@@ -75,10 +61,8 @@ export async function makeSchema(
     replicates: true,
     runtime: systemRuntime,
   };
-  await madeReady(async () => {
-    const order = { server: address, master: 'beijing', replicates: true, schemaFile, dryRun: false, runtime: systemRuntime };
-    for await (const _ of initDatabase(order));
-  });
+  const order = { server: address, master: 'beijing', replicates: true, schemaFile, dryRun: false, runtime: systemRuntime };
+  for await (const _ of initDatabase(order));
   return {
     options,
     admin: () => Session.open(address, systemRuntime),

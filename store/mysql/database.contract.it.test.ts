@@ -5,11 +5,12 @@ import { makeSchema, makeUsers, opened, testServer } from './database-kit.ts';
 
 const USER = { user: 'wmb', password: 'Contract-7' };
 
-for (const [product, kind, name] of [
-  ['MySQL', 'mysql', 'WMB_TEST_MYSQL'],
-  ['MariaDB', 'mariadb', 'WMB_TEST_MARIADB'],
+const [mysql, mariadb] = await Promise.all([testServer('WMB_TEST_MYSQL'), testServer('WMB_TEST_MARIADB')]);
+// Both are up before the first suite begins: the hooks that remove them run when no suite is left that is known of.
+for (const [product, kind, server] of [
+  ['MySQL', 'mysql', mysql],
+  ['MariaDB', 'mariadb', mariadb],
 ] as const) {
-  const server = await testServer(name);
   if (server === undefined) {
     test(`database contract: ${product}`, { skip: NO_ENGINE }, () => {});
     continue;

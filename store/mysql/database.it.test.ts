@@ -316,11 +316,12 @@ async function until(condition: () => Promise<boolean>): Promise<void> {
   assert.fail('it did not come about within 5 s');
 }
 
-for (const [product, kind, name] of [
-  ['MySQL', 'mysql', 'WMB_TEST_MYSQL'],
-  ['MariaDB', 'mariadb', 'WMB_TEST_MARIADB'],
+const [mysql, mariadb] = await Promise.all([testServer('WMB_TEST_MYSQL'), testServer('WMB_TEST_MARIADB')]);
+// Both are up before the first suite begins: the hooks that remove them run when no suite is left that is known of.
+for (const [product, kind, server] of [
+  ['MySQL', 'mysql', mysql],
+  ['MariaDB', 'mariadb', mariadb],
 ] as const) {
-  const server = await testServer(name);
   if (server === undefined) test(`a database on ${product}`, { skip: NO_ENGINE }, () => {});
   else describe(`a database on ${product}`, () => suite(kind, server));
 }
