@@ -51,8 +51,13 @@ async function untilBegunAnew({ commit }: Written, pagesMax: number, pause: () =
 test('a WAL that has reached its limit begins anew while commits go on, long before SQLite would see to it itself', async (t) => {
   const written = writtenFile(t, 1_000);
   await untilBegunAnew(written, 8_000);
-  // Without a pause there is always something that came behind the thread's back.
-  await untilBegunAnew(written, 8_000, () => setImmediate());
+  assert.equal(written.db.prepare('PRAGMA integrity_check').get()?.['integrity_check'], 'ok');
+});
+
+test('it begins anew without a pause too, where there is always something that came behind the thread’s back', async (t) => {
+  // Long enough that a thread which gets little of a busy machine comes to it before SQLite does.
+  const written = writtenFile(t, 4_000);
+  await untilBegunAnew(written, 30_000, () => setImmediate());
   assert.equal(written.db.prepare('PRAGMA integrity_check').get()?.['integrity_check'], 'ok');
 });
 
