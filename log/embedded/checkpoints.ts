@@ -17,7 +17,7 @@ import { Worker } from 'node:worker_threads';
 /** A round begins when so large a part of the limit is not in the database file yet. */
 const STEPS = 8;
 /** So many pages are checkpointed on the writing thread. */
-const REST_PAGES_MAX = 64;
+const REST_PAGES_MAX = 256;
 /** Where writing is as fast as checkpointing the rest does not get small; it is tried again after the next step. */
 const ROUNDS_MAX = 6;
 /** SQLite's own checkpoint comes when the WAL has grown to this many times the limit. */
