@@ -1,3 +1,5 @@
+import type { DatabaseOutcome } from './database.ts';
+
 /**
  * What became of the write requests of one frame, as a database keeps it: one row per frame, because a row per write request would cost a third
  * more per write. `committed` is a JSON object of request ids by index, `refused` one of `{ requestId, reason }` by index, or NULL.
@@ -8,6 +10,10 @@ export interface RequestRecord {
   /** Undefined: committed. */
   readonly refusal: string | undefined;
 }
+
+export const COMMITTED: DatabaseOutcome = { status: 'committed' };
+/** Of one that did not run, because it is going to run behind a refused one of its key. */
+export const BEHIND_REFUSED: DatabaseOutcome = { status: 'refused', reason: 'an earlier write request of its key was refused' };
 
 /** As read from the database; undefined where there is none. */
 export type RecordRow = Readonly<Record<string, unknown>> | undefined;

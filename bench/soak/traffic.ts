@@ -3,15 +3,14 @@
  * a room that takes nothing for a while is not owed what it would have got meanwhile.
  */
 import { setTimeout as pause } from 'node:timers/promises';
-import { Wait, type WriteRequest } from '../../proto/gen/wmb/v1/writes.ts';
+import type { WriteRequest } from '../../proto/gen/wmb/v1/writes.ts';
 import type { RoomClients } from '../../test/harness/clients.ts';
+import { submitUntilAcked } from '../../test/harness/until-acked.ts';
 import { anyWrite } from './commands.ts';
 import { Dice } from './dice.ts';
 
 const TICK_MS = 20;
 const BATCHES_WAITING_MAX = 16;
-const AGAIN_MS = 200;
-const DEADLINE_MS = 10_000;
 
 export interface SoakTrafficOptions {
   readonly clients: readonly RoomClients[];
@@ -75,18 +74,14 @@ export class SoakTraffic {
     await Promise.all(waiting);
   }
 
-  async #send(client: RoomClients, writes: readonly WriteRequest[]): Promise<void> {
-    for (let left = writes; left.length > 0; ) {
-      const { results } = await client
-        .submit({ writes: [...left], wait: Wait.WAIT_LOGGED, deadlineMs: DEADLINE_MS, batchId: 0 })
-        .catch(() => ({ results: [] }));
-      for (const { error } of results) if (error?.retry === 'never') throw new Error(`${client.room.id}: ${error.code}: ${error.message}`);
-      const taken = new Set(results.filter(({ stamp }) => stamp !== '').map(({ requestId }) => requestId));
-      this.#acked += taken.size;
-      left = left.filter(({ requestId }) => !taken.has(requestId));
-      if (left.length === 0) return;
-      this.#again += 1;
-      await pause(AGAIN_MS);
-    }
+  #send(client: RoomClients, writes: readonly WriteRequest[]): Promise<void> {
+    return submitUntilAcked(client, writes, {
+      acked: () => {
+        this.#acked += 1;
+      },
+      again: () => {
+        this.#again += 1;
+      },
+    });
   }
 }

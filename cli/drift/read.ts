@@ -117,11 +117,7 @@ export function mergeDrifts(told: readonly Told[]): readonly Drift[] {
   const best = new Map<string, Told>();
   for (const one of told) {
     const known = best.get(one.drift.id);
-    const better = known === undefined || knowsBetter(one, known) ? one : known;
-    best.set(
-      one.drift.id,
-      known === undefined ? one : { ...better, drift: sinceEither(better.drift, one === better ? known.drift : one.drift) },
-    );
+    if (known === undefined || knowsBetter(one, known)) best.set(one.drift.id, one);
   }
   const drifts = [...best.values()].map(({ drift }) => drift);
   return sinceFirst(drifts, told).sort((a, b) => b.confirmedMs - a.confirmedMs || (a.id < b.id ? -1 : 1));
@@ -139,13 +135,6 @@ function sinceFirst(drifts: readonly Drift[], told: readonly Told[]): Drift[] {
     const firstSeenMs = Math.min(drift.firstSeenMs, ...all.map((one) => one.firstSeenMs));
     return { ...drift, firstSeenMs, confirmedMs: Math.min(drift.confirmedMs, ...all.map((one) => one.confirmedMs)) };
   });
-}
-
-/** A checker that was away has found it later, or again: it is as old as the older record of the same finding says. */
-function sinceEither(drift: Drift, other: Drift): Drift {
-  if (drift.status !== 'open' || other.status !== 'open' || drift.kind !== other.kind) return drift;
-  const firstSeenMs = Math.min(drift.firstSeenMs, other.firstSeenMs);
-  return { ...drift, firstSeenMs, confirmedMs: Math.min(drift.confirmedMs, other.confirmedMs) };
 }
 
 /** The checker of the wrong room does the repair, so it knows first what became of it; then who knows a wrong side at all; then the later one. */

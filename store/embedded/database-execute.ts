@@ -14,7 +14,7 @@ import { encodeFrame, FRAME_BYTES_MAX } from '../../link/frame.ts';
 import { appendFrames, readPartition } from '../../log/embedded/schema.ts';
 import type { FrameDraft } from '../../log/log.ts';
 import type { DatabaseBatch, DatabaseOutcome, DatabaseResult, DatabaseWrite } from '../database.ts';
-import type { RequestRecord } from '../request-record.ts';
+import { BEHIND_REFUSED, COMMITTED, type RequestRecord } from '../request-record.ts';
 import { ChangeRecorder } from './database-changes.ts';
 import { refusalReason } from './database-errors.ts';
 import type { SqlGuard } from './database-guard.ts';
@@ -24,8 +24,6 @@ import { inTransaction, type MarkTable, type RequestTable } from './database-tab
 
 /** Of a changeset: leaves room for what else is in a frame's body. */
 const CHANGES_BYTES_MAX = FRAME_BYTES_MAX - 1_024;
-const COMMITTED: DatabaseOutcome = { status: 'committed' };
-const BEHIND_REFUSED: DatabaseOutcome = { status: 'refused', reason: 'an earlier write request of its key was refused' };
 const PARTITION = 0;
 
 export interface BatchRunnerOptions {

@@ -7,14 +7,12 @@
 import { type Lane, laneKey, type Mark, NOTHING_SEEN, type Seq } from '../../core/words.ts';
 import type { MarkMove } from '../cache.ts';
 import type { DatabaseBatch, DatabaseOutcome, DatabaseResult, DatabaseWrite } from '../database.ts';
-import { isRecorded, mergedRecord, type RecordRow, type RequestRecord } from '../request-record.ts';
+import { BEHIND_REFUSED, COMMITTED, isRecorded, mergedRecord, type RecordRow, type RequestRecord } from '../request-record.ts';
 import { isDuplicateKey, refusalReason } from './errors.ts';
 import { type FrameRecord, forgetRecords, lockMarks, lockRecords, trimRecords, writeMarks, writeRecords } from './own-tables.ts';
 import { type Checked, type Checker, runStatements } from './plan.ts';
 import type { Session } from './session.ts';
 
-const COMMITTED: DatabaseOutcome = { status: 'committed' };
-const BEHIND_REFUSED: DatabaseOutcome = { status: 'refused', reason: 'an earlier write request of its key was refused' };
 /** A lane's records are trimmed when its mark has passed so many frames. */
 const TRIM_FRAMES = 1_024;
 

@@ -14,6 +14,7 @@ import { Watch } from '../../bench/soak/watch.ts';
 import { wmb } from '../../cli/testing.ts';
 import { asEntry } from '../../examples/messages/demo/verify.ts';
 import { compareCache, compareRows } from '../../examples/messages/expected.ts';
+import { until } from '../e2e/scene.ts';
 import { allSettled, RoomClients } from '../harness/clients.ts';
 import { COMPILED_ONCE, type Daemon, Rooms, type RunningRoom } from '../harness/rooms.ts';
 import { Messages } from './messages.ts';
@@ -21,11 +22,13 @@ import { RoomServers, SCHEMA } from './servers.ts';
 import { SmallDisk } from './small-disk.ts';
 import { compareKeys } from './state.ts';
 
-export const CHECKER = { roundMs: 500, graceMs: 2_000, sweepMs: 10_000, canaryMs: 500, silenceMsMax: 5_000 };
+const CHECKER = { roundMs: 500, graceMs: 2_000, sweepMs: 10_000, canaryMs: 500, silenceMsMax: 5_000 };
 const LINK = { pulseMs: 200, silenceMsMax: 2_000, reconnectMsMin: 20, reconnectMsMax: 500 };
 const SETTLE_MS_MAX = 300_000;
 const VERIFY_MS_MAX = 300_000;
-const POLL_MS = 200;
+/** Submitted in all rooms together. */
+const MESSAGES = 3_000;
+const MESSAGES_PER_SECOND = 300;
 const SHOWN_MAX = 8;
 const EXAMPLE = new URL('../../examples/messages/', import.meta.url).pathname;
 const DB_PASSWORD = 'WMB_TEST_DB_PASSWORD';
@@ -33,10 +36,6 @@ const AHEAD = new URL('ahead.ts', import.meta.url).pathname;
 const DAEMONS: readonly Daemon[] = ['reship', 'collector', 'checker'];
 
 export interface ArenaOptions {
-  /** How many of the messages are submitted (default 3,000), and how many a second into all rooms together (default 300). */
-  readonly messages?: number;
-  readonly perSecond?: number;
-  readonly mode?: 'independent' | 'master-slave';
   /** Flags of every Redis server. */
   readonly redisFlags?: readonly string[];
   /** The daemons of the first room see a clock that is so far ahead. */
@@ -74,11 +73,10 @@ export class Arena {
   }
 
   #begin(): void {
-    const { messages = 3_000, perSecond = 300 } = this.#options;
     this.#watch = new Watch(this.clients, (drift) =>
       this.#falseOnes.push(`${drift.kind} ${drift.subject} in ${drift.wrong}: ${drift.why}`),
     );
-    this.#messages = new Messages({ clients: this.clients, text: someMessages(messages), perSecond });
+    this.#messages = new Messages({ clients: this.clients, text: someMessages(MESSAGES), perSecond: MESSAGES_PER_SECOND });
   }
 
   get messages(): Messages {
@@ -89,12 +87,11 @@ export class Arena {
   static async open(t: TestContext, options: ArenaOptions = {}): Promise<Arena> {
     const directory = mkdtempSync(join(tmpdir(), 'wmb-faults-'));
     const servers = await Promise.all([0, 1].map((place) => RoomServers.start(place, options.redisFlags ?? [])));
-    t.after(() => Promise.all(servers.map((each) => each.remove())));
     // Daemons and the command line take it from the environment.
     process.env[DB_PASSWORD] = servers[0]?.mysql.password;
     const rooms = await Rooms.prepare({
       count: 2,
-      mode: options.mode ?? 'independent',
+      mode: 'independent',
       directory,
       daemons: DAEMONS,
       processorFile: join(EXAMPLE, 'processor.ts'),
@@ -103,9 +100,9 @@ export class Arena {
     });
     process.once('exit', () => rooms.killAll());
     const disk = options.smallLogDisk === true ? SmallDisk.mount(join(rooms.room(0).directory, 'writes')) : undefined;
-    await prepareDatabases(rooms);
     const arena = new Arena(options, { rooms, servers, directory, disk });
     t.after(() => arena.#close(t));
+    await prepareDatabases(rooms);
     await Promise.all(rooms.rooms.flatMap((_, place) => DAEMONS.map((daemon) => arena.start(place, daemon))));
     arena.#begin();
     return arena;
@@ -119,12 +116,6 @@ export class Arena {
     const servers = this.servers[place];
     if (servers === undefined) throw new Error(`there is no room ${place}`);
     return servers;
-  }
-
-  client(place: number): RoomClients {
-    const client = this.clients[place];
-    if (client === undefined) throw new Error(`there is no room ${place}`);
-    return client;
   }
 
   /** Ends a daemon and starts it again. */
@@ -148,21 +139,17 @@ export class Arena {
     return pause(ms);
   }
 
-  /** Waits until `probe` is true. */
-  async until(what: string, probe: () => Promise<boolean>, waitMsMax = VERIFY_MS_MAX): Promise<void> {
-    for (const deadline = Date.now() + waitMsMax; ; await pause(POLL_MS)) {
-      if (await probe().catch(() => false)) return;
-      assert.ok(Date.now() < deadline, `in vain waited ${waitMsMax} ms until ${what}`);
-    }
-  }
-
   /** Everything is submitted and acked, and all of it is where it belongs. */
   async proves(): Promise<void> {
     await this.messages.end();
     await allSettled(this.clients, SETTLE_MS_MAX);
     const dumps = await Promise.all(this.clients.map((client) => client.dump()));
     const [master, slave] = this.servers as readonly [RoomServers, RoomServers];
-    await this.until('the slave database has everything', async () => (await slave.rows()).length === (await master.rows()).length);
+    await until(
+      'the slave database has everything',
+      async () => (await slave.rows()).length === (await master.rows()).length,
+      VERIFY_MS_MAX,
+    );
     const expected = this.messages.expected(new Map((await master.rows()).map((row) => [String(row.id), String(row.wmb_stamp)])));
     for (const [place, dump] of dumps.entries()) {
       const { id } = this.room(place);
@@ -179,20 +166,20 @@ export class Arena {
 
   async #verified(): Promise<void> {
     const sinceMs = Date.now() + CHECKER.graceMs;
-    let reasons: readonly string[] = ['nothing was asked'];
     const isVerified = async () => {
-      reasons = await whyNotVerified(this.clients, sinceMs);
-      return reasons.length === 0;
+      const reasons = await whyNotVerified(this.clients, sinceMs);
+      if (reasons.length > 0) throw new Error(reasons.join('; '));
+      return true;
     };
-    await this.until('both rooms are verified', isVerified).catch((cause: Error) => {
-      throw new Error(`${cause.message}: ${reasons.join('; ')}`);
-    });
+    await until('both rooms are verified', isVerified, VERIFY_MS_MAX);
   }
 
   async #close(t: TestContext): Promise<void> {
     for (const client of this.clients) client.close();
+    // Before their servers: daemons that stop have something to say to them.
     await this.rooms.stop();
     this.#disk?.unmount();
+    await Promise.all(this.servers.map((each) => each.remove()));
     if (this.#isProven) rmSync(this.directory, { recursive: true, force: true });
     else t.diagnostic(`logs and data are left in ${this.directory}`);
   }

@@ -1,4 +1,5 @@
 /** A disk that is full. */
+import { until } from '../e2e/scene.ts';
 import type { Story } from './stories.ts';
 
 export const DISK_STORIES: readonly Story[] = [
@@ -8,7 +9,7 @@ export const DISK_STORIES: readonly Story[] = [
     async happens(arena) {
       await arena.messages.reached(0.2);
       arena.disk.fill();
-      await arena.until('submits are refused', async () => arena.messages.again > 0);
+      await until('submits are refused', async () => arena.messages.again > 0);
       await arena.pause(3_000);
       arena.disk.free();
     },

@@ -5,12 +5,11 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { type Expected, expectedState } from '../../examples/messages/expected.ts';
 import { read, roomOfUser } from '../../examples/messages/reader.ts';
-import { Wait, type WriteRequest } from '../../proto/gen/wmb/v1/writes.ts';
+import type { WriteRequest } from '../../proto/gen/wmb/v1/writes.ts';
 import type { RoomClients } from '../harness/clients.ts';
+import { submitUntilAcked } from '../harness/until-acked.ts';
 
 const TICK_MS = 20;
-const AGAIN_MS = 100;
-const DEADLINE_MS = 10_000;
 const CALLS_WAITING_MAX = 16;
 
 export interface MessagesOptions {
@@ -98,20 +97,14 @@ export class Messages {
     await Promise.race([failed.promise, Promise.all(waiting)]);
   }
 
-  async #send(client: RoomClients, writes: readonly WriteRequest[]): Promise<void> {
-    for (let left = writes; ; this.#again += 1) {
-      const { results } = await client
-        .submit({ writes: [...left], wait: Wait.WAIT_LOGGED, deadlineMs: DEADLINE_MS, batchId: 0 })
-        .catch(() => ({ results: [] }));
-      for (const { requestId, stamp, error } of results) {
-        if (error?.retry === 'never') throw new Error(`${client.room.id}: ${requestId}: ${error.code}: ${error.message}`);
-        if (stamp !== '') this.#stamps.set(requestId, stamp);
-      }
-      left = left.filter(({ requestId }) => !this.#stamps.has(requestId));
-      if (left.length === 0) return;
-      for (const { requestId } of left) this.#resent.add(requestId);
-      await pause(AGAIN_MS);
-    }
+  #send(client: RoomClients, writes: readonly WriteRequest[]): Promise<void> {
+    return submitUntilAcked(client, writes, {
+      acked: ({ requestId, stamp }) => this.#stamps.set(requestId, stamp),
+      again: (left) => {
+        this.#again += 1;
+        for (const { requestId } of left) this.#resent.add(requestId);
+      },
+    });
   }
 }
 

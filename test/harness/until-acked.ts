@@ -1,0 +1,35 @@
+/** Submits as an application should: what was not taken is sent again, with the same request ids, until it is acked. */
+import { setTimeout as pause } from 'node:timers/promises';
+import { Wait, type WriteRequest, type WriteResult } from '../../proto/gen/wmb/v1/writes.ts';
+import type { RoomClients } from './clients.ts';
+
+const AGAIN_MS = 200;
+const DEADLINE_MS = 10_000;
+
+export interface Acking {
+  /** Of one write request that the room has taken. */
+  readonly acked: (result: WriteResult) => void;
+  /** Before these are sent again. */
+  readonly again: (left: readonly WriteRequest[]) => void;
+}
+
+/** Resolves when all are acked as durable. Rejects where one is refused for good. */
+export async function submitUntilAcked(client: RoomClients, writes: readonly WriteRequest[], { acked, again }: Acking): Promise<void> {
+  for (let left = writes; left.length > 0; ) {
+    const { results } = await client
+      .submit({ writes: [...left], wait: Wait.WAIT_LOGGED, deadlineMs: DEADLINE_MS, batchId: 0 })
+      .catch(() => ({ results: [] }));
+    const taken = new Set<string>();
+    for (const result of results) {
+      const { requestId, stamp, error } = result;
+      if (error?.retry === 'never') throw new Error(`${client.room.id}: ${requestId}: ${error.code}: ${error.message}`);
+      if (stamp === '') continue;
+      taken.add(requestId);
+      acked(result);
+    }
+    left = left.filter(({ requestId }) => !taken.has(requestId));
+    if (left.length === 0) return;
+    again(left);
+    await pause(AGAIN_MS);
+  }
+}
