@@ -40,13 +40,15 @@ export async function until(condition: () => Promise<boolean>): Promise<void> {
   assert.fail('it did not come about within 10 s');
 }
 
-/** The suite on each product; without a Docker engine it is skipped. */
+/** The suite on each product; without a Docker engine it is skipped. All servers are up before the first suite begins: a suite that is done before the next one is known takes them down. */
 export async function forEachPair(what: string, suite: (pair: ServerPair) => void): Promise<void> {
-  for (const [name, kind, first, second] of [
+  const products = [
     ['MySQL', 'mysql', 'WMB_TEST_MYSQL', 'WMB_TEST_MYSQL_SLAVE'],
     ['MariaDB', 'mariadb', 'WMB_TEST_MARIADB', 'WMB_TEST_MARIADB_SLAVE'],
-  ] as const) {
-    const [master, slave] = await Promise.all([testServer(first), testServer(second)]);
+  ] as const;
+  const servers = await Promise.all(products.map(([, , ...pair]) => Promise.all(pair.map((name) => testServer(name)))));
+  for (const [index, [name, kind]] of products.entries()) {
+    const [master, slave] = servers[index] ?? [];
     if (master === undefined || slave === undefined) test(`${what} on ${name}`, { skip: NO_ENGINE }, () => {});
     else describe(`${what} on ${name}`, () => suite({ kind, master, slave }));
   }
