@@ -17,7 +17,7 @@ test('a container whose process has ended is an orphan; others are none, nor tho
   assert.equal(isOrphan(''), false);
 });
 
-for (const image of ['redis:8', 'valkey/valkey:8']) {
+for (const image of ['redis:8', 'redis:7', 'valkey/valkey:8']) {
   describe(`a container of ${image}`, { skip }, async () => {
     const server = skip ? undefined : await startRedis({ image, password: 'hush' });
     after(() => server?.remove());
