@@ -206,9 +206,7 @@ function runningTests(): void {
 
 /** Sends the batch and the killing of its connection at once. */
 async function batchUnderKill(client: Redis, send: () => Promise<unknown>): Promise<void> {
-  const sent = send();
-  await client.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
-  await sent;
+  await Promise.all([send(), client.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')]);
 }
 
 async function untilAnswer<T>(ask: () => Promise<T>): Promise<T> {

@@ -6,11 +6,10 @@ import { readFileSync } from 'node:fs';
 import { Redis } from 'ioredis';
 import { parseAddress } from '../../core/config/address.ts';
 import { WmbError } from '../../core/errors.ts';
-import { isFunctionRefused, isNoFunction, isReplica, isTimeout, storeError } from './errors.ts';
+import { isFunctionRefused, isNoFunction, isReplica, isTimeout, silent, storeError } from './errors.ts';
 import { type FunctionName, functionName, LIBRARY, SCRIPT } from './functions.ts';
 
 const CONNECT_MS_MAX = 5_000;
-/** A server that says nothing for so long is taken for gone. */
 const ANSWER_MS_MAX = 15_000;
 const RECONNECT_MS_MIN = 50;
 const RECONNECT_MS_MAX = 1_000;
@@ -23,6 +22,8 @@ export interface RedisServer {
   readonly tls: { readonly caFile: string; readonly certFile: string | undefined; readonly keyFile: string | undefined } | undefined;
   /** Number of the logical database. */
   readonly database: number;
+  /** A server that says nothing for so long is taken for gone: 15 s but for tests. */
+  readonly answerMsMax?: number;
 }
 
 /** As the configuration of the room's cache has them. */
@@ -37,13 +38,15 @@ export function serversOf({
 export class Connection {
   readonly place: string;
   readonly #client: Redis;
+  readonly #answerMsMax: number;
   #failure: Error | undefined;
   /** Undefined: functions are used. */
   #scriptHash: string | undefined;
 
   constructor(server: RedisServer) {
     this.place = `the Redis server at ${server.address}`;
-    this.#client = new Redis(optionsOf(server));
+    this.#answerMsMax = server.answerMsMax ?? ANSWER_MS_MAX;
+    this.#client = new Redis(optionsOf(server, this.#answerMsMax));
     this.#client.on('error', (error: Error) => {
       this.#failure = error;
     });
@@ -120,11 +123,12 @@ export class Connection {
   #failed(cause: unknown): WmbError {
     // The name may lead to another server by now.
     if (isReplica(cause) || isTimeout(cause)) this.#client.disconnect(true);
+    if (isTimeout(cause)) return silent(this.place, this.#answerMsMax, cause);
     return storeError(this.#failure ?? cause, this.place);
   }
 }
 
-function optionsOf({ address, user, password, tls, database }: RedisServer) {
+function optionsOf({ address, user, password, tls, database }: RedisServer, answerMsMax: number) {
   const parsed = parseAddress(address);
   if (parsed === undefined) throw new WmbError('CONFIG_INVALID', `${address} is not host:port`);
   return {
@@ -136,11 +140,13 @@ function optionsOf({ address, user, password, tls, database }: RedisServer) {
     ...(tls === undefined ? {} : { tls: tlsOf(tls) }),
     protocol: 2 as const,
     lazyConnect: true,
+    // The library would wait, without a word, for as long as a server loads its data; the server's own answer says it.
+    enableReadyCheck: false,
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
     connectTimeout: CONNECT_MS_MAX,
-    commandTimeout: ANSWER_MS_MAX,
+    commandTimeout: answerMsMax,
     keepAlive: ANSWER_MS_MAX,
     retryStrategy: (times: number) => Math.min(RECONNECT_MS_MAX, RECONNECT_MS_MIN * 2 ** Math.min(times, 10)),
   };

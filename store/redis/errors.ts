@@ -46,10 +46,18 @@ export function isTimeout(cause: unknown): boolean {
   return cause instanceof Error && cause.message === 'Command timed out';
 }
 
+export function silent(place: string, ms: number, cause: unknown): WmbError {
+  return new WmbError('STORE_UNAVAILABLE', `${place} gave no answer within ${ms} ms; it is connected anew`, { cause });
+}
+
+/** What the client library says while it has no connection, and no reason of its own. */
+const NOT_CONNECTED = /^(?:Stream isn't writeable|Connection is closed|Reached the max retries|Command aborted)/;
+
 /** Turns a failure of the server at `place`, or of the way to it, into a WmbError. */
 export function storeError(cause: unknown, place: string): WmbError {
   if (cause instanceof WmbError) return cause;
   const said = cause instanceof Error && cause.message !== '' ? cause.message : String((cause as { code?: unknown } | null)?.code ?? cause);
+  if (NOT_CONNECTED.test(said)) return new WmbError('STORE_UNAVAILABLE', `${place} has closed the connection; it is made anew`, { cause });
   if (!(cause instanceof ReplyError)) return new WmbError('STORE_UNAVAILABLE', `${place} cannot be reached: ${said}`, { cause });
   // An error within a script begins with the one that the command gave, or has it after its own first words.
   const word = /^(?:ERR )?-?([A-Z]+)\b/.exec(said)?.[1] ?? '';

@@ -22,6 +22,8 @@ export interface ServerOptions {
   readonly environment?: Readonly<Record<string, string>>;
   /** Put into the container before the server starts. */
   readonly files?: readonly ContainerFile[];
+  /** A folder of the container that is a file system in memory of so many megabytes, and can be full. Its files are gone when the server ends. */
+  readonly smallDisk?: { readonly path: string; readonly megabytes: number };
   /**
    * In the network of this machine (Linux only) instead of one of its own: servers reach each other, and proxies of the test, on 127.0.0.1, and no traffic
    * goes through Docker's own proxy, which costs throughput.
@@ -176,6 +178,7 @@ function describeContainer(kind: ServerKind, options: ServerOptions, port: numbe
     .withEnvironment({ ...kind.environment, ...options.environment })
     .withCopyContentToContainer([...(options.files ?? [])])
     .withWaitStrategy(elsewhere);
+  if (options.smallDisk !== undefined) container.withTmpFs({ [options.smallDisk.path]: `size=${options.smallDisk.megabytes}m` });
   const listen = options.hostNetwork ? { host: '127.0.0.1', port } : undefined;
   container.withCommand([...kind.command(listen), ...(options.flags ?? [])]);
   return options.hostNetwork ? container.withNetworkMode('host') : container.publish(kind.port, port);
