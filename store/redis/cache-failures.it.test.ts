@@ -92,6 +92,12 @@ function startTests(): void {
     await assert.rejects(openCache(address), refusal('STORE_UNFIT', /proto-max-bulk-len/));
     await client.config('SET', 'proto-max-bulk-len', '512mb');
   });
+  test('a logical database that the server does not have is refused: nothing is written into another one', async () => {
+    const { address, client } = await fresh();
+    const nodes = [serverAt(address, { database: 99 })];
+    await assert.rejects(openCache(address, { nodes }), refusal('STORE_UNFIT', /no logical database of this number; lower `database`/));
+    assert.equal(await client.dbsize(), 0);
+  });
   test('another room’s cache, and one of a newer WMB, are left alone', async () => {
     const { address, client } = await fresh();
     await openCache(address);
@@ -176,6 +182,17 @@ function runningTests(): void {
       assert.deepEqual(await value(store, 'k'), { type: 'string', value: 'w' });
     });
   }
+  test('a batch over the server’s limit waits, and goes through when the limit is raised', async () => {
+    const { address, client } = await fresh();
+    await client.config('SET', 'proto-max-bulk-len', '64mb');
+    const store = await openCache(address);
+    const large = () => apply(store, [write(1_000, ['SET', 'k', 'x'.repeat(65 * 1024 * 1024)])], { moves: [move(0, -1, 0)] });
+    await assert.rejects(large(), refusal('STORE_UNAVAILABLE', /takes no argument of 68\d+ bytes.*raise its proto-max-bulk-len/));
+    await client.config('SET', 'proto-max-bulk-len', '512mb');
+    await untilAnswer(large);
+    assert.deepEqual((await marksOf(store)).map(({ seq }) => seq), [0]);
+    assert.equal(await client.strlen('k'), 65 * 1024 * 1024);
+  });
   test('a lost connection comes back by itself, and the marks say how far it got', async () => {
     const { store, client } = await begun();
     await client.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');

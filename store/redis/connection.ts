@@ -39,6 +39,7 @@ export class Connection {
   readonly place: string;
   readonly #client: Redis;
   readonly #answerMsMax: number;
+  readonly #database: number;
   #failure: Error | undefined;
   /** Undefined: functions are used. */
   #scriptHash: string | undefined;
@@ -46,6 +47,7 @@ export class Connection {
   constructor(server: RedisServer) {
     this.place = `the Redis server at ${server.address}`;
     this.#answerMsMax = server.answerMsMax ?? ANSWER_MS_MAX;
+    this.#database = server.database;
     this.#client = new Redis(optionsOf(server, this.#answerMsMax));
     this.#client.on('error', (error: Error) => {
       this.#failure = error;
@@ -59,6 +61,8 @@ export class Connection {
   async open(): Promise<void> {
     try {
       await this.#client.connect();
+      // The library selects it too, and works on number 0 where the server has no such one.
+      if (this.#database !== 0) await this.#client.select(this.#database);
     } catch (cause) {
       this.close();
       throw storeError(this.#failure ?? cause, this.place);

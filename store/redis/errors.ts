@@ -6,6 +6,8 @@ type Telling = readonly [code: ErrorCode, what: string];
 
 const NOT_CLUSTER = 'is a node of a Redis Cluster; list plain servers as `nodes` instead: WMB spreads the keys itself';
 
+const NO_DATABASE = 'has no logical database of this number; lower `database` of the cache, or raise `databases` in its configuration';
+
 /** By the first word of the server's answer. */
 const TELLINGS: Readonly<Record<string, Telling>> = {
   // The lanes wait: after a failover the address may lead to the new master, or this one may become it.
@@ -59,6 +61,7 @@ export function storeError(cause: unknown, place: string): WmbError {
   const said = cause instanceof Error && cause.message !== '' ? cause.message : String((cause as { code?: unknown } | null)?.code ?? cause);
   if (NOT_CONNECTED.test(said)) return new WmbError('STORE_UNAVAILABLE', `${place} has closed the connection; it is made anew`, { cause });
   if (!(cause instanceof ReplyError)) return new WmbError('STORE_UNAVAILABLE', `${place} cannot be reached: ${said}`, { cause });
+  if (/DB index is out of range/.test(said)) return new WmbError('STORE_UNFIT', `${place} ${NO_DATABASE} (${said})`, { cause });
   // An error within a script begins with the one that the command gave, or has it after its own first words.
   const word = /^(?:ERR )?-?([A-Z]+)\b/.exec(said)?.[1] ?? '';
   const telling = TELLINGS[word] ?? TELLINGS[/\b(OOM|READONLY|MISCONF|NOPERM)\b/.exec(said)?.[1] ?? ''];

@@ -16,7 +16,7 @@ import { type LaneMove, readMarks } from './marks.ts';
 import { Packer } from './packer.ts';
 import { NodeReader } from './reader.ts';
 import { isOther, type KnownRevision, Revisions } from './revisions.ts';
-import { checkServer, type ServerFacts } from './server.ts';
+import { argumentBytes, checkServer, type ServerFacts } from './server.ts';
 
 export interface NodeOptions {
   readonly server: RedisServer;
@@ -146,7 +146,7 @@ export class RedisNode {
     if (life !== this.life) return { is: 'other generation' };
     const known = this.#revisions.next();
     const argument = packCommit(this.#packer, known, commit, this.#options.shiftMs);
-    if (argument.length > (this.facts?.argumentBytesMax ?? Infinity)) throw tooLarge(this.place, argument.length);
+    this.#demandFits(argument.length);
     const answer = await this.#connection.call('commit', argument);
     const is = String(answer[0]);
     if (is === 'G') return { is: 'other generation' };
@@ -156,6 +156,19 @@ export class RedisNode {
     this.#revisions.answered(known);
     if (life === this.life) this.#remember(commit);
     return { is: 'done', outcomes: String(answer[1]) };
+  }
+
+  /** The limit is asked for again, for the next try: somebody may do what the refusal says. Not before this one, which other calls would overtake. */
+  #demandFits(bytes: number): void {
+    const { facts } = this;
+    if (facts === undefined || bytes <= facts.argumentBytesMax) return;
+    argumentBytes(this.#connection).then(
+      (argumentBytesMax) => {
+        this.facts = { ...facts, argumentBytesMax };
+      },
+      () => {},
+    );
+    throw tooLarge(this.place, bytes, facts.argumentBytesMax);
   }
 
   /** Takes the server for what it is now, unless that was done since `life`. Every bucket may differ from what somebody has seen of it. */
@@ -235,8 +248,11 @@ export function checkRoom(room: ReadonlyMap<string, string>, own: RoomId, place:
     );
 }
 
-function tooLarge(place: string, bytes: number): WmbError {
-  return new WmbError('STORE_UNAVAILABLE', `${place} takes no argument of ${bytes} bytes; raise proto-max-bulk-len of the server`);
+function tooLarge(place: string, bytes: number, bytesMax: number): WmbError {
+  return new WmbError(
+    'STORE_UNAVAILABLE',
+    `${place} takes no argument of ${bytes} bytes, but ${bytesMax}, and a batch is one; raise its proto-max-bulk-len, or lower link.laneBytesMax`,
+  );
 }
 
 function packCommit(packer: Packer, known: KnownRevision, commit: Commit, shiftMs: number): Buffer {

@@ -56,7 +56,7 @@ function checkPolicy(place: string, policy: string): void {
   );
 }
 
-async function argumentBytes(connection: Connection): Promise<number> {
+export async function argumentBytes(connection: Connection): Promise<number> {
   try {
     const [, value] = (await connection.command('CONFIG', 'GET', 'proto-max-bulk-len')) as Buffer[];
     return value === undefined ? ARGUMENT_BYTES_DEFAULT : Number(value.toString());
