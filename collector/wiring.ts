@@ -92,7 +92,7 @@ export async function wireCollector(
   return [
     ...stores.map((store): Service => ({ name: store.constructor.name, start: () => store.open(), stop: () => store.close() })),
     { name: 'processors', start: () => processors.open(), stop: async () => processors.close() },
-    { name: 'applier', start: () => applier.start(), stop: () => applier.stop() },
+    { name: 'applier', start: () => applier.start(), stop: () => applier.stop(), unready: () => applier.unready() },
     ...(watch === undefined ? [] : [watch]),
     receiver,
     grpc,

@@ -115,6 +115,11 @@ export class Applier {
     }
   }
 
+  /** Why the cache cannot be read; what it refuses to take, the lanes say. */
+  unready(): string | undefined {
+    return this.#view.trouble;
+  }
+
   async #breathe(): Promise<void> {
     await this.#options.runtime.turn();
     if (this.#stopping) throw new WmbError('DRAINING', 'the collector stops; what was not applied is taken again at its next start');

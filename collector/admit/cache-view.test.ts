@@ -174,9 +174,11 @@ test('marks that cannot be read are read again', async (t) => {
   putBack();
   await second(room);
   assert.equal(room.applier.consumers(log.lane).isStale, false);
+  assert.equal(room.applier.unready(), 'STORE_UNAVAILABLE: away');
   room.cache.marks = marks;
   await second(room);
   assert.equal(room.applier.consumers(log.lane).isStale, true);
+  assert.equal(room.applier.unready(), undefined);
 });
 
 test('in a slave room the marks that are derived from the effects go back with them', async (t) => {

@@ -30,6 +30,7 @@ export class CacheView {
   /** Lanes that have not looked since the generation began. */
   readonly #blind = new Set<Looker>();
   readonly #looking = new Map<Looker, Promise<void>>();
+  #trouble: string | undefined;
   #timer: Timer | undefined;
   #stopped = true;
 
@@ -45,6 +46,11 @@ export class CacheView {
   /** Every lane has seen what the cache holds in this generation. */
   get isWhole(): boolean {
     return this.#blind.size === 0;
+  }
+
+  /** Why the cache could not be read when it was looked at last; undefined where it could. */
+  get trouble(): string | undefined {
+    return this.#trouble;
   }
 
   /** As {@link isWhole}, of the cache as it is at this moment. A cache that is away may come back as anything. */
@@ -96,11 +102,21 @@ export class CacheView {
   async #tick(): Promise<void> {
     try {
       await this.marks();
+      this.#trouble = undefined;
       this.#look();
     } catch (cause) {
-      this.#options.logger.warn({ error: asWmbError(cause).message }, 'the marks of the cache could not be read; they are read again');
+      this.#complain(cause);
     }
     this.#schedule();
+  }
+
+  /** The same trouble again is no news. */
+  #complain(cause: unknown): void {
+    const { code, message } = asWmbError(cause);
+    const known = this.#trouble;
+    this.#trouble = `${code}: ${message}`;
+    const level = known?.startsWith(`${code}:`) ? 'debug' : 'warn';
+    this.#options.logger[level]({ code, error: message }, 'the marks of the cache could not be read; they are read again');
   }
 
   /** Nobody waits for a lane whose turn is long in coming. */

@@ -190,6 +190,27 @@ test('what was on its way for an earlier attempt neither harms the next one nor 
   assert.equal(lane.state, 'streaming');
 });
 
+test('a store that refuses this room is tried again until somebody has put it right; one that is damaged waits for a person', async () => {
+  const { lane, connect, resumed, state, seqs, time } = rig();
+  await connect();
+  resumed(0);
+  state.error = new WmbError('STORE_DENIED', 'wrong password');
+  lane.frames([frame(0)]);
+  await time.advance(0);
+  assert.deepEqual([lane.state, lane.trouble], ['backing-off', 'STORE_DENIED: wrong password']);
+  await time.advance(1_000);
+  assert.equal(lane.trouble, 'STORE_DENIED: wrong password', 'also while it tries again');
+  state.error = undefined;
+  resumed(0);
+  lane.frames([frame(0)]);
+  await time.advance(0);
+  assert.deepEqual([lane.state, lane.trouble, seqs()], ['streaming', undefined, [0]]);
+  state.error = new WmbError('STORE_CORRUPT', 'damaged');
+  lane.frames([frame(1)]);
+  await time.advance(0);
+  assert.deepEqual([lane.state, lane.trouble], ['stopped-on-gap', 'STORE_CORRUPT: damaged']);
+});
+
 test('an origin that sends more than it may is refused rather than queued', async () => {
   const { lane, connect, resumed, state, time } = rig();
   await connect();

@@ -7,7 +7,7 @@
  */
 
 import type { LinkLimits } from '../../core/config/types.ts';
-import { asWmbError, WmbError } from '../../core/errors.ts';
+import { asWmbError, type ErrorCode, WmbError } from '../../core/errors.ts';
 import { backoffMs } from '../../core/flow/backoff.ts';
 import { BoundedQueue } from '../../core/flow/bounded-queue.ts';
 import type { Logger } from '../../core/logger.ts';
@@ -35,6 +35,15 @@ export interface LaneLinkOptions {
 
 /** Credit is given back when so much of it is owed: the origin always has the rest. */
 const CREDIT_SHARE = 1 / 4;
+
+/** What somebody puts right on the store's server, of which nobody tells the lane: it tries again. */
+const MENDED_OUTSIDE: ReadonlySet<ErrorCode> = new Set([
+  'STORE_DENIED',
+  'STORE_UNFIT',
+  'STORE_UNPREPARED',
+  'STORE_FOREIGN',
+  'STORE_READONLY',
+]);
 
 interface Attempt {
   readonly session: LinkSession;
@@ -72,6 +81,7 @@ export class LaneLink {
   #failingSinceMs: number | undefined;
   /** First missing seq of the last hole, until a take succeeds. */
   #hole: Seq | undefined;
+  #trouble: string | undefined;
   /** What it stopped on, where a person may give that up. */
   #gap: LaneGap | undefined;
 
@@ -184,6 +194,7 @@ export class LaneLink {
   lost(reason: WmbError): void {
     this.#attempt = undefined;
     this.#lastSession = undefined;
+    this.#trouble = undefined;
     this.#retry?.cancel();
     this.#retry = undefined;
     this.#move('failed', `${reason.code}: ${reason.message}`);
@@ -191,6 +202,7 @@ export class LaneLink {
 
   pause(reason: string): void {
     this.#abandon();
+    this.#trouble = undefined;
     this.#move('pause', reason);
   }
 
@@ -207,6 +219,11 @@ export class LaneLink {
     this.#move('drain', 'the collector shuts down');
     await this.#taking;
     this.#move('drained', 'the collector shut down');
+  }
+
+  /** Why this room's stores did not take what came last; undefined where they did. */
+  get trouble(): string | undefined {
+    return this.#trouble;
   }
 
   status(): LaneStatus {
@@ -311,6 +328,7 @@ export class LaneLink {
       }
       this.#failures = 0;
       this.#hole = undefined;
+      this.#trouble = undefined;
       this.#grant(attempt, bytes);
     }
   }
@@ -329,7 +347,8 @@ export class LaneLink {
     if (this.#attempt !== attempt) return;
     this.#abandon();
     const reason = `${error.code}: ${error.message}`;
-    if (error.retry === 'never') {
+    this.#trouble = error.code.startsWith('STORE_') ? reason : undefined;
+    if (error.retry === 'never' && !MENDED_OUTSIDE.has(error.code)) {
       this.#gap = error.code === 'LOG_GAP' ? { epoch: this.#epoch, missing } : undefined;
       this.#move('gap', reason);
       return;

@@ -69,6 +69,14 @@ export class Receiver implements Service, FloorSource {
     await Promise.all(this.#links.map((link) => link.stop()));
   }
 
+  /** What this room's stores refuse, of one lane: they are the same for all. Peers that are away are no reason: this room goes on without them. */
+  unready(): string | undefined {
+    for (const { lanes } of this.#links) {
+      for (const { trouble } of lanes) if (trouble !== undefined) return trouble;
+    }
+    return undefined;
+  }
+
   floor(): Stamp {
     return this.#floors.floor();
   }

@@ -190,7 +190,10 @@ function runningTests(): void {
     await assert.rejects(large(), refusal('STORE_UNAVAILABLE', /takes no argument of 68\d+ bytes.*raise its proto-max-bulk-len/));
     await client.config('SET', 'proto-max-bulk-len', '512mb');
     await untilAnswer(large);
-    assert.deepEqual((await marksOf(store)).map(({ seq }) => seq), [0]);
+    assert.deepEqual(
+      (await marksOf(store)).map(({ seq }) => seq),
+      [0],
+    );
     assert.equal(await client.strlen('k'), 65 * 1024 * 1024);
   });
   test('a lost connection comes back by itself, and the marks say how far it got', async () => {

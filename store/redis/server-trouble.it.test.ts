@@ -152,7 +152,7 @@ test('a server that loads a large snapshot is told as that, at start too, and go
 });
 
 /** The first failure that is not that nobody listens. */
-async function loading(store: RedisCache): Promise<void> {
+async function loading(store: RedisCache): Promise<unknown> {
   const untilMs = performance.now() + WAIT_MS_MAX;
   for (;;) {
     try {
@@ -163,6 +163,25 @@ async function loading(store: RedisCache): Promise<void> {
     }
   }
 }
+
+test('a password that is changed under a running cache: it says so, and goes on when it is the old one again', { skip }, async () => {
+  const server = await serverWith({});
+  const client = clientOf(server.address);
+  await client.config('SET', 'requirepass', 'old');
+  const secured = await cacheOn(server.address, { password: 'old' });
+  await step(secured, 0);
+  await client.config('SET', 'requirepass', 'new');
+  await client.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+  await until('it is told', async () => {
+    const [told] = await Promise.allSettled([step(secured, 1)]);
+    return (
+      told.status === 'rejected' && told.reason.code === 'STORE_DENIED' && /refuses the user or its password/.test(told.reason.message)
+    );
+  });
+  await client.config('SET', 'requirepass', 'old');
+  await until('it goes on', async () => (await Promise.allSettled([step(secured, 1)]))[0].status === 'fulfilled');
+  await assertAt(secured, 1);
+});
 
 test('a server that stands still is given up after a while, and taken up where it is when it goes on', { skip }, async () => {
   const server = await serverWith({});
