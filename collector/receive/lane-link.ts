@@ -18,6 +18,7 @@ import type { Downward, LinkFrame, LinkSession } from '../../link/link.ts';
 import { type LinkEvent, type LinkState, nextLinkState } from '../../link/machine.ts';
 import type { LaneStatus } from '../../proto/gen/wmb/v1/admin.ts';
 import type { LaneConsumer, LaneGap } from '../lane.ts';
+import type { Attempt } from './attempt.ts';
 import type { LinkStateRow } from './state-store.ts';
 
 export interface LaneLinkOptions {
@@ -44,26 +45,6 @@ const MENDED_OUTSIDE: ReadonlySet<ErrorCode> = new Set([
   'STORE_FOREIGN',
   'STORE_READONLY',
 ]);
-
-interface Attempt {
-  readonly session: LinkSession;
-  readonly queue: BoundedQueue<LinkFrame>;
-  /** Frames of an earlier attempt may still arrive on this session. */
-  readonly repeated: boolean;
-  readonly sinceMs: number;
-  /** Frames that came before the answer to `resume`; control and frames are streams of their own. */
-  early: LinkFrame[];
-  earlyBytes: number;
-  /** Taken, and not given back as credit yet. */
-  owedBytes: number;
-  /** The next seq; undefined until the origin has answered. */
-  expected: Seq | undefined;
-  liveFrom: Seq;
-  /** The first frame that was waited for has come. */
-  begun: boolean;
-  /** The first frame that came instead of it. */
-  ahead: Seq | undefined;
-}
 
 export class LaneLink {
   readonly lane: Lane;
