@@ -40,13 +40,15 @@ const links: LinkStatus[] = [
   },
 ];
 
+const NO_GAPS = { gaps: () => [], retryGaps: () => {} };
+
 async function serve(t: TestContext, options: RoomOptions = {}, told: readonly LinkStatus[] = links) {
   const room = await new TestRoom(options).open();
   const cache = new MemoryCache();
   const server = new Server(LARGE);
   const { config, processors, book, runtime, applier } = room;
   const service = inspectionService(
-    new Inspection({ config, processors, book, runtime, cache, horizon: () => applier.horizon(), links: () => told }),
+    new Inspection({ config, processors, book, runtime, cache, horizon: () => applier.horizon(), links: () => told, copying: applier.copying, gaps: NO_GAPS }),
   );
   server.addService(InspectionService, service);
   const port = await new Promise<number>((resolve, reject) => {

@@ -7,13 +7,23 @@ import { asWmbError, WmbError } from '../core/errors.ts';
 import type { SeqRange } from '../core/inspection.ts';
 import type { StampedWrite } from '../core/words.ts';
 import { toGrpcError } from '../daemon/grpc-errors.ts';
-import { derivedToWire, horizonToWire, rangeFromWire, receiptsToWire, repairFromWire, writeFromWire } from '../daemon/inspection-wire.ts';
+import {
+  derivedToWire,
+  horizonToWire,
+  placesToWire,
+  rangeFromWire,
+  receiptsToWire,
+  repairFromWire,
+  takeOverFromWire,
+  writeFromWire,
+} from '../daemon/inspection-wire.ts';
 import type {
   DeriveRequest,
   DigestReceiptsRequest,
   InspectionServer,
   RepairKeysRequest,
   TakeDirtyRequest,
+  TakeOverRequest,
   SeqRange as WireRange,
 } from '../proto/gen/wmb/v1/inspection.ts';
 import type { CacheRepair } from '../store/inspection.ts';
@@ -27,6 +37,7 @@ const DIGEST_FRAMES_MAX = 256 * RANGES_MAX;
 const DERIVE_WRITES_MAX = 1_024;
 const DERIVE_BYTES_MAX = 8 * 1024 * 1024;
 const REPAIRS_MAX = 256;
+const MOVES_MAX = 65_536;
 
 /** For `server.addService(InspectionService, inspectionService(…))`. */
 export function inspectionService(inspection: Inspection): InspectionServer {
@@ -41,6 +52,12 @@ export function inspectionService(inspection: Inspection): InspectionServer {
     })),
     getReceipts: unary(async (range: WireRange) => ({ frames: receiptsToWire(await inspection.receipts(checkedRange(range))) })),
     derive: unary(async ({ writes }: DeriveRequest) => ({ writes: (await inspection.derive(checkedWrites(writes))).map(derivedToWire) })),
+    getCachePlaces: unary(async () => placesToWire(await inspection.cachePlaces())),
+    takeOver: unary(async (end: TakeOverRequest) => {
+      bounded(end.moves.length, 'marks', MOVES_MAX);
+      for (const known of checked([end], takeOverFromWire)) await inspection.takeOver(known);
+      return {};
+    }),
     repairKeys: unary(async ({ repairs }: RepairKeysRequest) => ({ outcomes: [...(await inspection.repair(checkedRepairs(repairs)))] })),
   };
 }

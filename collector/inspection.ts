@@ -4,10 +4,10 @@
  */
 import type { Config } from '../core/config/types.ts';
 import { asWmbError, WmbError } from '../core/errors.ts';
-import type { DerivedWrite, FrameReceipts, Horizon, LanePlace, SeqRange } from '../core/inspection.ts';
+import type { CachePlace, CachePlaces, DerivedWrite, FrameReceipts, Horizon, LanePlace, SeqRange, TakeOver } from '../core/inspection.ts';
 import type { Runtime } from '../core/runtime.ts';
 import { processesWrites } from '../core/topology.ts';
-import type { StampedWrite } from '../core/words.ts';
+import { type Lane, laneKey, NOTHING_SEEN, type Seq, type StampedWrite } from '../core/words.ts';
 import type { LinkStatus } from '../proto/gen/wmb/v1/admin.ts';
 import type { CacheMending, CacheRepair, RepairOutcome } from '../store/inspection.ts';
 import type { Processed } from './process/processors.ts';
@@ -28,6 +28,9 @@ export interface InspectionOptions {
   /** See Applier.horizon. */
   readonly horizon: () => Promise<readonly LanePlace[]>;
   readonly links: () => readonly LinkStatus[];
+  /** See Copying. */
+  readonly copying: { places(): Promise<CachePlaces>; takeOver(end: TakeOver): Promise<void> };
+  readonly gaps: { gaps(): readonly { readonly lane: Lane; readonly logFrom: Seq }[]; retryGaps(lanes: readonly Lane[], reason: string): void };
   readonly book: Pick<ReceiptBook, 'digest' | 'frames'>;
   readonly cache: CacheMending;
   readonly runtime: Runtime;
@@ -48,6 +51,25 @@ export class Inspection {
     const { horizon, links, runtime } = this.#options;
     const places = await horizon();
     return { nowMs: runtime.nowMs(), lanes: withLinks(places, links()) };
+  }
+
+  /** How this room's cache stands in every lane, with the states of their links. */
+  async cachePlaces(): Promise<CachePlaces> {
+    const { copying, gaps, links } = this.#options;
+    const places = await copying.places();
+    const logFrom = new Map(gaps.gaps().map((gap) => [laneKey(gap.lane), gap.logFrom]));
+    const states = new Map(withLinks(places.lanes.map(placeOf), links()).map((lane) => [laneKey(lane), lane]));
+    const lanes = places.lanes.map((lane) => {
+      const { state = '', reason = '' } = states.get(laneKey(lane)) ?? {};
+      return { ...lane, state, reason, logFrom: logFrom.get(laneKey(lane)) ?? NOTHING_SEEN };
+    });
+    return { ...places, lanes };
+  }
+
+  /** The end of a copy (docs/adr/0009): the marks move, and lanes that stood on a gap try again. MARK_MOVED where nothing was changed. */
+  async takeOver(end: TakeOver): Promise<void> {
+    await this.#options.copying.takeOver(end);
+    this.#options.gaps.retryGaps(end.moves, 'the cache was copied from a peer');
   }
 
   async receiptDigests(ranges: readonly SeqRange[]): Promise<readonly string[]> {
@@ -135,6 +157,10 @@ function whyEffectsStand(links: readonly LinkStatus[], partition: number): strin
       return `the link from ${origin}, whose effects it follows, is ${standing.state}${standing.reason === '' ? '' : `: ${standing.reason}`}`;
   }
   return '';
+}
+
+function placeOf({ log, origin, partition, epoch, applied, seen }: CachePlace): LanePlace {
+  return { log, origin, partition, epoch, mark: applied, seen, state: '', reason: '', lagWrites: 0 };
 }
 
 /** At most. */

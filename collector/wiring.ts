@@ -123,7 +123,8 @@ function serve({ config, runtime, logger, readiness }: DaemonParts, served: Serv
     collectorAdmin({ config, cache, parking, links: linkAdmin(receiver), floor, database, instance, runtime }),
   );
   const horizon = () => applier.horizon();
-  const inspection = new Inspection({ config, processors, horizon, links: () => receiver.status(), book, cache, runtime });
+  const { copying } = applier;
+  const inspection = new Inspection({ config, processors, horizon, links: () => receiver.status(), copying, gaps: receiver, book, cache, runtime });
   grpc.server.addService(InspectionService, inspectionService(inspection));
   return grpc;
 }

@@ -54,6 +54,7 @@ class Rig {
     const read = () => this.state;
     Object.defineProperty(rounds, 'state', { get: read });
     this.checker = new Checker({
+      copy: { look: () => {}, stop: async () => {} },
       own: { room: 'beijing', horizon: () => this.#horizon() } as RoomView,
       topology: { ...topology, rooms: bare },
       settings: { ...room.checker, roundMs: 1_000, silenceMsMax: SILENCE_MS },

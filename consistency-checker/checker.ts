@@ -16,6 +16,7 @@ import type { ConfirmedReceipt } from './messages/comparison.ts';
 import type { InheritedAlarm, LaneAlarm, LaneWatch } from './messages/lanes.ts';
 import type { RoundMeters } from './meters.ts';
 import { isBetween, type PeerRounds, type PeerState } from './peer-rounds.ts';
+import type { CacheCopy } from './repair/copy.ts';
 import type { WatchedBook } from './report/watched-book.ts';
 import type { Horizon, RoomView } from './room.ts';
 
@@ -24,6 +25,8 @@ export interface CheckerOptions {
   readonly topology: Topology;
   readonly settings: CheckerConfig;
   readonly lanes: LaneWatch;
+  /** Of a peer's cache, where lanes of this room stand on a gap that its own has. */
+  readonly copy: Pick<CacheCopy, 'look' | 'stop'>;
   /** The keeper of the digest tree, the canaries: started and stopped with the rounds. */
   readonly background: readonly { start(): void; stop(): void | Promise<void> }[];
   /** By peer with a checker. */
@@ -64,7 +67,7 @@ export class Checker implements Service {
   /** Rounds under way are finished, and none is begun. */
   async drain(): Promise<void> {
     this.#stopped.abort();
-    await Promise.all([this.#running, ...[...this.#options.rounds.values()].map((each) => each.stop())]);
+    await Promise.all([this.#running, this.#options.copy.stop(), ...[...this.#options.rounds.values()].map((each) => each.stop())]);
   }
 
   async stop(): Promise<void> {
@@ -127,11 +130,12 @@ export class Checker implements Service {
   }
 
   async #lookAround(): Promise<void> {
-    const { own, lanes, rounds } = this.#options;
+    const { own, lanes, copy, rounds } = this.#options;
     const horizon = await this.#readHorizon();
     if (this.#stopped.signal.aborted) return;
     // What a silent collector says nothing of stays as it is.
     if (horizon !== undefined) {
+      copy.look(horizon);
       const alarms = lanes.look(horizon).map((alarm) => this.#options.alarmOf(alarm, alarm.origin));
       await this.#settle('lane', alarms, () => true);
     }

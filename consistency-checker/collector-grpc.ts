@@ -1,10 +1,20 @@
 /** This room's own collector and reship, over gRPC. */
 import { WmbError } from '../core/errors.ts';
-import type { DerivedWrite, FrameReceipts, Horizon, SeqRange } from '../core/inspection.ts';
+import type { CachePlaces, DerivedWrite, FrameReceipts, Horizon, SeqRange, TakeOver } from '../core/inspection.ts';
 import type { StampedWrite } from '../core/words.ts';
-import { derivedFromWire, horizonFromWire, rangeToWire, receiptsFromWire, repairToWire, writeToWire } from '../daemon/inspection-wire.ts';
+import {
+  derivedFromWire,
+  horizonFromWire,
+  placesFromWire,
+  rangeToWire,
+  receiptsFromWire,
+  repairToWire,
+  takeOverToWire,
+  writeToWire,
+} from '../daemon/inspection-wire.ts';
 import { CollectorClient, type ParkedResult } from '../proto/gen/wmb/v1/admin.ts';
 import {
+  type CachePlacesResponse,
   type DeriveResponse,
   type DigestReceiptsResponse,
   type HorizonResponse,
@@ -12,6 +22,7 @@ import {
   type ReceiptsResponse,
   type RepairKeysResponse,
   type TakeDirtyResponse,
+  type TakeOverResponse,
 } from '../proto/gen/wmb/v1/inspection.ts';
 import { Outcome, type SubmitResponse, Wait, WritesClient } from '../proto/gen/wmb/v1/writes.ts';
 import type { CacheRepair, RepairOutcome } from '../store/inspection.ts';
@@ -65,6 +76,14 @@ export class CollectorGrpc implements OwnCollector {
     for (const outcome of answer.outcomes)
       if (!REPAIR_OUTCOMES.includes(outcome)) throw this.#inspection.garbage(`the outcome "${outcome}" of a repair`);
     return answer.outcomes as readonly RepairOutcome[];
+  }
+
+  async cachePlaces(): Promise<CachePlaces> {
+    return placesFromWire(await this.#inspection.unary<CachePlacesResponse>((client, ...call) => client.getCachePlaces({}, ...call)));
+  }
+
+  async takeOver(end: TakeOver): Promise<void> {
+    await this.#inspection.unary<TakeOverResponse>((client, ...call) => client.takeOver(takeOverToWire(end), ...call));
   }
 
   async retryParked(position: string): Promise<{ readonly outcome: string; readonly message: string }> {

@@ -8,7 +8,20 @@ import type { RoomId, Seq, StampedWrite } from '../core/words.ts';
 import type { LogReader } from '../log/log.ts';
 import type { CacheInspector, CacheRepair, EntryDigest, RepairOutcome } from '../store/inspection.ts';
 import { LogSearch } from './log-search.ts';
-import type { DerivedWrite, FoundWrite, FrameReceipts, Horizon, NodeDigests, RoomView, SeqRange, StateAnswer, WriteQuery } from './room.ts';
+import type {
+  CachePlaces,
+  CopySide,
+  DerivedWrite,
+  FoundWrite,
+  FrameReceipts,
+  Horizon,
+  NodeDigests,
+  RoomView,
+  SeqRange,
+  StateAnswer,
+  TakeOver,
+  WriteQuery,
+} from './room.ts';
 
 /** What this room's collector does for the checker. */
 export interface OwnCollector {
@@ -18,6 +31,8 @@ export interface OwnCollector {
   receipts(range: SeqRange): Promise<readonly FrameReceipts[]>;
   derive(writes: readonly StampedWrite[]): Promise<readonly DerivedWrite[]>;
   repair(repairs: readonly CacheRepair[]): Promise<readonly RepairOutcome[]>;
+  cachePlaces(): Promise<CachePlaces>;
+  takeOver(end: TakeOver): Promise<void>;
   /** Of the write request at `position`. */
   retryParked(position: string): Promise<{ readonly outcome: string; readonly message: string }>;
 }
@@ -44,7 +59,7 @@ export interface LocalRoomOptions {
 const KEYS_PER_TURN = 32;
 const BUCKETS_PER_TURN = 16;
 
-export class LocalRoom implements RoomView {
+export class LocalRoom implements RoomView, CopySide {
   readonly room: RoomId;
   readonly #options: LocalRoomOptions;
   readonly #search: LogSearch;
@@ -85,6 +100,20 @@ export class LocalRoom implements RoomView {
       for (const [place, key] of chunk.entries()) answers.push({ key, state: states[place], changedBehindMs: leaves.changedBehindMs(key) });
     }
     return answers;
+  }
+
+  cachePlaces(): Promise<CachePlaces> {
+    return this.#options.collector.cachePlaces();
+  }
+
+  async keys(buckets: readonly number[]): Promise<readonly (readonly string[])[]> {
+    const { inspector, runtime } = this.#options;
+    const found: (readonly string[])[] = [];
+    for (let at = 0; at < buckets.length; at += BUCKETS_PER_TURN) {
+      if (at > 0) await runtime.turn();
+      found.push(...(await inspector.keys(buckets.slice(at, at + BUCKETS_PER_TURN))));
+    }
+    return found;
   }
 
   receiptDigests(ranges: readonly SeqRange[]): Promise<readonly string[]> {

@@ -1,20 +1,21 @@
 /** The gRPC service wmb.v1.Peer: what this room tells the checkers of its peers. Every call must say and prove who asks (peer-hello.ts). */
 import type { handleUnaryCall } from '@grpc/grpc-js';
+import { BUCKETS } from '../core/converge/bucket.ts';
 import { asWmbError, WmbError } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Runtime } from '../core/runtime.ts';
 import { isStamp } from '../core/stamp.ts';
 import { type Position, parsePosition } from '../core/words.ts';
 import { toGrpcError } from '../daemon/grpc-errors.ts';
-import { derivedToWire, horizonToWire, rangeFromWire, receiptsToWire, writeFromWire } from '../daemon/inspection-wire.ts';
+import { derivedToWire, horizonToWire, placesToWire, rangeFromWire, receiptsToWire, writeFromWire } from '../daemon/inspection-wire.ts';
 import type { FindWritesRequest, PeerHello, PeerServer } from '../proto/gen/wmb/v1/checker.ts';
 import type { PeerGate, PeerMethod } from './peer-hello.ts';
 import { PEER_LIMITS } from './peer-limits.ts';
-import { entriesToWire, foundToWire, nodesToWire, statesToWire } from './peer-wire.ts';
-import type { RoomView, WriteQuery } from './room.ts';
+import { entriesToWire, foundToWire, keysToWire, nodesToWire, statesToWire } from './peer-wire.ts';
+import type { CopySide, RoomView, WriteQuery } from './room.ts';
 
 export interface PeerServiceOptions {
-  readonly own: RoomView;
+  readonly own: RoomView & CopySide;
   readonly gate: PeerGate;
   readonly runtime: Runtime;
   readonly logger: Logger;
@@ -49,6 +50,12 @@ export function peerService(options: PeerServiceOptions): PeerServer {
       return { frames: receiptsToWire(await own.receipts(range)) };
     }),
     findWrites: asked('findWrites', async (request) => foundToWire(await own.findWrites(queryFromWire(request)))),
+    getCachePlaces: asked('getCachePlaces', async () => placesToWire(await own.cachePlaces())),
+    listKeys: asked('listKeys', async ({ buckets }) => {
+      requireAtMost(buckets.length, PEER_LIMITS.buckets, 'buckets');
+      for (const bucket of buckets) if (bucket >= BUCKETS) throw new WmbError('PEER_GARBAGE', `the call asks for bucket ${bucket}; there is none`);
+      return keysToWire(await own.keys(buckets));
+    }),
     derive: asked('derive', async ({ writes }) => {
       requireAtMost(writes.length, PEER_LIMITS.writes, 'write requests');
       return { writes: (await own.derive(writes.map(writeFromWire))).map(derivedToWire) };

@@ -28,7 +28,9 @@ export type PeerMethod =
   | 'digestReceipts'
   | 'getReceipts'
   | 'findWrites'
-  | 'derive';
+  | 'derive'
+  | 'getCachePlaces'
+  | 'listKeys';
 
 export interface HelloOptions {
   readonly config: Config;

@@ -4,11 +4,12 @@
  */
 import { compareText } from '../core/converge/order.ts';
 import { WmbError } from '../core/errors.ts';
-import type { DerivedWrite, FrameReceipts, Horizon, SeqRange } from '../core/inspection.ts';
+import type { CachePlaces, DerivedWrite, FrameReceipts, Horizon, SeqRange } from '../core/inspection.ts';
 import { formatPosition, parsePosition, type RoomId, type StampedWrite } from '../core/words.ts';
 import {
   derivedFromWire,
   horizonFromWire,
+  placesFromWire,
   receiptsFromWire,
   stateFromWire,
   stateToWire,
@@ -16,7 +17,13 @@ import {
   writeToWire,
 } from '../daemon/inspection-wire.ts';
 import type * as wire from '../proto/gen/wmb/v1/checker.ts';
-import type { DeriveResponse, DigestReceiptsResponse, HorizonResponse, ReceiptsResponse } from '../proto/gen/wmb/v1/inspection.ts';
+import type {
+  CachePlacesResponse,
+  DeriveResponse,
+  DigestReceiptsResponse,
+  HorizonResponse,
+  ReceiptsResponse,
+} from '../proto/gen/wmb/v1/inspection.ts';
 import type { EntryDigest } from '../store/inspection.ts';
 import type { FoundWrite, NodeDigests, StateAnswer, WriteQuery } from './room.ts';
 
@@ -153,6 +160,28 @@ export function horizonOf(answer: HorizonResponse, known: { readonly rooms: read
     seen.add(lane);
   }
   return horizon;
+}
+
+export function keysToWire(buckets: readonly (readonly string[])[]): wire.ListKeysResponse {
+  return { buckets: buckets.map((keys) => ({ keys: [...keys] })) };
+}
+
+/** A key that stands in a bucket where it does not belong is passed on: it is copied as what it is. */
+export function keysFromWire({ buckets }: wire.ListKeysResponse, asked: readonly number[]): readonly (readonly string[])[] {
+  requireSame(buckets.length, asked.length, 'buckets');
+  return buckets.map(({ keys }) => keys);
+}
+
+/** Of every lane of the topology: one that is left out would be taken for one of which nothing is to be feared. */
+export function placesOf(
+  answer: CachePlacesResponse,
+  known: { readonly rooms: readonly RoomId[]; readonly partitions: number },
+): CachePlaces {
+  const places = placesFromWire(answer);
+  for (const { origin, partition } of places.lanes)
+    if (!known.rooms.includes(origin) || partition >= known.partitions) throw garbage(`a lane ${quote(`${origin}/${partition}`)}`);
+  requireSame(places.lanes.length, known.rooms.length * known.partitions, 'lanes');
+  return places;
 }
 
 function requireSame(found: number, asked: number, what: string): void {

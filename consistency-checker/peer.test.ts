@@ -15,7 +15,7 @@ import { configOf } from '../test/links/rig.ts';
 import { peerService } from './peer-grpc.ts';
 import { PeerGate, peerHello } from './peer-hello.ts';
 import { RemoteRoom } from './remote-room.ts';
-import type { RoomView } from './room.ts';
+import type { CopySide, RoomView } from './room.ts';
 
 const closers: (() => void)[] = [];
 afterEach(() => {
@@ -34,7 +34,7 @@ const LANE = { log: 'writes', origin: 'beijing', partition: 1, epoch: '012345678
 const STATE = { key: 'k', type: 'string', kill: '', expireAtMs: 0, caps: [], increments: [], expiries: [] } as const;
 
 /** Beijing, with something to say to every question. */
-const beijing: RoomView = {
+const beijing: RoomView & CopySide = {
   room: 'beijing',
   horizon: async () => ({ nowMs: 7_000, lanes: [{ ...LANE, mark: 4, seen: STAMP, state: 'streaming', reason: '', lagWrites: 2 }] }),
   nodes: async ({ parents }) => ({ digests: Buffer.alloc(128 * parents.length, 3), keys: 9, built: 0.5 }),
@@ -58,6 +58,15 @@ const beijing: RoomView = {
     },
   ],
   findWrites: async () => [{ position: { ...LANE, seq: 3, index: 0 }, write: WRITE }],
+  keys: async (buckets) => buckets.map((bucket) => (bucket === bucketOf('k') ? ['k', 'k2'] : [])),
+  cachePlaces: async () => ({
+    ...{ nowMs: 7_000, life: 'b-1/0/0', settled: `${STAMP}ffff` },
+    lanes: ['beijing', 'guangzhou'].flatMap((origin) =>
+      Array.from({ length: 8 }, (_, partition) => ({
+        ...{ ...LANE, origin, partition, cache: 7, others: 9, applied: 4, seen: STAMP, state: 'stopped-on-gap', reason: 'LOG_GAP: gone', logFrom: 8 },
+      })),
+    ),
+  }),
   derive: async (writes) => writes.map(({ stamp }) => ({ stamp, effects: [{ op: 'del', key: 'k', version: `${stamp}0000` }], error: '' })),
 };
 
@@ -69,7 +78,7 @@ async function serve(implementation: PeerServer, credentials = ServerCredentials
   return `127.0.0.1:${port}`;
 }
 
-function peerOf(view: RoomView, of: Config = config('beijing')): PeerServer {
+function peerOf(view: RoomView & CopySide, of: Config = config('beijing')): PeerServer {
   return peerService({
     own: view,
     gate: new PeerGate({ config: of, runtime: systemRuntime }),
@@ -102,8 +111,10 @@ const RANGE = { lane: LANE, from: 10, to: 20 };
 test('what one room’s checker says of it arrives in the other as it was said', { timeout: 20_000 }, async () => {
   const room = remote(await serve(peerOf(beijing)));
   const bucket = bucketOf('k');
-  const same = async <T>(ask: (view: RoomView) => Promise<T>) => assert.deepEqual(await ask(room), await ask(beijing));
+  const same = async <T>(ask: (view: RoomView & CopySide) => Promise<T>) => assert.deepEqual(await ask(room), await ask(beijing));
   await same((view) => view.horizon());
+  await same((view) => view.cachePlaces());
+  await same((view) => view.keys([bucket, (bucket + 1) % 65_536]));
   await same((view) => view.nodes({ level: 0, parents: [0] }));
   await same((view) => view.nodes({ level: 3, parents: [1, 2] }));
   await same((view) => view.entries([bucket, (bucket + 1) % 65_536]));
@@ -136,7 +147,7 @@ test('more than one call may ask for is asked for in several', { timeout: 20_000
 
 test('an answer too large for one message is asked for in halves', { timeout: 20_000 }, async () => {
   const value = 'x'.repeat(9 * 1024 * 1024);
-  const large: RoomView = {
+  const large: RoomView & CopySide = {
     ...beijing,
     states: async (keys) =>
       keys.map((key) => ({ key, state: { ...STATE, key, registers: [{ name: '', version: `${STAMP}0000`, value }] }, changedBehindMs: 0 })),

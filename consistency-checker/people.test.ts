@@ -33,6 +33,7 @@ async function serve(more: Partial<PeopleOptions> = {}): Promise<{ client: Check
       checker: { peers: () => [{ ...peer, open: 5, canaryAgeMs: 6 }] },
       book,
       leaves: { keys: 9, built: 0.5 },
+      copy: { text: 'copying' },
       startedMs: systemRuntime.monotonicMs() - 1_000,
       runtime: systemRuntime,
     },

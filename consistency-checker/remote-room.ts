@@ -5,7 +5,13 @@ import type { DerivedWrite, FrameReceipts, Horizon, SeqRange } from '../core/ins
 import type { RoomId, StampedWrite } from '../core/words.ts';
 import { rangeToWire, writeToWire } from '../daemon/inspection-wire.ts';
 import * as wire from '../proto/gen/wmb/v1/checker.ts';
-import type { DeriveResponse, DigestReceiptsResponse, HorizonResponse, ReceiptsResponse } from '../proto/gen/wmb/v1/inspection.ts';
+import type {
+  CachePlacesResponse,
+  DeriveResponse,
+  DigestReceiptsResponse,
+  HorizonResponse,
+  ReceiptsResponse,
+} from '../proto/gen/wmb/v1/inspection.ts';
 import type { EntryDigest } from '../store/inspection.ts';
 import { Calls, type CallTarget, type StartCall } from './calls-grpc.ts';
 import { type HelloOptions, type PeerMethod, peerHello } from './peer-hello.ts';
@@ -16,12 +22,14 @@ import {
   entriesFromWire,
   foundFromWire,
   horizonOf,
+  keysFromWire,
   nodesFromWire,
+  placesOf,
   queryToWire,
   receiptsOfRange,
   statesFromWire,
 } from './peer-wire.ts';
-import type { FoundWrite, NodeDigests, RoomView, StateAnswer, WriteQuery } from './room.ts';
+import type { CachePlaces, CopySide, FoundWrite, NodeDigests, RoomView, StateAnswer, WriteQuery } from './room.ts';
 
 export interface RemoteRoomOptions extends HelloOptions {
   readonly room: RoomId;
@@ -31,7 +39,7 @@ export interface RemoteRoomOptions extends HelloOptions {
 /** Buckets that a room surely reads within the deadline although it is held back to its share of work. */
 const BUCKETS_HELD_BACK = 16;
 
-export class RemoteRoom implements RoomView {
+export class RemoteRoom implements RoomView, CopySide {
   readonly room: RoomId;
   readonly #options: RemoteRoomOptions;
   readonly #config: Config;
@@ -78,6 +86,26 @@ export class RemoteRoom implements RoomView {
       return this.#ask<wire.GetStatesResponse, readonly StateAnswer[]>(
         (client, ...call) => client.getStates(request, ...call),
         (answer) => statesFromWire(answer, chunk),
+      );
+    });
+  }
+
+  async cachePlaces(): Promise<CachePlaces> {
+    const { topology } = this.#config;
+    const known = { rooms: topology.rooms.map(({ id }) => id), partitions: topology.partitions };
+    const request = { hello: this.#hello('getCachePlaces') };
+    return this.#ask<CachePlacesResponse, CachePlaces>(
+      (client, ...call) => client.getCachePlaces(request, ...call),
+      (answer) => placesOf(answer, known),
+    );
+  }
+
+  keys(buckets: readonly number[]): Promise<readonly (readonly string[])[]> {
+    return inChunks(buckets, PEER_LIMITS.buckets, (chunk) => {
+      const request = { hello: this.#hello('listKeys'), buckets: [...chunk] };
+      return this.#ask<wire.ListKeysResponse, readonly (readonly string[])[]>(
+        (client, ...call) => client.listKeys(request, ...call),
+        (answer) => keysFromWire(answer, chunk),
       );
     });
   }

@@ -7,12 +7,12 @@
  * IDENTITY_REFUSED. A room that does not answer is never called wrong: it is not verified, and since when is said.
  */
 import type { KeyState } from '../core/converge/state.ts';
-import type { DerivedWrite, FrameReceipts, Horizon, LanePlace, ReceiptDetail, SeqRange } from '../core/inspection.ts';
+import type { CachePlace, CachePlaces, DerivedWrite, FrameReceipts, Horizon, LanePlace, ReceiptDetail, SeqRange, TakeOver } from '../core/inspection.ts';
 import type { Stamp } from '../core/stamp.ts';
 import type { Position, RoomId, StampedWrite } from '../core/words.ts';
 import type { EntryDigest } from '../store/inspection.ts';
 
-export type { DerivedWrite, FrameReceipts, Horizon, LanePlace, ReceiptDetail, SeqRange };
+export type { CachePlace, CachePlaces, DerivedWrite, FrameReceipts, Horizon, LanePlace, ReceiptDetail, SeqRange, TakeOver };
 
 /** Digests of the 16 children of each node asked for: 8 bytes each, big-endian, concatenated. */
 export interface NodeDigests {
@@ -63,4 +63,11 @@ export interface RoomView {
   findWrites(query: WriteQuery): Promise<readonly FoundWrite[]>;
   /** What this room's processors make of the write requests. A slave room of a master–slave topology has none: rejects with NOT_FOUND. */
   derive(writes: readonly StampedWrite[]): Promise<readonly DerivedWrite[]>;
+}
+
+/** What is asked of a room whose cache is copied, and of the one that copies it (repair/copy.ts). */
+export interface CopySide extends Pick<RoomView, 'room' | 'nodes' | 'states'> {
+  cachePlaces(): Promise<CachePlaces>;
+  /** Of each bucket: every key of which anything is remembered, ascending. */
+  keys(buckets: readonly number[]): Promise<readonly (readonly string[])[]>;
 }

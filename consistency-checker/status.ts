@@ -12,12 +12,14 @@ export interface StatusSource {
   readonly book: WatchedBook;
   /** Of the digest tree. */
   readonly leaves: { readonly keys: number; readonly built: number };
+  /** See CacheCopy. */
+  readonly copy: { readonly text: string };
   /** Monotonic. */
   readonly startedMs: number;
   readonly runtime: Runtime;
 }
 
-export async function statusOf({ config, instance, checker, book, leaves, startedMs, runtime }: StatusSource): Promise<CheckerStatus> {
+export async function statusOf({ config, instance, checker, book, leaves, copy, startedMs, runtime }: StatusSource): Promise<CheckerStatus> {
   const counts = await book.counts();
   return {
     room: config.room.id,
@@ -39,5 +41,6 @@ export async function statusOf({ config, instance, checker, book, leaves, starte
     ...counts,
     keys: leaves.keys,
     built: leaves.built,
+    copy: copy.text,
   };
 }

@@ -37,6 +37,7 @@ import { PeerGate } from './peer-hello.ts';
 import { PeerRounds } from './peer-rounds.ts';
 import { checkerService } from './people-grpc.ts';
 import { RemoteRoom } from './remote-room.ts';
+import { CacheCopy } from './repair/copy.ts';
 import { Repairer } from './repair/repairer.ts';
 import { RepairRuns } from './repair/runs.ts';
 import { EmbeddedDriftBook } from './report/embedded-book.ts';
@@ -62,8 +63,10 @@ export async function wireChecker(parts: DaemonParts): Promise<readonly Service[
   const explainer = new Explainer({ own: room.id, topology: config.topology, rooms, runtime });
   const meters = roundMeters(metrics);
   const rounds = roundsOf({ parts, own: own.view, peers, explainer, book, meters });
+  const copy = new CacheCopy({ own: own.view, peers: [...peers.values()], mender: own.collector, runtime, logger });
   const checker: Checker = new Checker({
     own: own.view,
+    copy,
     topology: config.topology,
     settings: room.checker,
     lanes: new LaneWatch({ silenceMsMax: room.checker.silenceMsMax, runtime }),
@@ -87,7 +90,7 @@ export async function wireChecker(parts: DaemonParts): Promise<readonly Service[
     logger,
   });
   const repairs = new RepairRuns({ repairer, meters });
-  const status = { config, instance: own.instance, checker, book, leaves: own.leaves, startedMs: runtime.monotonicMs(), runtime };
+  const status = { config, instance: own.instance, checker, book, leaves: own.leaves, copy, startedMs: runtime.monotonicMs(), runtime };
   watchGauges(parts, status, { checker, rounds });
   const face = { parts, listen, own: own.view, rooms, rounds, explainer, repairs, status };
   return [

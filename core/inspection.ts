@@ -3,7 +3,7 @@
  * because the collector, the daemons' wire and the checker may not import each other.
  */
 import type { Effect } from './converge/effects.ts';
-import type { Stamp } from './stamp.ts';
+import type { Stamp, Version } from './stamp.ts';
 import type { Lane, LogEpoch, Outcome, Seq } from './words.ts';
 
 /** A room keeps the receipts of at least so many of the newest frames of a lane, and of older ones while something of them is parked. */
@@ -30,6 +30,42 @@ export interface Horizon {
   readonly nowMs: number;
   /** One for every origin and partition that this room takes, its own included. */
   readonly lanes: readonly LanePlace[];
+}
+
+/** How a room's cache stands in one lane: what a copy of it stands for, or what a copy has to bring (docs/adr/0009). */
+export interface CachePlace extends Lane {
+  readonly epoch: LogEpoch;
+  /** The cache's mark; -1: none. */
+  readonly cache: Seq;
+  /** The least mark of the room's other sinks. */
+  readonly others: Seq;
+  /** Everything up to here is in the cache: by its mark and the book's, and without what is parked and what came after. */
+  readonly applied: Seq;
+  /** Everything of the lane stamped up to here is within `applied`; empty: not known. */
+  readonly seen: Stamp;
+  /** As of LanePlace. */
+  readonly state: string;
+  readonly reason: string;
+  /** Of a lane that stopped on missing frames: the seq at which its log goes on. -1: it has not. */
+  readonly logFrom: Seq;
+}
+
+export interface CachePlaces {
+  readonly nowMs: number;
+  /** Another one where another collector answers, or where the cache may have changed otherwise than by frames, repairs and retries since. */
+  readonly life: string;
+  /** Up to here the cache may have forgotten; empty: nothing. */
+  readonly settled: Version;
+  readonly lanes: readonly CachePlace[];
+}
+
+/** The end of a copy: the marks of the lanes that were behind move to where the copied room was. */
+export interface TakeOver {
+  readonly life: string;
+  /** What the copied room had forgotten by then, this cache has as well. */
+  readonly settled: Version;
+  /** `expected`: the cache's mark when the copy began. */
+  readonly moves: readonly (Lane & { readonly epoch: LogEpoch; readonly expected: Seq; readonly next: Seq })[];
 }
 
 /** A range of seqs of one lane; both ends inclusive. */

@@ -3,7 +3,7 @@
 import type { OwnCollector } from '../consistency-checker/local-room.ts';
 import type { LaneWatch } from '../consistency-checker/messages/lanes.ts';
 import { type PeerGate, peerHello } from '../consistency-checker/peer-hello.ts';
-import type { RoomView } from '../consistency-checker/room.ts';
+import type { CopySide, RoomView } from '../consistency-checker/room.ts';
 import type { Config } from '../core/config/types.ts';
 import type { Runtime } from '../core/runtime.ts';
 import type { Version } from '../core/stamp.ts';
@@ -84,7 +84,7 @@ function rememberingInspector(inspector: CacheInspector): CacheInspector {
   });
 }
 
-function withoutLevel(view: RoomView): RoomView {
+function withoutLevel(view: RoomView & CopySide): RoomView & CopySide {
   return instead(view, {
     nodes: async (query) => {
       const answer = await view.nodes(query);

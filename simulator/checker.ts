@@ -10,11 +10,12 @@ import { LaneWatch } from '../consistency-checker/messages/lanes.ts';
 import { roundMeters } from '../consistency-checker/meters.ts';
 import { PeerGate } from '../consistency-checker/peer-hello.ts';
 import { PeerRounds } from '../consistency-checker/peer-rounds.ts';
+import { CacheCopy } from '../consistency-checker/repair/copy.ts';
 import { Repairer } from '../consistency-checker/repair/repairer.ts';
 import { RepairRuns } from '../consistency-checker/repair/runs.ts';
 import { Explainer } from '../consistency-checker/report/explain.ts';
 import { WatchedBook } from '../consistency-checker/report/watched-book.ts';
-import type { RoomView } from '../consistency-checker/room.ts';
+import type { CopySide, RoomView } from '../consistency-checker/room.ts';
 import { CANARY_KIND } from '../core/canary.ts';
 import type { Config } from '../core/config/types.ts';
 import { WmbError } from '../core/errors.ts';
@@ -60,7 +61,8 @@ export async function startChecker(world: CheckerHost, room: Room, life: Life): 
   const parts: Parts = { world, room, life, config, logger };
   const collector = injection.ownCollector?.(ownCollector(parts)) ?? ownCollector(parts);
   const { view, leaves } = ownRoom(parts, collector);
-  const views = new Map<RoomId, RoomView>([[room.id, view], ...peersOf(parts)]);
+  const peers = peersOf(parts);
+  const views = new Map<RoomId, RoomView>([[room.id, view], ...peers]);
   const rooms = (id: RoomId) => views.get(id);
   const book = new WatchedBook(gatedDrifts(room.disks.drifts, life));
   book.onChange((drift) => world.drifts.recorded(room, drift));
@@ -75,8 +77,10 @@ export async function startChecker(world: CheckerHost, room: Room, life: Life): 
     rounds.set(peer, new PeerRounds({ own: view, peer, keys, receipts, explainer, book, meters, roundMs, runtime: life, logger }));
   }
   const watch = new LaneWatch({ silenceMsMax, runtime: life });
+  const copy = new CacheCopy({ own: view, peers: peers.map(([, peer]) => peer), mender: collector, runtime: life, logger });
   const checker: Checker = new Checker({
     own: view,
+    copy,
     topology,
     settings,
     lanes: injection.lanes?.(watch) ?? watch,
@@ -104,10 +108,10 @@ export async function startChecker(world: CheckerHost, room: Room, life: Life): 
   await book.open();
   await repairs.start();
   await checker.start();
-  return { checker, repairs, book, view, gate: injection.gate?.(gate, config, life) ?? gate };
+  return { checker, repairs, book, view, copy, gate: injection.gate?.(gate, config, life) ?? gate };
 }
 
-function ownRoom({ world, room, life, config, logger }: Parts, collector: OwnCollector): { view: RoomView; leaves: LeafKeeper } {
+function ownRoom({ world, room, life, config, logger }: Parts, collector: OwnCollector): { view: RoomView & CopySide; leaves: LeafKeeper } {
   const { injection } = world;
   const reading = new MemoryCacheInspector(() => room.disks.cache.memory);
   const inspector = injection.inspector?.(reading) ?? reading;
@@ -120,7 +124,7 @@ function ownRoom({ world, room, life, config, logger }: Parts, collector: OwnCol
   return { view: injection.view?.(view) ?? view, leaves };
 }
 
-function peersOf({ world, room, life, config }: Parts): [RoomId, RoomView][] {
+function peersOf({ world, room, life, config }: Parts): [RoomId, PeerRoom][] {
   const hello = { config, instance: life.name, runtime: life };
   const fate = (from: RoomId, to: RoomId, what: string) => world.fate(from, to, what);
   return world.rooms.filter((to) => to !== room).map((to) => [to.id, new PeerRoom({ hello, to, life, fate })]);
@@ -147,6 +151,8 @@ function ownCollector(parts: Parts): OwnCollector {
     receipts: (range) => ask(({ inspection }) => inspection.receipts(range)),
     derive: (writes) => ask(({ inspection }) => inspection.derive(writes)),
     repair: (repairs) => ask(({ inspection }) => inspection.repair(repairs)),
+    cachePlaces: () => ask(({ inspection }) => inspection.cachePlaces()),
+    takeOver: (end) => ask(({ inspection }) => inspection.takeOver(end)),
     retryParked: (position) =>
       ask(async ({ applier }) => {
         const { outcomes } = await applier.parking.retry({ writes: [position], all: false });

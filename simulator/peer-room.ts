@@ -1,6 +1,6 @@
 /** A peer room as a simulated checker sees it: through that room's checker, over the simulated network, with a hello for every call that is looked at there. */
 import { type HelloOptions, type PeerMethod, peerHello } from '../consistency-checker/peer-hello.ts';
-import type { RoomView } from '../consistency-checker/room.ts';
+import type { CopySide, RoomView } from '../consistency-checker/room.ts';
 import { WmbError } from '../core/errors.ts';
 import type { RoomId } from '../core/words.ts';
 import type { Fate } from '../link/memory/network.ts';
@@ -15,7 +15,7 @@ export interface PeerRoomOptions {
   readonly fate: (from: RoomId, to: RoomId, what: string) => Fate;
 }
 
-export class PeerRoom implements RoomView {
+export class PeerRoom implements RoomView, CopySide {
   readonly room: RoomId;
   readonly #options: PeerRoomOptions;
 
@@ -56,7 +56,15 @@ export class PeerRoom implements RoomView {
     return this.#ask('derive', (view) => view.derive(writes));
   }
 
-  #ask<T>(method: PeerMethod, work: (view: RoomView) => Promise<T>): Promise<T> {
+  cachePlaces(): ReturnType<CopySide['cachePlaces']> {
+    return this.#ask('getCachePlaces', (view) => view.cachePlaces());
+  }
+
+  keys(buckets: readonly number[]): ReturnType<CopySide['keys']> {
+    return this.#ask('listKeys', (view) => view.keys(buckets));
+  }
+
+  #ask<T>(method: PeerMethod, work: (view: RoomView & CopySide) => Promise<T>): Promise<T> {
     const { hello: options, to, life, fate } = this.#options;
     const from = options.config.room.id;
     const hello = peerHello(options, to.id, method);

@@ -5,10 +5,11 @@ import type { Receiver } from '../collector/receive/receiver.ts';
 import type { LinkStateRow } from '../collector/receive/state-store.ts';
 import type { Checker } from '../consistency-checker/checker.ts';
 import type { PeerGate } from '../consistency-checker/peer-hello.ts';
+import type { CacheCopy } from '../consistency-checker/repair/copy.ts';
 import type { RepairRuns } from '../consistency-checker/repair/runs.ts';
 import { MemoryDriftBook } from '../consistency-checker/report/memory-book.ts';
 import type { WatchedBook } from '../consistency-checker/report/watched-book.ts';
-import type { RoomView } from '../consistency-checker/room.ts';
+import type { CopySide, RoomView } from '../consistency-checker/room.ts';
 import type { Config } from '../core/config/types.ts';
 import type { RoomId } from '../core/words.ts';
 import { MemoryLogDisk } from '../log/memory/memory.ts';
@@ -40,7 +41,8 @@ export interface CheckerDaemon {
   readonly repairs: RepairRuns;
   readonly book: WatchedBook;
   /** As the peers ask it. */
-  readonly view: RoomView;
+  readonly view: RoomView & CopySide;
+  readonly copy: CacheCopy;
   readonly gate: PeerGate;
 }
 

@@ -11,7 +11,7 @@ import { Receiver } from '../collector/receive/receiver.ts';
 import type { OwnCollector } from '../consistency-checker/local-room.ts';
 import type { LaneWatch } from '../consistency-checker/messages/lanes.ts';
 import type { PeerGate } from '../consistency-checker/peer-hello.ts';
-import type { RoomView } from '../consistency-checker/room.ts';
+import type { CopySide, RoomView } from '../consistency-checker/room.ts';
 import { HybridClock } from '../core/clock.ts';
 import type { Config } from '../core/config/types.ts';
 import { WmbError } from '../core/errors.ts';
@@ -56,7 +56,7 @@ export interface Injection {
   /** What a checker asks of its own collector. */
   readonly ownCollector?: (collector: OwnCollector) => OwnCollector;
   /** A room as its own checker and those of its peers see it. */
-  readonly view?: (view: RoomView) => RoomView;
+  readonly view?: (view: RoomView & CopySide) => RoomView & CopySide;
   readonly lanes?: (lanes: LaneWatch) => LaneWatch;
   readonly gate?: (gate: PeerGate, config: Config, runtime: Runtime) => PeerGate;
 }
@@ -163,7 +163,7 @@ export async function startCollector(world: WiringHost, room: Room, life: Life):
   await applier.start();
   await receiver.start();
   const [horizon, links] = [() => applier.horizon(), () => receiver.status()];
-  const inspection = new Inspection({ config, processors, horizon, links, book, cache, runtime: life });
+  const inspection = new Inspection({ config, processors, horizon, links, copying: applier.copying, gaps: receiver, book, cache, runtime: life });
   return { applier, receiver, inspection, gauges };
 }
 

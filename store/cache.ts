@@ -16,7 +16,7 @@
  * Adapters must pass store/cache.contract.ts and store/mending.contract.ts.
  */
 import type { CacheEntry, Effect } from '../core/converge/effects.ts';
-import type { Stamp } from '../core/stamp.ts';
+import type { Stamp, Version } from '../core/stamp.ts';
 import type { Lane, LogEpoch, Mark, Outcome, Seq } from '../core/words.ts';
 import type { CacheMending } from './inspection.ts';
 
@@ -29,6 +29,8 @@ export type Generation = number;
 export interface CacheMarks {
   readonly generation: Generation;
   readonly marks: readonly Mark[];
+  /** Up to here what this cache remembers may have been forgotten; of several nodes the greatest. Empty: nothing has. */
+  readonly settled: Version;
 }
 
 /** Moves the mark of a lane from `expected` to `next`. `expected` -1: no mark is stored, or one of another epoch. */

@@ -39,6 +39,7 @@ export function inspectionContract(name: string, make: () => Promise<InspectorUn
     changeTests(each);
     timeTests(each);
     stateTests(each);
+    keyTests(each);
     randomTests(make);
   });
 }
@@ -163,6 +164,24 @@ function timeTests(each: Each): void {
     const alive = await digest(inspector, FIRST);
     assert.deepEqual([alive.keys, alive.expiresMs], [1, 12_000]);
     assert.equal((await digest(inspector, FIRST, 12_000)).keys, 0);
+  });
+}
+
+function keyTests(each: Each): void {
+  each('the keys of a bucket are all of which anything is remembered, also where nothing shows', async ({ store, inspector }) => {
+    await apply(store, [write(1_000, ['SET', FIRST, 'v'], ['SADD', SECOND, 'm'], ['DEL', 'gone'], ['SADD', 'emptied', 'm'])]);
+    await apply(store, [write(1_001, ['SREM', 'emptied', 'm'], ['SET', 'expired', 'v', 'PXAT', 2_000]), write(1_002, ['PEXPIREAT', 'never', 90_000])]);
+    assert.deepEqual(await inspector.keys([bucketOf(FIRST)]), [[FIRST, SECOND]]);
+    const hidden = ['gone', 'emptied', 'expired', 'never'];
+    const found = await inspector.keys(hidden.map(bucketOf));
+    for (const [at, key] of hidden.entries()) assert.ok(found[at]?.includes(key), key);
+  });
+  each('keys come in the order of the buckets asked for, many at once too', async ({ store, inspector }) => {
+    await apply(store, [write(1_000, ['SET', 'a', '1'], ['SET', 'b', '2'])]);
+    const buckets = [bucketOf('b'), ...Array.from({ length: 300 }, (_, bucket) => bucket), bucketOf('a')];
+    const found = await inspector.keys(buckets);
+    assert.equal(found.length, buckets.length);
+    assert.deepEqual([found[0], found.at(-1)], [['b'], ['a']]);
   });
 }
 

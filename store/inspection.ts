@@ -41,6 +41,11 @@ export interface CacheInspector {
   digests(buckets: readonly number[], nowMs: number): Promise<readonly BucketDigest[]>;
   /** The visible keys of a bucket, ascending by compareText. */
   entries(bucket: number, nowMs: number): Promise<readonly EntryDigest[]>;
+  /**
+   * In the order asked for: every key of a bucket of which anything is remembered, also where nothing of it is visible, ascending by compareText. Some
+   * of which nothing is remembered may be among them.
+   */
+  keys(buckets: readonly number[]): Promise<readonly (readonly string[])[]>;
   /** In the order asked for; undefined: the room remembers nothing of the key. */
   states(keys: readonly string[]): Promise<readonly (KeyState | undefined)[]>;
   close(): Promise<void>;

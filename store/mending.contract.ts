@@ -34,6 +34,7 @@ export function mendingContract(name: string, make: () => Promise<MendingUnderTe
   describe(name, () => {
     dirtyTests(each);
     repairTests(each);
+    takeOverTests(each);
     pushTests(each);
     refusalTests(each);
     randomTests(make);
@@ -97,6 +98,38 @@ async function rightState(key: string, ...writes: Parameters<typeof write>[]): P
     writes.map((each) => write(...each)),
   );
   return stateOf(new MemoryCacheInspector(() => cache), key);
+}
+
+const LANES = [0, 1].map((partition) => ({ log: 'writes', origin: 'beijing', partition, epoch: '0123456789abcdef' }) as const);
+const [LANE, OTHER] = LANES as [(typeof LANES)[0], (typeof LANES)[0]];
+
+/** The end of a copy of a peer's cache (docs/adr/0009). */
+function takeOverTests(each: Each): void {
+  const batch = { generation: 0, writes: [], nowMs: NOW };
+  each('marks of several lanes move together, or none', async ({ store }) => {
+    await store.apply({ ...batch, moves: [{ ...OTHER, expected: -1, next: 3 }], floor: '' });
+    const both = (expected: number) => [
+      { ...LANE, expected: -1, next: 70 },
+      { ...OTHER, expected, next: 80 },
+    ];
+    assert.equal((await store.apply({ ...batch, moves: both(2), floor: stamp(5_000) })).moved, false);
+    assert.deepEqual((await store.marks()).marks, [{ ...OTHER, seq: 3 }]);
+    assert.equal((await store.marks()).settled, '');
+    assert.equal((await store.apply({ ...batch, moves: both(3), floor: stamp(5_000) })).moved, true);
+    const marks = [...(await store.marks()).marks].sort((a, b) => a.partition - b.partition);
+    assert.deepEqual(marks, [
+      { ...LANE, seq: 70 },
+      { ...OTHER, seq: 80 },
+    ]);
+  });
+  each('what has been forgotten is told with the marks, and remembered over opening again', async ({ store, reopen }) => {
+    assert.equal((await store.marks()).settled, '');
+    await apply(store, [write(1_000, ['SET', 'a', '1'])]);
+    assert.equal((await store.marks()).settled, '');
+    await store.apply({ ...batch, moves: [], floor: stamp(5_000) });
+    assert.equal((await store.marks()).settled, `${stamp(5_000)}ffff`);
+    assert.equal((await (await reopen()).marks()).settled, `${stamp(5_000)}ffff`);
+  });
 }
 
 function repairTests(each: Each): void {

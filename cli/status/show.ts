@@ -81,9 +81,10 @@ interface CheckerRow {
 
 function checkerRow({ room, checker, epoch }: CheckerRow): string[] {
   if ('error' in checker) return silentRow(room, 'checker', checker);
-  const { keys, built, open } = checker;
+  const { keys, built, open, copy } = checker;
   const building = built < 1 ? ` (${Math.floor(built * 100)} % read)` : '';
-  return [room, 'checker', stateText(checker), `keys ${count(keys)}${building}, open ${count(open)}${epochText(checker, epoch)}`];
+  const copying = copy === '' ? '' : `; ${copy}`;
+  return [room, 'checker', stateText(checker), `keys ${count(keys)}${building}, open ${count(open)}${epochText(checker, epoch)}${copying}`];
 }
 
 function silentRow(room: string, daemon: string, { address, error }: Silent): string[] {

@@ -29,9 +29,11 @@ import { Acks, Hints } from './acks.ts';
 import { CacheView, type Looker } from './cache-view.ts';
 import { ChangesLane } from './changes-lane.ts';
 import type { Context, Processing } from './context.ts';
+import { Copying } from './copying.ts';
 import { DerivedLane } from './derived-lane.ts';
 import { EffectsLane } from './effects-lane.ts';
 import { Meters } from './meters.ts';
+import type { Progress } from './progress.ts';
 import { SharedCommits } from './shared-commits.ts';
 import { WritesLane } from './writes-lane.ts';
 
@@ -61,6 +63,8 @@ export class Applier {
   readonly acks = new Acks();
   readonly hints = new Hints();
   readonly parking: Parking;
+  /** For a copy of this room's cache, or of a peer's into it. */
+  readonly copying: Copying;
   readonly #options: ApplierOptions;
   readonly #context: Context;
   readonly #view: CacheView;
@@ -85,6 +89,7 @@ export class Applier {
       shared: new SharedCommits(options),
       breathe: () => this.#breathe(),
     };
+    this.copying = new Copying({ context: this.#context, lanes: () => this.#laneProgress() });
     this.consumers = (lane) => this.#consumer(lane);
     this.parking = new Parking({ book, runtime, logger, lanes: (lane) => this.#retryable(lane) });
     metrics.gauge({ name: 'wmb_collector_parked_writes', help: 'Write requests in the parking lot.' }, (report) =>
@@ -172,6 +177,12 @@ export class Applier {
     return rooms.flatMap(({ id }) =>
       Array.from({ length: partitions }, (_, partition) => this.#place({ log: 'writes', origin: id, partition }, isWhole)),
     );
+  }
+
+  #laneProgress(): { readonly lane: Lane; readonly progress: Progress }[] {
+    const { rooms, partitions } = this.#options.config.topology;
+    const lanes = rooms.flatMap(({ id }) => Array.from({ length: partitions }, (_, partition) => ({ log: 'writes' as const, origin: id, partition })));
+    return lanes.map((lane) => ({ lane, progress: this.#writesLane(lane).progressState }));
   }
 
   #place(lane: Lane, isWhole: boolean): LanePlace {

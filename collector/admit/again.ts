@@ -35,6 +35,7 @@ export async function applyAgain(context: Context, lane: EpochLane): Promise<voi
   for (let after = 0; ; ) {
     const rows = await book.retried(mark, mark.seq, after, STEP_WRITES);
     if (rows.length === 0) return;
+    context.view.noteReapplied();
     const writes = rows.map((row) => compileCommands(row.commands, row.stamp));
     const result = await cache.apply({ generation, moves: [], writes, floor: NO_STAMP, nowMs: runtime.nowMs() });
     if (!result.moved) throw cacheWentBack(lane);

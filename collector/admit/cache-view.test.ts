@@ -221,7 +221,7 @@ test('a lane stays stale however often the cache goes back before it is resumed'
 test('a lane that looked while the cache went back once more looks again', async (t) => {
   const runtime = new TestRuntime();
   const state = { generation: 0, looks: 0, answer: () => {} };
-  const cache = { marks: async () => ({ generation: state.generation, marks: [] }) } as unknown as CacheStore;
+  const cache = { marks: async () => ({ generation: state.generation, marks: [], settled: '' }) } as unknown as CacheStore;
   const lookAgain = () => {
     state.looks += 1;
     return new Promise<void>((resolve) => {

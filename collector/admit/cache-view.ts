@@ -33,6 +33,7 @@ export class CacheView {
   #trouble: string | undefined;
   #timer: Timer | undefined;
   #stopped = true;
+  #reapplied = 0;
 
   constructor(options: CacheViewOptions) {
     this.#options = options;
@@ -41,6 +42,15 @@ export class CacheView {
   /** What a batch names that has no marks of its own to go by; it goes with the floor of the same moment. */
   get generation(): Generation {
     return this.#generation ?? 0;
+  }
+
+  /** How often something old was applied that no frame brought: a copy that was under way does not know of it. */
+  get reapplied(): number {
+    return this.#reapplied;
+  }
+
+  noteReapplied(): void {
+    this.#reapplied += 1;
   }
 
   /** Every lane has seen what the cache holds in this generation. */

@@ -80,7 +80,7 @@ export class MemoryCache implements CacheStore {
   async close(): Promise<void> {}
 
   async marks(): Promise<CacheMarks> {
-    return { generation: this.generation, marks: this.marksTable.all() };
+    return { generation: this.generation, marks: this.marksTable.all(), settled: '' };
   }
 
   async apply(batch: CacheBatch): Promise<CacheResult> {

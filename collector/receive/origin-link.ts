@@ -11,7 +11,7 @@ import type { Logger } from '../../core/logger.ts';
 import { type Runtime, sleep } from '../../core/runtime.ts';
 import type { Stamp } from '../../core/stamp.ts';
 import { logsTaken, roomEntry } from '../../core/topology.ts';
-import { type LogName, laneKey, type RoomId } from '../../core/words.ts';
+import { type Lane, type LogName, laneKey, type RoomId } from '../../core/words.ts';
 import { signHello } from '../../link/identity.ts';
 import { type Downward, LINK_PROTOCOL, type LinkDialer, type LinkFrame, type LinkSession, type Welcome } from '../../link/link.ts';
 import type { LinkStatus, SkippedLane } from '../../proto/gen/wmb/v1/admin.ts';
@@ -108,6 +108,16 @@ export class OriginLink {
     const session = this.#session;
     if (confirmed && session !== undefined && !this.#draining) this.#connectLanes(session);
     return skipped;
+  }
+
+  /** Those of `lanes` that have stopped on a gap try again: what they lacked is there. */
+  retryGaps(lanes: readonly Lane[], reason: string): void {
+    for (const { log, partition } of lanes) {
+      const lane = this.#lanes.get(`${log}/${partition}`);
+      if (lane?.state === 'stopped-on-gap') lane.unpause(reason);
+    }
+    const session = this.#session;
+    if (session !== undefined && !this.#draining) this.#connectLanes(session);
   }
 
   status(): LinkStatus {

@@ -8,7 +8,7 @@ import type { Logger } from '../../core/logger.ts';
 import type { Counter, Metrics } from '../../core/metrics.ts';
 import type { Runtime } from '../../core/runtime.ts';
 import type { Stamp } from '../../core/stamp.ts';
-import { laneKey, type RoomId } from '../../core/words.ts';
+import { type Lane, laneKey, type RoomId, type Seq } from '../../core/words.ts';
 import type { Service } from '../../daemon/service.ts';
 import type { LinkDialer, LinkFrame } from '../../link/link.ts';
 import type { LaneStatus, LinkStatus, SkippedLane } from '../../proto/gen/wmb/v1/admin.ts';
@@ -97,6 +97,23 @@ export class Receiver implements Service, FloorSource {
     const lanes = await this.#linkFrom(origin).skipGaps(confirmed);
     if (lanes.length > 0) return lanes;
     throw new WmbError('NOT_FOUND', `no lane of the link from ${origin} has stopped on a gap; \`wmb status --lanes\` shows their states`);
+  }
+
+  /** Of the lanes that stopped on missing frames: where their logs go on. */
+  gaps(): readonly { readonly lane: Lane; readonly logFrom: Seq }[] {
+    return this.#links.flatMap((link) =>
+      [...link.lanes].flatMap(({ lane, state, stoppedOn }) =>
+        state === 'stopped-on-gap' && stoppedOn?.missing !== undefined ? [{ lane, logFrom: stoppedOn.missing.to + 1 }] : [],
+      ),
+    );
+  }
+
+  /** Lanes that have stopped on a gap try again. */
+  retryGaps(lanes: readonly Lane[], reason: string): void {
+    for (const link of this.#links) {
+      const own = lanes.filter(({ origin }) => origin === link.origin);
+      if (own.length > 0) link.retryGaps(own, reason);
+    }
   }
 
   #linkFrom(origin: RoomId): OriginLink {

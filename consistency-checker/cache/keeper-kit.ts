@@ -43,6 +43,7 @@ export class Bench {
       inspector: {
         ...{ digests, open: () => inspector.open(), close: () => inspector.close() },
         ...{ entries: (bucket, nowMs) => inspector.entries(bucket, nowMs), states: (keys) => inspector.states(keys) },
+        keys: (buckets) => inspector.keys(buckets),
       },
       takeDirty: async (max) => {
         await this.beforeTaking();

@@ -68,6 +68,18 @@ export class EmbeddedCacheInspector implements CacheInspector {
     return this.#read((tables) => entriesOf(cellsOf(tables, bucket), nowMs));
   }
 
+  async keys(buckets: readonly number[]): Promise<readonly (readonly string[])[]> {
+    const keys: (readonly string[])[] = [];
+    for (let from = 0; from < buckets.length; from += BUCKETS_A_TURN) {
+      if (from > 0) await this.#runtime.turn();
+      const some = buckets.slice(from, from + BUCKETS_A_TURN);
+      this.#read((tables) => {
+        for (const bucket of some) keys.push(cellsOf(tables, bucket).map(([key]) => key));
+      });
+    }
+    return keys;
+  }
+
   async states(keys: readonly string[]): Promise<readonly (KeyState | undefined)[]> {
     return this.#read((tables) => keys.map((key) => exportState(key, new EmbeddedCell(tables, key))));
   }

@@ -110,7 +110,7 @@ export class EmbeddedCache implements CacheStore {
 
   async marks(): Promise<CacheMarks> {
     const opened = this.#open();
-    return this.#transaction(opened, () => ({ generation: look(opened), marks: opened.marks.all() }));
+    return this.#transaction(opened, () => ({ generation: look(opened), marks: opened.marks.all(), settled: opened.settled }));
   }
 
   async apply(batch: CacheBatch): Promise<CacheResult> {

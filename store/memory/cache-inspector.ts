@@ -22,6 +22,10 @@ export class MemoryCacheInspector implements CacheInspector {
     return entriesOf(this.#cells(bucket), nowMs);
   }
 
+  async keys(buckets: readonly number[]): Promise<readonly (readonly string[])[]> {
+    return buckets.map((bucket) => this.#cache().keysOf(bucket));
+  }
+
   async states(keys: readonly string[]): Promise<readonly (KeyState | undefined)[]> {
     return keys.map((key) => {
       const cell = this.#cache().cell(key);

@@ -45,7 +45,7 @@ export class MemoryCache implements CacheStore {
   async open(): Promise<void> {}
 
   async marks(): Promise<CacheMarks> {
-    return { generation: this.#generation, marks: [...this.#marks.values()] };
+    return { generation: this.#generation, marks: [...this.#marks.values()], settled: this.#settled };
   }
 
   async apply(batch: CacheBatch): Promise<CacheResult> {

@@ -73,6 +73,16 @@ export class RedisCacheInspector implements CacheInspector {
     return evicted.size === 0 ? entries : entries.map((entry) => (evicted.has(entry.key) ? { ...entry, hash: EVICTED_HASH } : entry));
   }
 
+  async keys(buckets: readonly number[]): Promise<readonly (readonly string[])[]> {
+    const keys: (readonly string[])[] = [];
+    const nowMs = this.#options.runtime.nowMs();
+    for (let from = 0; from < buckets.length; from += BUCKETS_AT_ONCE) {
+      const seen = await this.#seen(buckets.slice(from, from + BUCKETS_AT_ONCE), nowMs);
+      for (const some of seen) keys.push(some.map(({ key }) => key));
+    }
+    return keys;
+  }
+
   async states(keys: readonly string[]): Promise<readonly (KeyState | undefined)[]> {
     const states: (KeyState | undefined)[] = [];
     for (let from = 0; from < keys.length; from += KEYS_AT_ONCE)

@@ -75,7 +75,9 @@ export class RedisCache implements CacheStore {
 
   async marks(): Promise<CacheMarks> {
     await Promise.all(this.#open().map(({ node }) => node.look()));
-    return { generation: this.#generation, marks: smallestMarks(this.#open().map(({ node }) => node.marks)) };
+    const nodes = this.#open().map(({ node }) => node);
+    const settled = nodes.reduce((latest, node) => laterOf(latest, node.settled), '');
+    return { generation: this.#generation, marks: smallestMarks(nodes.map(({ marks }) => marks)), settled };
   }
 
   async apply(batch: CacheBatch): Promise<CacheResult> {

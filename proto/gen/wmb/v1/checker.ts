@@ -21,6 +21,7 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import {
+  CachePlacesResponse,
   DeriveResponse,
   DigestReceiptsResponse,
   HorizonResponse,
@@ -88,6 +89,19 @@ export interface KeyDigest {
   /** Of type, value and expiry: 16 hex digits. */
   hash: string;
   expireAtMs: number;
+}
+
+export interface ListKeysRequest {
+  hello: PeerHello | undefined;
+  buckets: number[];
+}
+
+export interface ListKeysResponse {
+  buckets: BucketKeys[];
+}
+
+export interface BucketKeys {
+  keys: string[];
 }
 
 export interface GetStatesRequest {
@@ -161,6 +175,8 @@ export interface CheckerStatus {
   /** Visible keys of this room, as far as the digest tree is built. */
   keys: number;
   built: number;
+  /** What is copied from a peer's cache into this room's, or why it is not where it should be; empty: nothing is to be copied. */
+  copy: string;
 }
 
 /** How this room stands with one peer. */
@@ -914,6 +930,169 @@ export const KeyDigest: MessageFns<KeyDigest> = {
   },
 };
 
+function createBaseListKeysRequest(): ListKeysRequest {
+  return { hello: undefined, buckets: [] };
+}
+
+export const ListKeysRequest: MessageFns<ListKeysRequest> = {
+  encode(message: ListKeysRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.hello !== undefined) {
+      PeerHello.encode(message.hello, writer.uint32(10).fork()).join();
+    }
+    if (message.buckets.length !== 0) {
+      writer.uint32(18).fork();
+      for (const v of message.buckets) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListKeysRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListKeysRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.hello = PeerHello.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag === 16) {
+              message.buckets.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 18) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.buckets.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseListKeysResponse(): ListKeysResponse {
+  return { buckets: [] };
+}
+
+export const ListKeysResponse: MessageFns<ListKeysResponse> = {
+  encode(message: ListKeysResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.buckets) {
+      BucketKeys.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListKeysResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListKeysResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.buckets.push(BucketKeys.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseBucketKeys(): BucketKeys {
+  return { keys: [] };
+}
+
+export const BucketKeys: MessageFns<BucketKeys> = {
+  encode(message: BucketKeys, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.keys) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BucketKeys {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBucketKeys();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.keys.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseGetStatesRequest(): GetStatesRequest {
   return { hello: undefined, keys: [] };
 }
@@ -1497,6 +1676,7 @@ function createBaseCheckerStatus(): CheckerStatus {
     healed: 0,
     keys: 0,
     built: 0,
+    copy: "",
   };
 }
 
@@ -1534,6 +1714,9 @@ export const CheckerStatus: MessageFns<CheckerStatus> = {
     }
     if (message.built !== 0) {
       writer.uint32(89).double(message.built);
+    }
+    if (message.copy !== "") {
+      writer.uint32(98).string(message.copy);
     }
     return writer;
   },
@@ -1637,6 +1820,14 @@ export const CheckerStatus: MessageFns<CheckerStatus> = {
             }
 
             message.built = reader.double();
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.copy = reader.string();
             continue;
           }
         }
@@ -3527,6 +3718,25 @@ export const PeerService = {
     responseSerialize: (value: DeriveResponse): Buffer => Buffer.from(DeriveResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): DeriveResponse => DeriveResponse.decode(value),
   },
+  /** For a copy of this room's cache: how it stands, and the keys of buckets, also of which nothing is visible. */
+  getCachePlaces: {
+    path: "/wmb.v1.Peer/GetCachePlaces" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: PeerRequest): Buffer => Buffer.from(PeerRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PeerRequest => PeerRequest.decode(value),
+    responseSerialize: (value: CachePlacesResponse): Buffer => Buffer.from(CachePlacesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CachePlacesResponse => CachePlacesResponse.decode(value),
+  },
+  listKeys: {
+    path: "/wmb.v1.Peer/ListKeys" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListKeysRequest): Buffer => Buffer.from(ListKeysRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListKeysRequest => ListKeysRequest.decode(value),
+    responseSerialize: (value: ListKeysResponse): Buffer => Buffer.from(ListKeysResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListKeysResponse => ListKeysResponse.decode(value),
+  },
 } as const;
 
 export interface PeerServer extends UntypedServiceImplementation {
@@ -3538,6 +3748,9 @@ export interface PeerServer extends UntypedServiceImplementation {
   getReceipts: handleUnaryCall<PeerReceiptsRequest, ReceiptsResponse>;
   findWrites: handleUnaryCall<FindWritesRequest, FindWritesResponse>;
   derive: handleUnaryCall<PeerDeriveRequest, DeriveResponse>;
+  /** For a copy of this room's cache: how it stands, and the keys of buckets, also of which nothing is visible. */
+  getCachePlaces: handleUnaryCall<PeerRequest, CachePlacesResponse>;
+  listKeys: handleUnaryCall<ListKeysRequest, ListKeysResponse>;
 }
 
 export interface PeerClient extends Client {
@@ -3660,6 +3873,37 @@ export interface PeerClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: DeriveResponse) => void,
+  ): ClientUnaryCall;
+  /** For a copy of this room's cache: how it stands, and the keys of buckets, also of which nothing is visible. */
+  getCachePlaces(
+    request: PeerRequest,
+    callback: (error: ServiceError | null, response: CachePlacesResponse) => void,
+  ): ClientUnaryCall;
+  getCachePlaces(
+    request: PeerRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: CachePlacesResponse) => void,
+  ): ClientUnaryCall;
+  getCachePlaces(
+    request: PeerRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: CachePlacesResponse) => void,
+  ): ClientUnaryCall;
+  listKeys(
+    request: ListKeysRequest,
+    callback: (error: ServiceError | null, response: ListKeysResponse) => void,
+  ): ClientUnaryCall;
+  listKeys(
+    request: ListKeysRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListKeysResponse) => void,
+  ): ClientUnaryCall;
+  listKeys(
+    request: ListKeysRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListKeysResponse) => void,
   ): ClientUnaryCall;
 }
 

@@ -193,6 +193,57 @@ export interface RepairKeysResponse {
   outcomes: string[];
 }
 
+export interface GetCachePlacesRequest {
+}
+
+export interface CachePlacesResponse {
+  nowMs: number;
+  /** Another one where another collector answers, or where the cache may have changed otherwise than by frames, repairs and retries since. */
+  life: string;
+  /** Up to here the cache may have forgotten; empty: nothing. */
+  settled: string;
+  lanes: CachePlace[];
+}
+
+/** How a cache stands in a lane of write requests. */
+export interface CachePlace {
+  origin: string;
+  partition: number;
+  epoch: string;
+  /** The cache's mark; -1: none. */
+  cache: number;
+  /** The least mark of the room's other stores. */
+  others: number;
+  /** Everything up to here is in the cache, nothing of it parked. */
+  applied: number;
+  /** Everything stamped up to here is within that; empty: not known. */
+  seen: string;
+  /** As of LanePlace. */
+  state: string;
+  reason: string;
+  /** Of a lane that stopped on missing frames: where its log goes on; -1: it has not. */
+  logFrom: number;
+}
+
+export interface TakeOverRequest {
+  /** Of the answer that the copy began with. */
+  life: string;
+  settled: string;
+  moves: TakeOverMove[];
+}
+
+export interface TakeOverMove {
+  origin: string;
+  partition: number;
+  epoch: string;
+  /** The cache's mark when the copy began; -1: none. */
+  expected: number;
+  next: number;
+}
+
+export interface TakeOverResponse {
+}
+
 function createBaseTakeDirtyRequest(): TakeDirtyRequest {
   return { max: 0 };
 }
@@ -1887,6 +1938,469 @@ export const RepairKeysResponse: MessageFns<RepairKeysResponse> = {
   },
 };
 
+function createBaseGetCachePlacesRequest(): GetCachePlacesRequest {
+  return {};
+}
+
+export const GetCachePlacesRequest: MessageFns<GetCachePlacesRequest> = {
+  encode(_: GetCachePlacesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetCachePlacesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetCachePlacesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCachePlacesResponse(): CachePlacesResponse {
+  return { nowMs: 0, life: "", settled: "", lanes: [] };
+}
+
+export const CachePlacesResponse: MessageFns<CachePlacesResponse> = {
+  encode(message: CachePlacesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.nowMs !== 0) {
+      writer.uint32(8).uint64(message.nowMs);
+    }
+    if (message.life !== "") {
+      writer.uint32(18).string(message.life);
+    }
+    if (message.settled !== "") {
+      writer.uint32(26).string(message.settled);
+    }
+    for (const v of message.lanes) {
+      CachePlace.encode(v!, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CachePlacesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCachePlacesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.nowMs = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.life = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.settled = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.lanes.push(CachePlace.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCachePlace(): CachePlace {
+  return {
+    origin: "",
+    partition: 0,
+    epoch: "",
+    cache: 0,
+    others: 0,
+    applied: 0,
+    seen: "",
+    state: "",
+    reason: "",
+    logFrom: 0,
+  };
+}
+
+export const CachePlace: MessageFns<CachePlace> = {
+  encode(message: CachePlace, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.origin !== "") {
+      writer.uint32(10).string(message.origin);
+    }
+    if (message.partition !== 0) {
+      writer.uint32(16).uint32(message.partition);
+    }
+    if (message.epoch !== "") {
+      writer.uint32(26).string(message.epoch);
+    }
+    if (message.cache !== 0) {
+      writer.uint32(32).int64(message.cache);
+    }
+    if (message.others !== 0) {
+      writer.uint32(40).int64(message.others);
+    }
+    if (message.applied !== 0) {
+      writer.uint32(48).int64(message.applied);
+    }
+    if (message.seen !== "") {
+      writer.uint32(58).string(message.seen);
+    }
+    if (message.state !== "") {
+      writer.uint32(66).string(message.state);
+    }
+    if (message.reason !== "") {
+      writer.uint32(74).string(message.reason);
+    }
+    if (message.logFrom !== 0) {
+      writer.uint32(80).int64(message.logFrom);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CachePlace {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCachePlace();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.origin = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.partition = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.epoch = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.cache = longToNumber(reader.int64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.others = longToNumber(reader.int64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.applied = longToNumber(reader.int64());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.seen = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.state = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.logFrom = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseTakeOverRequest(): TakeOverRequest {
+  return { life: "", settled: "", moves: [] };
+}
+
+export const TakeOverRequest: MessageFns<TakeOverRequest> = {
+  encode(message: TakeOverRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.life !== "") {
+      writer.uint32(10).string(message.life);
+    }
+    if (message.settled !== "") {
+      writer.uint32(18).string(message.settled);
+    }
+    for (const v of message.moves) {
+      TakeOverMove.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TakeOverRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTakeOverRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.life = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.settled = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.moves.push(TakeOverMove.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseTakeOverMove(): TakeOverMove {
+  return { origin: "", partition: 0, epoch: "", expected: 0, next: 0 };
+}
+
+export const TakeOverMove: MessageFns<TakeOverMove> = {
+  encode(message: TakeOverMove, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.origin !== "") {
+      writer.uint32(10).string(message.origin);
+    }
+    if (message.partition !== 0) {
+      writer.uint32(16).uint32(message.partition);
+    }
+    if (message.epoch !== "") {
+      writer.uint32(26).string(message.epoch);
+    }
+    if (message.expected !== 0) {
+      writer.uint32(32).int64(message.expected);
+    }
+    if (message.next !== 0) {
+      writer.uint32(40).int64(message.next);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TakeOverMove {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTakeOverMove();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.origin = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.partition = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.epoch = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.expected = longToNumber(reader.int64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.next = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseTakeOverResponse(): TakeOverResponse {
+  return {};
+}
+
+export const TakeOverResponse: MessageFns<TakeOverResponse> = {
+  encode(_: TakeOverResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TakeOverResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTakeOverResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 /** What a collector does for the checker of its own room. */
 export type InspectionService = typeof InspectionService;
 export const InspectionService = {
@@ -1951,6 +2465,27 @@ export const InspectionService = {
     responseSerialize: (value: RepairKeysResponse): Buffer => Buffer.from(RepairKeysResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RepairKeysResponse => RepairKeysResponse.decode(value),
   },
+  /** How this room's cache stands in every lane of write requests. */
+  getCachePlaces: {
+    path: "/wmb.v1.Inspection/GetCachePlaces" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetCachePlacesRequest): Buffer =>
+      Buffer.from(GetCachePlacesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetCachePlacesRequest => GetCachePlacesRequest.decode(value),
+    responseSerialize: (value: CachePlacesResponse): Buffer => Buffer.from(CachePlacesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CachePlacesResponse => CachePlacesResponse.decode(value),
+  },
+  /** Ends a copy of a peer's cache: moves the cache's marks, all of them or none. */
+  takeOver: {
+    path: "/wmb.v1.Inspection/TakeOver" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: TakeOverRequest): Buffer => Buffer.from(TakeOverRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): TakeOverRequest => TakeOverRequest.decode(value),
+    responseSerialize: (value: TakeOverResponse): Buffer => Buffer.from(TakeOverResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): TakeOverResponse => TakeOverResponse.decode(value),
+  },
 } as const;
 
 export interface InspectionServer extends UntypedServiceImplementation {
@@ -1965,6 +2500,10 @@ export interface InspectionServer extends UntypedServiceImplementation {
   derive: handleUnaryCall<DeriveRequest, DeriveResponse>;
   /** Puts keys of this room's cache right, each only where it is still as expected. */
   repairKeys: handleUnaryCall<RepairKeysRequest, RepairKeysResponse>;
+  /** How this room's cache stands in every lane of write requests. */
+  getCachePlaces: handleUnaryCall<GetCachePlacesRequest, CachePlacesResponse>;
+  /** Ends a copy of a peer's cache: moves the cache's marks, all of them or none. */
+  takeOver: handleUnaryCall<TakeOverRequest, TakeOverResponse>;
 }
 
 export interface InspectionClient extends Client {
@@ -2062,6 +2601,38 @@ export interface InspectionClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: RepairKeysResponse) => void,
+  ): ClientUnaryCall;
+  /** How this room's cache stands in every lane of write requests. */
+  getCachePlaces(
+    request: GetCachePlacesRequest,
+    callback: (error: ServiceError | null, response: CachePlacesResponse) => void,
+  ): ClientUnaryCall;
+  getCachePlaces(
+    request: GetCachePlacesRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: CachePlacesResponse) => void,
+  ): ClientUnaryCall;
+  getCachePlaces(
+    request: GetCachePlacesRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: CachePlacesResponse) => void,
+  ): ClientUnaryCall;
+  /** Ends a copy of a peer's cache: moves the cache's marks, all of them or none. */
+  takeOver(
+    request: TakeOverRequest,
+    callback: (error: ServiceError | null, response: TakeOverResponse) => void,
+  ): ClientUnaryCall;
+  takeOver(
+    request: TakeOverRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: TakeOverResponse) => void,
+  ): ClientUnaryCall;
+  takeOver(
+    request: TakeOverRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: TakeOverResponse) => void,
   ): ClientUnaryCall;
 }
 
