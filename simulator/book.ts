@@ -16,6 +16,7 @@ import type {
 } from '../collector/receipts/receipts.ts';
 import type { ErrorCode } from '../core/errors.ts';
 import type { FrameReceipts, SeqRange } from '../core/inspection.ts';
+import type { Stamp } from '../core/stamp.ts';
 import { formatPosition, type Lane, laneKey, type Mark, NOTHING_SEEN, type Position, type Seq } from '../core/words.ts';
 
 interface BookLane {
@@ -157,6 +158,10 @@ export class MemoryBook implements ReceiptBook {
         const { requestId, stamp } = parked.write;
         return { id, position: parked.position, requestId, stamp, commands: effects.commands, cacheSeq: effects.cacheMark.seq };
       });
+  }
+
+  async forgetRetried(upTo: Stamp): Promise<void> {
+    this.#retried = this.#retried.filter(({ parked }) => parked.write.stamp > upTo);
   }
 
   async parkAgain({ id }: RetriedWrite, why: { code: ErrorCode; message: string; nowMs: number }): Promise<void> {

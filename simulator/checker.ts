@@ -77,7 +77,8 @@ export async function startChecker(world: CheckerHost, room: Room, life: Life): 
     rounds.set(peer, new PeerRounds({ own: view, peer, keys, receipts, explainer, book, meters, roundMs, runtime: life, logger }));
   }
   const watch = new LaneWatch({ silenceMsMax, runtime: life });
-  const copy = new CacheCopy({ own: view, peers: peers.map(([, peer]) => peer), mender: collector, runtime: life, logger });
+  const copying = { own: view, peers: peers.map(([, peer]) => peer), mender: collector, runtime: life, logger };
+  const copy = new CacheCopy(injection.copy?.(copying) ?? copying);
   const checker: Checker = new Checker({
     own: view,
     copy,

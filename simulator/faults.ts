@@ -1,7 +1,9 @@
 /** The disasters of a round, each at its moment, and the end of all of them. */
 import { asWmbError } from '../core/errors.ts';
+import { MemoryLog } from '../log/memory/memory.ts';
 import { harm } from './made.ts';
 import type { Room } from './room.ts';
+import { runtimeOf } from './time.ts';
 import type { World } from './world.ts';
 
 /** Spreads the disasters of the plan over the next `ms` milliseconds. */
@@ -16,6 +18,7 @@ export function makeTrouble(world: World, ms: number): void {
   sometime(plan.clockJumps, () => jump(world));
   sometime(plan.restores, () => restore(world));
   sometime(plan.rollbacks, () => rollBack(world, random.pick(world.rooms)));
+  sometime(plan.empties, () => void empty(world));
   sometime(plan.pauses, () => pause(world));
   if (plan.checked) sometime(plan.harms, () => void harm(world, random.pick(world.rooms), false));
   if (plan.poisonChance > 0) sometime(3, () => void retryParked(world, random.pick(world.rooms)));
@@ -83,6 +86,33 @@ function rollBack(world: World, room: Room): void {
   world.tell(`the cache of ${room.id} is restored, ${back} changes older`);
   room.restoredMs = clock.ms;
   void cache.restore(cache.steps - back);
+}
+
+/** What every room has is removed from the logs; then a cache loses everything, or nearly, its collector up or not. */
+async function empty(world: World): Promise<void> {
+  const { random, clock } = world;
+  const room = world.emptied;
+  const [life, back] = [room.lives.get('collector'), random.next()];
+  await trimLogs(world);
+  if (life !== undefined && random.chance(0.5)) world.crash(life, 'for its cache to be emptied');
+  const { cache } = room.disks;
+  world.tell(`the cache of ${room.id} is emptied`);
+  room.restoredMs = clock.ms;
+  await cache.restore(random.chance(0.7) ? 0 : Math.floor(cache.steps * back * 0.3));
+}
+
+async function trimLogs(world: World): Promise<void> {
+  const { rooms, watch, clock, plan } = world;
+  watch.ledger.learnAll();
+  const policy = { ageMsMin: 0, bytesMax: 0, overflow: 'keep' as const, writesMin: plan.windowWrites };
+  for (const { id, reship, disks } of rooms) {
+    if (reship === undefined) continue;
+    const log = new MemoryLog({ disk: disks.writes, log: 'writes', origin: id, partitions: plan.partitions, runtime: runtimeOf(clock, world.random) });
+    await log.open();
+    const { frames } = await log.trim(policy, reship.shipper.retentionFloors('writes'), clock.ms);
+    await log.close();
+    world.tell(`${frames} frames are removed from the log of ${id}`);
+  }
 }
 
 function pause(world: World): void {

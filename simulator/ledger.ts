@@ -35,7 +35,13 @@ export class Ledger {
 
   /** The seq of the newest frame; -1 for none. */
   end(lane: EpochLane): Seq {
-    return (this.#disk(lane)?.frames.length ?? 0) - 1;
+    const { first = 0, frames = [] } = this.#disk(lane) ?? {};
+    return first + frames.length - 1;
+  }
+
+  /** To be called before anything is removed from a log: what it held stays known here. */
+  learnAll(): void {
+    for (const lane of [...this.lanes(), ...this.effectLanes()]) this.frames(lane);
   }
 
   /** The write requests of each frame, in order. */
@@ -43,9 +49,9 @@ export class Ledger {
     const name = `${lane.origin}/${lane.partition}`;
     const known = this.#decoded.get(name) ?? [];
     this.#decoded.set(name, known);
-    const frames = this.#disk(lane)?.frames ?? [];
-    for (let seq = known.length; seq < frames.length; seq += 1) {
-      const { writes } = decodeFrame(frames[seq]?.bytes ?? new Uint8Array());
+    const { first = 0, frames = [] } = this.#disk(lane) ?? {};
+    for (let seq = known.length; seq < first + frames.length; seq += 1) {
+      const { writes } = decodeFrame(frames[seq - first]?.bytes ?? new Uint8Array());
       known.push(writes.map((write, index) => ({ ...write, seq, index })));
     }
     return known;

@@ -2,7 +2,9 @@
 import { parseArgs } from 'node:util';
 import { EXIT } from '../core/errors.ts';
 import { CHECKER_MUTATIONS } from './checker-mutations.ts';
+import { COPY_MUTATIONS } from './copy-mutations.ts';
 import { MUTATIONS, type Mutation } from './mutations.ts';
+import { EMPTIED, type Plan } from './plan.ts';
 import { type RunResult, run } from './run.ts';
 
 const USAGE = `Usage: npm run sim -- [options]
@@ -12,6 +14,7 @@ const USAGE = `Usage: npm run sim -- [options]
   --seed N      run one seed
   --trace       print everything that happens
   --keep-going  do not stop at the first failure
+  --emptied     of a family of its own: caches are emptied after the logs were trimmed
   --mutations   switch the guards off, one at a time, and say which seed finds it
 
 Exit code 0 where every invariant held, 7 where one did not or a mutation was not found, 2 where the command line is wrong.
@@ -30,6 +33,7 @@ async function main(): Promise<number> {
       seed: { type: 'string' },
       trace: { type: 'boolean', default: false },
       'keep-going': { type: 'boolean', default: false },
+      emptied: { type: 'boolean', default: false },
       mutations: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
@@ -42,7 +46,7 @@ async function main(): Promise<number> {
   const from = Number(values.seed ?? values.from);
   const count = values.seed === undefined ? Number(values.seeds) : 1;
   if (!Number.isSafeInteger(from) || !Number.isSafeInteger(count) || count < 1) throw new TypeError('seeds are whole numbers');
-  return hunt({ from, count, show: values.trace ? write : undefined, keepGoing: values['keep-going'] });
+  return hunt({ from, count, show: values.trace ? write : undefined, keepGoing: values['keep-going'], plan: values.emptied ? EMPTIED : {} });
 }
 
 async function hunt(options: {
@@ -50,13 +54,14 @@ async function hunt(options: {
   count: number;
   show: ((line: string) => void) | undefined;
   keepGoing: boolean;
+  plan: Partial<Plan>;
 }): Promise<number> {
-  const { from, count, show, keepGoing } = options;
+  const { from, count, show, keepGoing, plan } = options;
   let failed = 0;
   let acked = 0;
   let runMs = 0;
   for (let seed = from; seed < from + count; seed += 1) {
-    const result = await run(show === undefined ? { seed } : { seed, show });
+    const result = await run(show === undefined ? { seed, plan } : { seed, plan, show });
     acked += result.acked;
     runMs += result.runMs;
     if (result.failure !== undefined) {
@@ -75,7 +80,7 @@ async function hunt(options: {
 
 async function findMutations(): Promise<number> {
   let exitCode: number = EXIT.ok;
-  for (const mutation of [...MUTATIONS, ...CHECKER_MUTATIONS]) {
+  for (const mutation of [...MUTATIONS, ...CHECKER_MUTATIONS, ...COPY_MUTATIONS]) {
     const { seed, failure } = await firstFailure(mutation);
     const isFound = failure !== undefined && mutation.breaks.includes(failure.invariant);
     if (!isFound) exitCode = EXIT.difference;

@@ -28,6 +28,8 @@ export interface Plan {
   readonly restores: number;
   /** Of a cache, under a collector that goes on running. */
   readonly rollbacks: number;
+  /** Times in a round that a cache is emptied after the logs were trimmed; always the same room's. What it lacks then only its peers have. */
+  readonly empties: number;
   readonly pauses: number;
   readonly poisonChance: number;
   /** How far clocks may be apart and may jump, milliseconds. */
@@ -61,8 +63,15 @@ const CALM = {
   clockJumps: 0,
   restores: 0,
   rollbacks: 0,
+  empties: 0,
   pauses: 0,
   poisonChance: 0,
+};
+
+/** A family of seeds: caches are emptied after the logs were trimmed, and heal from their peers. Nothing else takes a cache back: two rooms that lack something heal from nobody. */
+export const EMPTIED: Partial<Plan> = {
+  ...{ mode: 'independent', checked: true, empties: 2, restores: 0, rollbacks: 0, harms: 0, swallowChance: 0, stuck: false },
+  ...{ windowWrites: 8, delayMsMax: 20, roundMs: 300, sweepMs: 4_000, graceMs: 4_000 },
 };
 
 type CheckerPlan = Pick<
@@ -115,6 +124,7 @@ export function planOf(random: Random): Omit<Plan, keyof CheckerPlan> {
     clockJumps: often(0.4, 3),
     restores: often(0.4, 2),
     rollbacks: often(0.4, 3),
+    empties: 0,
     pauses: often(0.3, 2),
     poisonChance: random.chance(0.4) ? 0.08 : 0,
   };

@@ -5,11 +5,14 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { CHECKER_MUTATIONS } from './checker-mutations.ts';
 import type { Invariant } from './checks/failure.ts';
+import { COPY_MUTATIONS } from './copy-mutations.ts';
 import { MUTATIONS } from './mutations.ts';
 import type { Plan } from './plan.ts';
 import { run } from './run.ts';
 
 const SEEDS = 200;
+/** With checkers, and a copy takes many calls. */
+const EMPTIED_SEEDS = 20;
 /** Each takes less than a minute on a machine that is free. */
 const HUNT_MS_MAX = 300_000;
 const INVARIANTS: readonly Invariant[] = ['I1', 'I2', 'I3', 'I4', 'I5', 'I6', 'I7', 'I8', 'I9', 'I10', 'I11', 'I12'];
@@ -28,13 +31,18 @@ test(`${SEEDS} seeds keep every invariant`, { timeout: HUNT_MS_MAX }, async ({ s
   assert.ok(acked > 50 * SEEDS, stdout);
 });
 
+test(`${EMPTIED_SEEDS} seeds in which caches are emptied after the logs were trimmed keep every invariant`, { timeout: HUNT_MS_MAX }, async ({ signal }) => {
+  const stdout = await simulate(['--emptied', '--seeds', String(EMPTIED_SEEDS)], signal);
+  assert.match(stdout, / 0 failed\n$/);
+});
+
 test('every mutation is found, and each of the invariants finds one', { timeout: HUNT_MS_MAX }, async (context) => {
   const stdout = await simulate(['--mutations'], context.signal);
   context.diagnostic(stdout);
   const found = [...stdout.matchAll(/^found by seed \d+ as (\w+): (.*)$/gm)];
   assert.deepEqual(
     found.map(([, , name]) => name),
-    [...MUTATIONS, ...CHECKER_MUTATIONS].map(({ name }) => name),
+    [...MUTATIONS, ...CHECKER_MUTATIONS, ...COPY_MUTATIONS].map(({ name }) => name),
   );
   const finders = new Set(found.map(([, invariant]) => invariant));
   assert.deepEqual(

@@ -11,6 +11,7 @@ import { Receiver } from '../collector/receive/receiver.ts';
 import type { OwnCollector } from '../consistency-checker/local-room.ts';
 import type { LaneWatch } from '../consistency-checker/messages/lanes.ts';
 import type { PeerGate } from '../consistency-checker/peer-hello.ts';
+import type { CacheCopyOptions } from '../consistency-checker/repair/copy.ts';
 import type { CopySide, RoomView } from '../consistency-checker/room.ts';
 import { HybridClock } from '../core/clock.ts';
 import type { Config } from '../core/config/types.ts';
@@ -57,6 +58,8 @@ export interface Injection {
   readonly ownCollector?: (collector: OwnCollector) => OwnCollector;
   /** A room as its own checker and those of its peers see it. */
   readonly view?: (view: RoomView & CopySide) => RoomView & CopySide;
+  /** What a checker copies a peer's cache with. */
+  readonly copy?: (copy: CacheCopyOptions) => CacheCopyOptions;
   readonly lanes?: (lanes: LaneWatch) => LaneWatch;
   readonly gate?: (gate: PeerGate, config: Config, runtime: Runtime) => PeerGate;
 }

@@ -61,6 +61,11 @@ export class World {
     this.daemons = DAEMONS.filter((daemon) => daemon !== 'checker' || this.plan.checked);
   }
 
+  /** Whose cache is emptied, where one is. */
+  get emptied(): Room {
+    return this.rooms.at(-1) as Room;
+  }
+
   room(id: RoomId): Room {
     const found = this.rooms.find((room) => room.id === id);
     if (found === undefined) throw new Error(`no room ${id}`);

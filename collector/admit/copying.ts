@@ -81,13 +81,15 @@ export class Copying {
 
   /** MARK_MOVED where the cache is not the one that was copied into, or a lane has moved: then nothing was changed, and the copy begins again. */
   async takeOver({ life, settled, moves }: TakeOver): Promise<void> {
-    const { view, cache, runtime, logger } = this.#options.context;
+    const { view, cache, book, runtime, logger } = this.#options.context;
     const { generation } = await view.marks();
     if (life !== this.#life(generation))
       throw new WmbError('MARK_MOVED', 'the cache is not the one into which a peer’s was copied, or the collector was started anew meanwhile');
     const [nowMs, floor] = [runtime.nowMs(), settled.slice(0, -VERSION_TAIL.length)];
     if (settledUpTo(floor, nowMs) < settled)
       throw new WmbError('MARK_MOVED', 'the room that was copied has forgotten up to a moment that has not come by this room’s clock');
+    // The copied room has had them, as every room has. Forgotten first: behind the floor they would be taken for late. Where the marks then do not move, another copy brings them.
+    await book.forgetRetried(floor);
     const result = await cache.apply({ generation, moves, writes: [], floor, nowMs });
     if (!result.moved) {
       const [first] = moves;

@@ -16,7 +16,7 @@ import type { Serial } from '../receipts/serial.ts';
 import { effectsToKeep } from './again.ts';
 import type { Context } from './context.ts';
 import { isForRoom } from './round.ts';
-import { appendEffects, applyWorks, entryOf, executeWorks, retryAt, settleInCache } from './steps.ts';
+import { appendEffects, applyWorks, entryOf, executeWorks, replayed, retryAt, settleInCache } from './steps.ts';
 import { aheadOfClock, decide, newWork, type Work } from './work.ts';
 
 /**
@@ -33,6 +33,14 @@ const BEGUN = 'a retry of it began and did not finish; what it has reached canno
 
 function isBegun({ code }: ParkedWrite): boolean {
   return code === 'RETRY_BEGUN';
+}
+
+/**
+ * While it is parked no floor passes it. Where one has all the same, it was applied here before: the cache was lost since, its frame was taken again and parked this time, and the cache that
+ * was copied from a peer has it and has forgotten it (docs/adr/0009). Of what was parked for being late, or has begun, that is not known.
+ */
+function holdsFloor({ code }: ParkedWrite): boolean {
+  return code !== 'WRITE_LATE' && code !== 'RETRY_BEGUN';
 }
 
 export interface RetryHost {
@@ -103,7 +111,7 @@ export class Retry {
     await this.#tellSlaves(parked, work);
     const place = { lane: parked.position, generation: this.#context.view.generation, moves: [] };
     const [outcome] = await applyWorks(this.#context, place, work.effects.length > 0 ? [work] : []);
-    settleInCache(work, outcome);
+    settleInCache(work, holdsFloor(parked) ? replayed(outcome) : outcome);
   }
 
   #begin(parked: ParkedWrite): Promise<void> {

@@ -2,7 +2,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { ErrorCode } from '../../core/errors.ts';
 import { type FrameReceipts, RECEIPT_FRAMES_KEPT, type SeqRange } from '../../core/inspection.ts';
-import { NO_STAMP } from '../../core/stamp.ts';
+import { NO_STAMP, type Stamp } from '../../core/stamp.ts';
 import { type Lane, type Mark, NOTHING_SEEN, type Outcome, type Position, type RoomId, type Seq } from '../../core/words.ts';
 import { BookFile, laneOf } from './book-file.ts';
 import { FrameRows } from './frame-rows.ts';
@@ -220,6 +220,10 @@ export class EmbeddedBook implements ReceiptBook {
 
   async retried(lane: EpochLane, cacheSeq: Seq, after: number, limit: number): Promise<readonly RetriedWrite[]> {
     return this.#lot.retried(lane, cacheSeq, after, limit);
+  }
+
+  async forgetRetried(upTo: Stamp): Promise<void> {
+    this.#changing(() => this.#lot.forgetRetried(upTo));
   }
 
   async parkAgain(

@@ -8,6 +8,7 @@
  */
 import type { ErrorCode } from '../../core/errors.ts';
 import { WmbError } from '../../core/errors.ts';
+import type { Stamp } from '../../core/stamp.ts';
 import { formatPosition, type Position, parsePosition } from '../../core/words.ts';
 import { type BookFile, laneOf, type Row } from './book-file.ts';
 import type { EpochLane, ParkedPlace, ParkedWrite, RetriedEffects, RetriedWrite } from './receipts.ts';
@@ -210,11 +211,16 @@ export class ParkingLot {
          SELECT ${PARKED_COLUMNS}, ?, ?, ?, ? FROM parked WHERE lane = ? AND seq = ? AND place = ?`,
       )
       .run(JSON.stringify(commands), cacheMark.epoch, cacheMark.seq, nowMs, lane, place.seq, place.index);
-    this.#forgetRetried(nowMs);
+    this.#keepWithinLimits(nowMs);
+  }
+
+  /** Within a transaction. */
+  forgetRetried(upTo: Stamp): void {
+    this.#file.sql('DELETE FROM retried WHERE stamp <= ?').run(upTo);
   }
 
   /** The newest rows within the limits stay. */
-  #forgetRetried(nowMs: number): void {
+  #keepWithinLimits(nowMs: number): void {
     const { writesMax, bytesMax, ageMsMax } = this.#retried;
     this.#file.sql('DELETE FROM retried WHERE retried_ms < ? OR id <= (SELECT max(id) FROM retried) - ?').run(nowMs - ageMsMax, writesMax);
     const size = this.#file.sql('SELECT coalesce(sum(length(payload)), 0) AS bytes FROM retried').get();

@@ -169,6 +169,8 @@ export interface ReceiptBook {
    * after the id `after`, at most `limit`. They are kept within limits of age, number and bytes.
    */
   retried(lane: EpochLane, cacheSeq: Seq, after: number, limit: number): Promise<readonly RetriedWrite[]>;
+  /** Those stamped up to `upTo` need not be applied again: a cache is about to take over a peer's, which has had them. */
+  forgetRetried(upTo: Stamp): Promise<void>;
   /** Puts a retried write request back into the parking lot. PARKING_FULL. */
   parkAgain(retried: RetriedWrite, why: { readonly code: ErrorCode; readonly message: string; readonly nowMs: number }): Promise<void>;
   /** Writes a decision down, before any mark moves. */
