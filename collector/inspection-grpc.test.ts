@@ -48,7 +48,17 @@ async function serve(t: TestContext, options: RoomOptions = {}, told: readonly L
   const server = new Server(LARGE);
   const { config, processors, book, runtime, applier } = room;
   const service = inspectionService(
-    new Inspection({ config, processors, book, runtime, cache, horizon: () => applier.horizon(), links: () => told, copying: applier.copying, gaps: NO_GAPS }),
+    new Inspection({
+      config,
+      processors,
+      book,
+      runtime,
+      cache,
+      horizon: () => applier.horizon(),
+      links: () => told,
+      copying: applier.copying,
+      gaps: NO_GAPS,
+    }),
   );
   server.addService(InspectionService, service);
   const port = await new Promise<number>((resolve, reject) => {

@@ -6,17 +6,9 @@ import { BUCKETS } from '../core/converge/bucket.ts';
 import { asWmbError, WmbError } from '../core/errors.ts';
 import type { SeqRange } from '../core/inspection.ts';
 import type { StampedWrite } from '../core/words.ts';
+import { placesToWire, takeOverFromWire } from '../daemon/copy-wire.ts';
 import { toGrpcError } from '../daemon/grpc-errors.ts';
-import {
-  derivedToWire,
-  horizonToWire,
-  placesToWire,
-  rangeFromWire,
-  receiptsToWire,
-  repairFromWire,
-  takeOverFromWire,
-  writeFromWire,
-} from '../daemon/inspection-wire.ts';
+import { derivedToWire, horizonToWire, rangeFromWire, receiptsToWire, repairFromWire, writeFromWire } from '../daemon/inspection-wire.ts';
 import type {
   DeriveRequest,
   DigestReceiptsRequest,

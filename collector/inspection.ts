@@ -30,7 +30,10 @@ export interface InspectionOptions {
   readonly links: () => readonly LinkStatus[];
   /** See Copying. */
   readonly copying: { places(): Promise<CachePlaces>; takeOver(end: TakeOver): Promise<void> };
-  readonly gaps: { gaps(): readonly { readonly lane: Lane; readonly logFrom: Seq }[]; retryGaps(lanes: readonly Lane[], reason: string): void };
+  readonly gaps: {
+    gaps(): readonly { readonly lane: Lane; readonly logFrom: Seq }[];
+    retryGaps(lanes: readonly Lane[], reason: string): void;
+  };
   readonly book: Pick<ReceiptBook, 'digest' | 'frames'>;
   readonly cache: CacheMending;
   readonly runtime: Runtime;

@@ -124,7 +124,17 @@ function serve({ config, runtime, logger, readiness }: DaemonParts, served: Serv
   );
   const horizon = () => applier.horizon();
   const { copying } = applier;
-  const inspection = new Inspection({ config, processors, horizon, links: () => receiver.status(), copying, gaps: receiver, book, cache, runtime });
+  const inspection = new Inspection({
+    config,
+    processors,
+    horizon,
+    links: () => receiver.status(),
+    copying,
+    gaps: receiver,
+    book,
+    cache,
+    runtime,
+  });
   grpc.server.addService(InspectionService, inspectionService(inspection));
   return grpc;
 }

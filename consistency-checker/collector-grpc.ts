@@ -2,16 +2,8 @@
 import { WmbError } from '../core/errors.ts';
 import type { CachePlaces, DerivedWrite, FrameReceipts, Horizon, SeqRange, TakeOver } from '../core/inspection.ts';
 import type { StampedWrite } from '../core/words.ts';
-import {
-  derivedFromWire,
-  horizonFromWire,
-  placesFromWire,
-  rangeToWire,
-  receiptsFromWire,
-  repairToWire,
-  takeOverToWire,
-  writeToWire,
-} from '../daemon/inspection-wire.ts';
+import { placesFromWire, takeOverToWire } from '../daemon/copy-wire.ts';
+import { derivedFromWire, horizonFromWire, rangeToWire, receiptsFromWire, repairToWire, writeToWire } from '../daemon/inspection-wire.ts';
 import { CollectorClient, type ParkedResult } from '../proto/gen/wmb/v1/admin.ts';
 import {
   type CachePlacesResponse,

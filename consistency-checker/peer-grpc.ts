@@ -6,8 +6,9 @@ import type { Logger } from '../core/logger.ts';
 import type { Runtime } from '../core/runtime.ts';
 import { isStamp } from '../core/stamp.ts';
 import { type Position, parsePosition } from '../core/words.ts';
+import { placesToWire } from '../daemon/copy-wire.ts';
 import { toGrpcError } from '../daemon/grpc-errors.ts';
-import { derivedToWire, horizonToWire, placesToWire, rangeFromWire, receiptsToWire, writeFromWire } from '../daemon/inspection-wire.ts';
+import { derivedToWire, horizonToWire, rangeFromWire, receiptsToWire, writeFromWire } from '../daemon/inspection-wire.ts';
 import type { FindWritesRequest, PeerHello, PeerServer } from '../proto/gen/wmb/v1/checker.ts';
 import type { PeerGate, PeerMethod } from './peer-hello.ts';
 import { PEER_LIMITS } from './peer-limits.ts';
@@ -53,7 +54,8 @@ export function peerService(options: PeerServiceOptions): PeerServer {
     getCachePlaces: asked('getCachePlaces', async () => placesToWire(await own.cachePlaces())),
     listKeys: asked('listKeys', async ({ buckets }) => {
       requireAtMost(buckets.length, PEER_LIMITS.buckets, 'buckets');
-      for (const bucket of buckets) if (bucket >= BUCKETS) throw new WmbError('PEER_GARBAGE', `the call asks for bucket ${bucket}; there is none`);
+      for (const bucket of buckets)
+        if (bucket >= BUCKETS) throw new WmbError('PEER_GARBAGE', `the call asks for bucket ${bucket}; there is none`);
       return keysToWire(await own.keys(buckets));
     }),
     derive: asked('derive', async ({ writes }) => {

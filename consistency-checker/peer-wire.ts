@@ -6,10 +6,10 @@ import { compareText } from '../core/converge/order.ts';
 import { WmbError } from '../core/errors.ts';
 import type { CachePlaces, DerivedWrite, FrameReceipts, Horizon, SeqRange } from '../core/inspection.ts';
 import { formatPosition, parsePosition, type RoomId, type StampedWrite } from '../core/words.ts';
+import { placesFromWire } from '../daemon/copy-wire.ts';
 import {
   derivedFromWire,
   horizonFromWire,
-  placesFromWire,
   receiptsFromWire,
   stateFromWire,
   stateToWire,

@@ -63,7 +63,18 @@ const beijing: RoomView & CopySide = {
     ...{ nowMs: 7_000, life: 'b-1/0/0', settled: `${STAMP}ffff` },
     lanes: ['beijing', 'guangzhou'].flatMap((origin) =>
       Array.from({ length: 8 }, (_, partition) => ({
-        ...{ ...LANE, origin, partition, cache: 7, others: 9, applied: 4, seen: STAMP, state: 'stopped-on-gap', reason: 'LOG_GAP: gone', logFrom: 8 },
+        ...{
+          ...LANE,
+          origin,
+          partition,
+          cache: 7,
+          others: 9,
+          applied: 4,
+          seen: STAMP,
+          state: 'stopped-on-gap',
+          reason: 'LOG_GAP: gone',
+          logFrom: 8,
+        },
       })),
     ),
   }),

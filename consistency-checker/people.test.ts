@@ -90,6 +90,7 @@ test('the status tells the peers, the counts and how far the tree is', { timeout
     healed: 1,
     keys: 9,
     built: 0.5,
+    copy: 'copying',
   });
 });
 

@@ -7,7 +7,17 @@
  * IDENTITY_REFUSED. A room that does not answer is never called wrong: it is not verified, and since when is said.
  */
 import type { KeyState } from '../core/converge/state.ts';
-import type { CachePlace, CachePlaces, DerivedWrite, FrameReceipts, Horizon, LanePlace, ReceiptDetail, SeqRange, TakeOver } from '../core/inspection.ts';
+import type {
+  CachePlace,
+  CachePlaces,
+  DerivedWrite,
+  FrameReceipts,
+  Horizon,
+  LanePlace,
+  ReceiptDetail,
+  SeqRange,
+  TakeOver,
+} from '../core/inspection.ts';
 import type { Stamp } from '../core/stamp.ts';
 import type { Position, RoomId, StampedWrite } from '../core/words.ts';
 import type { EntryDigest } from '../store/inspection.ts';

@@ -19,7 +19,16 @@ export interface StatusSource {
   readonly runtime: Runtime;
 }
 
-export async function statusOf({ config, instance, checker, book, leaves, copy, startedMs, runtime }: StatusSource): Promise<CheckerStatus> {
+export async function statusOf({
+  config,
+  instance,
+  checker,
+  book,
+  leaves,
+  copy,
+  startedMs,
+  runtime,
+}: StatusSource): Promise<CheckerStatus> {
   const counts = await book.counts();
   return {
     room: config.room.id,

@@ -107,7 +107,13 @@ async function trimLogs(world: World): Promise<void> {
   const policy = { ageMsMin: 0, bytesMax: 0, overflow: 'keep' as const, writesMin: plan.windowWrites };
   for (const { id, reship, disks } of rooms) {
     if (reship === undefined) continue;
-    const log = new MemoryLog({ disk: disks.writes, log: 'writes', origin: id, partitions: plan.partitions, runtime: runtimeOf(clock, world.random) });
+    const log = new MemoryLog({
+      disk: disks.writes,
+      log: 'writes',
+      origin: id,
+      partitions: plan.partitions,
+      runtime: runtimeOf(clock, world.random),
+    });
     await log.open();
     const { frames } = await log.trim(policy, reship.shipper.retentionFloors('writes'), clock.ms);
     await log.close();

@@ -46,7 +46,13 @@ async function main(): Promise<number> {
   const from = Number(values.seed ?? values.from);
   const count = values.seed === undefined ? Number(values.seeds) : 1;
   if (!Number.isSafeInteger(from) || !Number.isSafeInteger(count) || count < 1) throw new TypeError('seeds are whole numbers');
-  return hunt({ from, count, show: values.trace ? write : undefined, keepGoing: values['keep-going'], plan: values.emptied ? EMPTIED : {} });
+  return hunt({
+    from,
+    count,
+    show: values.trace ? write : undefined,
+    keepGoing: values['keep-going'],
+    plan: values.emptied ? EMPTIED : {},
+  });
 }
 
 async function hunt(options: {

@@ -149,7 +149,13 @@ export interface BookWatch {
   settled(settlement: Settlement): void;
 }
 
-const BOOK_WRITES: readonly string[] = ['failAgain', 'parkAgain', 'forgetRetried', 'beginSkip', 'finishSkip'] satisfies (keyof ReceiptBook)[];
+const BOOK_WRITES: readonly string[] = [
+  'failAgain',
+  'parkAgain',
+  'forgetRetried',
+  'beginSkip',
+  'finishSkip',
+] satisfies (keyof ReceiptBook)[];
 const BOOK_COUNTS: readonly string[] = ['parkedTotal', 'parkedBytes'] satisfies (keyof ReceiptBook)[];
 
 /** A book in a daemon's hands: every call passes the gate, but for the counts, which a book has in memory. */

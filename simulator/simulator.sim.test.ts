@@ -31,7 +31,9 @@ test(`${SEEDS} seeds keep every invariant`, { timeout: HUNT_MS_MAX }, async ({ s
   assert.ok(acked > 50 * SEEDS, stdout);
 });
 
-test(`${EMPTIED_SEEDS} seeds in which caches are emptied after the logs were trimmed keep every invariant`, { timeout: HUNT_MS_MAX }, async ({ signal }) => {
+test(`${EMPTIED_SEEDS} seeds in which caches are emptied after the logs were trimmed keep every invariant`, {
+  timeout: HUNT_MS_MAX,
+}, async ({ signal }) => {
   const stdout = await simulate(['--emptied', '--seeds', String(EMPTIED_SEEDS)], signal);
   assert.match(stdout, / 0 failed\n$/);
 });

@@ -166,7 +166,8 @@ export async function startCollector(world: WiringHost, room: Room, life: Life):
   await applier.start();
   await receiver.start();
   const [horizon, links] = [() => applier.horizon(), () => receiver.status()];
-  const inspection = new Inspection({ config, processors, horizon, links, copying: applier.copying, gaps: receiver, book, cache, runtime: life });
+  const parts = { config, processors, horizon, links, book, cache, runtime: life };
+  const inspection = new Inspection({ ...parts, copying: applier.copying, gaps: receiver });
   return { applier, receiver, inspection, gauges };
 }
 

@@ -170,7 +170,10 @@ function timeTests(each: Each): void {
 function keyTests(each: Each): void {
   each('the keys of a bucket are all of which anything is remembered, also where nothing shows', async ({ store, inspector }) => {
     await apply(store, [write(1_000, ['SET', FIRST, 'v'], ['SADD', SECOND, 'm'], ['DEL', 'gone'], ['SADD', 'emptied', 'm'])]);
-    await apply(store, [write(1_001, ['SREM', 'emptied', 'm'], ['SET', 'expired', 'v', 'PXAT', 2_000]), write(1_002, ['PEXPIREAT', 'never', 90_000])]);
+    await apply(store, [
+      write(1_001, ['SREM', 'emptied', 'm'], ['SET', 'expired', 'v', 'PXAT', 2_000]),
+      write(1_002, ['PEXPIREAT', 'never', 90_000]),
+    ]);
     assert.deepEqual(await inspector.keys([bucketOf(FIRST)]), [[FIRST, SECOND]]);
     const hidden = ['gone', 'emptied', 'expired', 'never'];
     const found = await inspector.keys(hidden.map(bucketOf));

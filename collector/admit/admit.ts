@@ -181,7 +181,9 @@ export class Applier {
 
   #laneProgress(): { readonly lane: Lane; readonly progress: Progress }[] {
     const { rooms, partitions } = this.#options.config.topology;
-    const lanes = rooms.flatMap(({ id }) => Array.from({ length: partitions }, (_, partition) => ({ log: 'writes' as const, origin: id, partition })));
+    const lanes = rooms.flatMap(({ id }) =>
+      Array.from({ length: partitions }, (_, partition) => ({ log: 'writes' as const, origin: id, partition })),
+    );
     return lanes.map((lane) => ({ lane, progress: this.#writesLane(lane).progressState }));
   }
 

@@ -62,7 +62,17 @@ export class Copying {
     const seqOf = (mark: Mark | undefined) => (mark?.epoch === epoch ? mark.seq : NOTHING_SEEN);
     const [cache, book] = [seqOf(inCache), seqOf(inBook)];
     const others = sinks.database === undefined ? book : Math.min(book, seqOf(markIn(sinks.database, lane)));
-    const base = { log: lane.log, origin: lane.origin, partition: lane.partition, epoch, cache, others, state: '', reason: '', logFrom: NOTHING_SEEN };
+    const base = {
+      log: lane.log,
+      origin: lane.origin,
+      partition: lane.partition,
+      epoch,
+      cache,
+      others,
+      state: '',
+      reason: '',
+      logFrom: NOTHING_SEEN,
+    };
     const mark = Math.min(cache, book);
     // Marks that went back for a lost tail, or belong to another epoch: nobody knows what the cache stands for.
     if (mark < known.mark || known.epoch !== epoch) return { ...base, applied: mark, seen: NO_STAMP };
@@ -84,7 +94,10 @@ export class Copying {
     const { view, cache, book, runtime, logger } = this.#options.context;
     const { generation } = await view.marks();
     if (life !== this.#life(generation))
-      throw new WmbError('MARK_MOVED', 'the cache is not the one into which a peer’s was copied, or the collector was started anew meanwhile');
+      throw new WmbError(
+        'MARK_MOVED',
+        'the cache is not the one into which a peer’s was copied, or the collector was started anew meanwhile',
+      );
     const [nowMs, floor] = [runtime.nowMs(), settled.slice(0, -VERSION_TAIL.length)];
     if (settledUpTo(floor, nowMs) < settled)
       throw new WmbError('MARK_MOVED', 'the room that was copied has forgotten up to a moment that has not come by this room’s clock');
@@ -96,7 +109,10 @@ export class Copying {
       if (first === undefined || result.generation !== generation) throw cacheWentBack(first ?? NO_LANE);
       throw markMoved(first, 'cache', first.expected, result.stored);
     }
-    logger.info({ lanes: moves.map((move) => `${laneKey(move)} to ${move.next}`) }, 'the cache was copied from a peer; its lanes go on from the copied marks');
+    logger.info(
+      { lanes: moves.map((move) => `${laneKey(move)} to ${move.next}`) },
+      'the cache was copied from a peer; its lanes go on from the copied marks',
+    );
   }
 
   #life(generation: Generation): string {
@@ -116,5 +132,7 @@ function stampBefore(stamp: Stamp): Stamp {
 }
 
 function markIn(marks: readonly Mark[], lane: Lane): Mark | undefined {
-  return marks.find((mark) => mark.log === lane.log && mark.origin === lane.origin && mark.partition === lane.partition && mark.seq !== NOTHING_SEEN);
+  return marks.find(
+    (mark) => mark.log === lane.log && mark.origin === lane.origin && mark.partition === lane.partition && mark.seq !== NOTHING_SEEN,
+  );
 }

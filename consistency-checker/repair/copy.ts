@@ -176,7 +176,8 @@ export class CacheCopy {
     for (let from = 0; from < BUCKETS; from += BUCKETS_AT_ONCE) {
       const startedMs = runtime.monotonicMs();
       this.#text = `copying the cache of ${run.peer.room}: ${from} of ${BUCKETS} buckets, ${run.keys} keys, ${run.changed} of them were missing or older here`;
-      if (from % (BUCKETS_AT_ONCE * TOLD_EVERY) === 0) logger.info({ peer: run.peer.room, buckets: from, keys: run.keys }, 'copying a cache');
+      if (from % (BUCKETS_AT_ONCE * TOLD_EVERY) === 0)
+        logger.info({ peer: run.peer.room, buckets: from, keys: run.keys }, 'copying a cache');
       const over = whyOver(run.own, run.behind, await own.cachePlaces());
       if (over !== undefined) throw new WmbError('MARK_MOVED', over);
       await this.#copyBuckets(
@@ -245,7 +246,8 @@ export class CacheCopy {
   async #end(run: Run): Promise<void> {
     const { mender } = this.#options;
     const { life, settled, lanes } = await run.peer.cachePlaces();
-    if (life !== run.source.places.life) throw new WmbError('MARK_MOVED', `the cache of ${run.peer.room}, or its collector, is not what it was`);
+    if (life !== run.source.places.life)
+      throw new WmbError('MARK_MOVED', `the cache of ${run.peer.room}, or its collector, is not what it was`);
     if (settled > run.covered || lanes.some(({ state }) => state === 'stopped-on-gap'))
       throw new WmbError('MARK_MOVED', `${run.peer.room} has forgotten more meanwhile than it had seen when the copy began`);
     await mender.takeOver(endOfCopy(run.own, run.source, settled));

@@ -32,8 +32,18 @@ export function checkRepair({ room, repair, outcome, before, after }: Repaired):
   );
 }
 
-/** As it was, or under something newer. */
+/** As it was, or under something newer: a type that has won kills up to the newest of the one before, that one included. */
 function has(state: KeyState | undefined, { name, version }: { readonly name: string; readonly version: string }): boolean {
   if (state === undefined) return false;
-  return state.kill > version || [...state.registers, ...state.increments].some((it) => it.name === name && it.version >= version);
+  return (
+    state.kill >= version ||
+    isPushedOut(state, version) ||
+    [...state.registers, ...state.increments].some((it) => it.name === name && it.version >= version)
+  );
+}
+
+/** Of a timeline: a cap holds for it, and as many members as that are newer. The right side may have had them already where its lanes are ahead of the slowest. */
+function isPushedOut({ caps, registers }: KeyState, version: string): boolean {
+  const newer = registers.filter((it) => it.version > version).length;
+  return caps.some((it) => it.version >= version && newer >= it.cap);
 }
