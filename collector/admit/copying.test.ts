@@ -82,3 +82,41 @@ test('nothing is taken over up to a moment that has not come by this room’s cl
   const settled = `${(nowMs + 60_000).toString(16).padStart(12, '0')}000000000001ffff`;
   await assert.rejects(room.applier.copying.takeOver({ life, settled, moves: [{ ...LANE, expected: 0, next: 5 }] }), isMoved);
 });
+
+test('what was retried long ago is not applied again over a copy: the peer has had it, as every room has', async () => {
+  const room = await new TestRoom().open();
+  let healed = false;
+  room.processors.kinds['message'] = (write) => {
+    if (!healed) throw new Error('boom');
+    return { cache: [['INCR', write.key]] };
+  };
+  const log = new TestLog().add({ kind: 'message', key: 'p', payload: {} }).add(set('a', '1'));
+  await room.run(log);
+  healed = true;
+  await room.applier.parking.retry({ writes: [], all: true });
+  assert.equal((await room.book.retried({ ...LANE }, -1, 0, 9)).length, 1);
+  const { life } = await room.applier.copying.places();
+  await room.applier.copying.takeOver({ life, settled: `${stamps(log, 1).stampLast}ffff`, moves: [{ ...LANE, expected: 1, next: 5 }] });
+  assert.deepEqual(await room.book.retried({ ...LANE }, -1, 0, 9), []);
+});
+
+test('a retry that is late although it held the floor was applied before the cache was lost; one that was parked for being late was not', async () => {
+  const room = await new TestRoom().open();
+  let healed = false;
+  room.processors.kinds['message'] = (write) => {
+    if (!healed) throw new Error('boom');
+    return { cache: [['INCR', write.key]] };
+  };
+  room.cache.late.add('p');
+  room.cache.late.add('q');
+  await room.run(new TestLog().add({ kind: 'message', key: 'p', payload: {} }, set('q', '1')));
+  healed = true;
+  const { outcomes } = await room.applier.parking.retry({ writes: [], all: true });
+  assert.deepEqual(
+    outcomes.map(({ outcome, code }) => [outcome, code]),
+    [
+      ['applied', ''],
+      ['parked', 'WRITE_LATE'],
+    ],
+  );
+});
