@@ -120,3 +120,21 @@ test('a retry that is late although it held the floor was applied before the cac
     ],
   );
 });
+
+test('a cache that came back with the same mark says nothing of what it has seen until what was retried is there again', async () => {
+  const room = await new TestRoom().open();
+  let healed = false;
+  room.processors.kinds['message'] = (write) => {
+    if (!healed) throw new Error('boom');
+    return { cache: [['INCR', write.key]] };
+  };
+  await room.applier.start();
+  await room.run(new TestLog().add({ kind: 'message', key: 'p', payload: {} }).add(set('a', '1')));
+  const restore = room.cache.copy();
+  healed = true;
+  await room.applier.parking.retry({ writes: [], all: true });
+  assert.notEqual((await place(room))?.seen, '');
+  restore();
+  assert.equal((await place(room))?.seen, '');
+  await room.applier.stop();
+});
