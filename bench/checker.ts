@@ -153,7 +153,7 @@ async function traffic(
   writes: number,
   { daemons, rests = false }: { daemons?: readonly Daemon[]; rests?: boolean } = {},
 ) {
-  const scene = await Scene.open(directory, daemons);
+  const scene = await Scene.open(directory, { daemons });
   try {
     const measured = await fullSpeed(scene, writes);
     const seconds = [...measured.cpuSeconds].filter(([name]) => name.endsWith('/checker')).map(([, used]) => used);

@@ -3,12 +3,17 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CheckerStatus } from '../proto/gen/wmb/v1/checker.ts';
 import { RoomClients, settled, unary } from '../test/harness/clients.ts';
-import { type Daemon, Rooms, type RunningRoom } from '../test/harness/rooms.ts';
+import { type Daemon, Rooms, type RoomsOptions, type RunningRoom } from '../test/harness/rooms.ts';
 import { LoadClient } from './load.ts';
 import { type Usage, usageOf } from './usage.ts';
 
 const PARTITIONS = 8;
 const POLL_MS = 20;
+
+export interface SceneOptions extends Pick<RoomsOptions, 'roomSettings' | 'processorFile' | 'schemaFile' | 'topologySettings'> {
+  /** Default: no checker. */
+  readonly daemons?: readonly Daemon[] | undefined;
+}
 
 export class Scene {
   readonly rooms: Rooms;
@@ -25,9 +30,10 @@ export class Scene {
     this.load = new LoadClient(rooms.room(0).reship.grpc);
   }
 
-  static async open(directory: string, daemons: readonly Daemon[] = ['reship', 'collector']): Promise<Scene> {
+  static async open(directory: string, { daemons = ['reship', 'collector'], ...more }: SceneOptions = {}): Promise<Scene> {
     const own = mkdtempSync(join(directory, 'rooms-'));
-    return new Scene(await Rooms.start({ count: 2, mode: 'independent', directory: own, partitions: PARTITIONS, daemons }), own, daemons);
+    const rooms = await Rooms.start({ count: 2, mode: 'independent', directory: own, partitions: PARTITIONS, daemons, ...more });
+    return new Scene(rooms, own, daemons);
   }
 
   /** Resolves with the last round of the first room's checker when that has read everything and found the rooms equal. */
