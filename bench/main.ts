@@ -8,7 +8,7 @@
  * `--real`: on servers in containers, which needs a Docker engine.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
-import { availableParallelism, loadavg, tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { measureBacklog } from './backlog.ts';
@@ -16,6 +16,7 @@ import { measureChecker } from './checker.ts';
 import { measureLatency } from './latency.ts';
 import { measureApply } from './real/apply.ts';
 import { measureRooms } from './real/rooms.ts';
+import { removedCpuSeconds } from './real/servers.ts';
 import { type Row, table } from './report.ts';
 import { measureThroughput } from './throughput.ts';
 import { Others } from './usage.ts';
@@ -62,12 +63,9 @@ try {
   for (const name of options.only?.split(',') ?? Object.keys(measures)) {
     const measure = measures[name];
     if (measure === undefined) throw new Error(`--only names ${name}; there are ${Object.keys(measures).join(', ')}`);
-    const others = new Others();
-    const [load = 0] = loadavg();
+    const others = new Others(removedCpuSeconds);
     rows.push(...(await measure(directory)));
-    // Servers in containers are nobody's children: there the load before is what can be told.
-    if (options.real) rows.push({ what: `  load average before (${name})`, value: load, unit: 'processes' });
-    else rows.push({ what: `  other processes meanwhile (${name})`, value: others.cores(), unit: 'cores' });
+    rows.push({ what: `  other processes meanwhile (${name})`, value: others.cores(), unit: 'cores' });
   }
   if (options.json) process.stdout.write(`${JSON.stringify(rows)}\n`);
   else

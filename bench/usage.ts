@@ -1,14 +1,24 @@
 /** What a process uses, from Linux' /proc. Elsewhere the rows that need it say 0. */
 import { readFileSync } from 'node:fs';
 
-/** Between two looks: what the machine did for others than this process and the children of it that have ended, in cores. */
+/** Between two looks: what the machine did for others than this process, the children of it that have ended, and whom `more` counts, in cores. */
 export class Others {
-  readonly #busySeconds = busySeconds() - ownSeconds();
+  readonly #more: () => number;
+  readonly #busySeconds: number;
   readonly #startedMs = performance.now();
+
+  constructor(more = () => 0) {
+    this.#more = more;
+    this.#busySeconds = this.#seconds();
+  }
 
   cores(): number {
     const seconds = (performance.now() - this.#startedMs) / 1000;
-    return Math.max(0, busySeconds() - ownSeconds() - this.#busySeconds) / seconds;
+    return Math.max(0, this.#seconds() - this.#busySeconds) / seconds;
+  }
+
+  #seconds(): number {
+    return busySeconds() - ownSeconds() - this.#more();
   }
 }
 

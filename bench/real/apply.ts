@@ -6,7 +6,8 @@ import { RedisCache } from '../../store/redis/cache.ts';
 import { serverAt } from '../../store/redis/redis-kit.ts';
 import { type RedisServer, startRedis } from '../../test/containers/redis.ts';
 import type { Row } from '../report.ts';
-import { BARE_SCRIPTS, type BareScript, type Send, serverCpuSeconds } from './redis-references.ts';
+import { BARE_SCRIPTS, type BareScript, type Send } from './redis-references.ts';
+import { removeAll } from './servers.ts';
 import { type PlainWrite, plainBatches } from './writes.ts';
 
 const BATCH_WRITES = 512;
@@ -36,7 +37,7 @@ export async function measureApply(count: number, rounds: number): Promise<Row[]
       bare.map((each) => median(each.slice(1))),
     );
   } finally {
-    await server.remove();
+    await removeAll([server]);
   }
 }
 
@@ -75,7 +76,7 @@ async function ownRound(server: RedisServer, batches: readonly PlainWrite[][]): 
 
 async function timed(server: RedisServer, batches: readonly PlainWrite[][], lane: (at: number) => Send): Promise<Measured> {
   const count = batches.reduce((sum, batch) => sum + batch.length, 0);
-  const serverBefore = await serverCpuSeconds(server);
+  const serverBefore = await server.container.cpuSeconds();
   const clientBefore = process.cpuUsage();
   const startedMs = performance.now();
   await Promise.all(
@@ -86,7 +87,7 @@ async function timed(server: RedisServer, batches: readonly PlainWrite[][], lane
   );
   const ms = performance.now() - startedMs;
   const { user, system } = process.cpuUsage(clientBefore);
-  const serverSeconds = (await serverCpuSeconds(server)) - serverBefore;
+  const serverSeconds = (await server.container.cpuSeconds()) - serverBefore;
   return { perSecond: (count / ms) * 1_000, serverMicros: (serverSeconds * 1e6) / count, clientMicros: (user + system) / count };
 }
 

@@ -1,6 +1,7 @@
 /** Two rooms of real daemons, each with a Redis of its own in a container. */
 import { type RedisServer, startRedis } from '../../test/containers/redis.ts';
 import { Scene, type SceneOptions } from '../scene.ts';
+import { removeAll } from './servers.ts';
 
 export class RealRooms {
   readonly redis: readonly RedisServer[];
@@ -20,7 +21,7 @@ export class RealRooms {
     try {
       return new RealRooms(redis, await Scene.open(directory, withRedis(redis, options)), { directory, options });
     } catch (cause) {
-      await Promise.all(redis.map((server) => server.remove()));
+      await removeAll(redis);
       throw cause;
     }
   }
@@ -38,7 +39,7 @@ export class RealRooms {
 
   async close(): Promise<void> {
     await this.#scene.close();
-    await Promise.all(this.redis.map((server) => server.remove()));
+    await removeAll(this.redis);
   }
 }
 

@@ -60,9 +60,3 @@ export async function pipelinedSets(servers: readonly RedisServer[], count: numb
   });
   return Math.min(...(await Promise.all(rates)));
 }
-
-/** Processor time that the server has used since it began, in seconds. */
-export async function serverCpuSeconds(server: RedisServer): Promise<number> {
-  const text = await server.cli('INFO', 'cpu');
-  return ['used_cpu_sys', 'used_cpu_user'].reduce((sum, name) => sum + Number(new RegExp(`^${name}:([\\d.]+)`, 'm').exec(text)?.[1]), 0);
-}

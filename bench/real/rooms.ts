@@ -4,7 +4,8 @@ import { PAYLOAD_BYTES } from '../load.ts';
 import type { Row } from '../report.ts';
 import { fullSpeed, type Measured } from '../throughput.ts';
 import { RealRooms } from './real-rooms.ts';
-import { pipelinedSets, serverCpuSeconds } from './redis-references.ts';
+import { pipelinedSets } from './redis-references.ts';
+import { cpuSecondsOf } from './servers.ts';
 
 const TARGET = { must: 50_000, aim: 90_000 };
 /** What surrounds the value in a payload: `[["SET","user:12345:profile",""]]`. */
@@ -15,9 +16,9 @@ export async function measureRooms(directory: string, count: number): Promise<Ro
   try {
     const before = await reference(real.redis, count);
     await real.emptied();
-    const cpuBefore = await Promise.all(real.redis.map(serverCpuSeconds));
+    const cpuBefore = await cpuSecondsOf(real.redis);
     const measured = await fullSpeed(real.scene, count);
-    const cpuAfter = await Promise.all(real.redis.map(serverCpuSeconds));
+    const cpuAfter = await cpuSecondsOf(real.redis);
     const servers = cpuAfter.map((seconds, at) => seconds - (cpuBefore[at] ?? 0));
     const sets = (before + (await reference(real.redis, count))) / 2;
     return rowsOf(measured, { count, sets, servers });

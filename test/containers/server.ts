@@ -151,6 +151,12 @@ export class ServerContainer {
     return lastLines(this.#started.getId());
   }
 
+  /** Processor time of everything that has run in the container since it was started. */
+  async cpuSeconds(): Promise<number> {
+    const { cpu_stats } = await (await this.#container()).stats({ stream: false, 'one-shot': true });
+    return cpu_stats.cpu_usage.total_usage / 1e9;
+  }
+
   /** Removes the container with its data, whatever state it is in. */
   async remove(): Promise<void> {
     await (await this.#container()).remove({ force: true, v: true });
