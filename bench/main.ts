@@ -3,9 +3,9 @@
  * and none of WMB. Ratios are what carries over from machine to machine, and only within one run.
  *
  *     npm run bench [-- --quick] [--only throughput,latency,backlog,checker] [--json]
- *     npm run bench -- --real [--quick] [--only apply,rooms] [--json]
+ *     npm run bench -- --real [--quick] [--only apply,rooms,latency,link,database,memory] [--minutes 10] [--json]
  *
- * `--real`: on servers in containers, which needs a Docker engine.
+ * `--real`: on servers in containers, which needs a Docker engine. `--minutes`: how long `memory` keeps its load up.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -15,6 +15,10 @@ import { measureBacklog } from './backlog.ts';
 import { measureChecker } from './checker.ts';
 import { measureLatency } from './latency.ts';
 import { measureApply } from './real/apply.ts';
+import { measureDatabase } from './real/database.ts';
+import { measureRealLatency } from './real/latency.ts';
+import { measureLink } from './real/link.ts';
+import { measureMemory } from './real/memory.ts';
 import { measureRooms } from './real/rooms.ts';
 import { removedCpuSeconds } from './real/servers.ts';
 import { type Row, table } from './report.ts';
@@ -26,6 +30,7 @@ const { values: options } = parseArgs({
     quick: { type: 'boolean', default: false },
     real: { type: 'boolean', default: false },
     only: { type: 'string' },
+    minutes: { type: 'string', default: '2' },
     json: { type: 'boolean', default: false },
   },
 });
@@ -49,10 +54,18 @@ const QUICK: Readonly<Record<string, Measure>> = {
 const REAL: Readonly<Record<string, Measure>> = {
   apply: () => measureApply(204_800, 5),
   rooms: (directory) => measureRooms(directory, 400_000),
+  latency: (directory) => measureRealLatency(directory, [5_000, 15_000], 10),
+  link: (directory) => measureLink(directory, 1_000_000, 3),
+  database: () => measureDatabase(51_200, 3),
+  memory: (directory) => measureMemory(directory, { backlog: 1_000_000, loadSeconds: 60 * Number(options.minutes) }),
 };
 const QUICK_REAL: Readonly<Record<string, Measure>> = {
   apply: () => measureApply(2_048, 1),
   rooms: (directory) => measureRooms(directory, 2_000),
+  latency: (directory) => measureRealLatency(directory, [100], 1),
+  link: (directory) => measureLink(directory, 2_000, 1),
+  database: () => measureDatabase(2_048, 1),
+  memory: (directory) => measureMemory(directory, { backlog: 2_000, loadSeconds: 2 }),
 };
 
 const sets = options.real ? { full: REAL, quick: QUICK_REAL } : { full: FULL, quick: QUICK };

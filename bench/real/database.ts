@@ -1,0 +1,115 @@
+/**
+ * Database effects, one row per write request, in batches of 256, beside batched inserts of the same rows by the bare client, one transaction per 256: by one lane, and
+ * by as many as a room has.
+ */
+import mysql from 'mysql2/promise';
+import { formatStamp } from '../../core/stamp.ts';
+import type { DatabaseWrite } from '../../store/database.ts';
+import { makeSchema, opened } from '../../store/mysql/database-kit.ts';
+import { type SqlServer, startMariadb, startMysql } from '../../test/containers/mysql.ts';
+import type { Row } from '../report.ts';
+import { removeAll } from './servers.ts';
+
+const BATCH = 256;
+const LANES = 8;
+const EPOCH = '00000000000000aa';
+const TABLE = `CREATE TABLE IF NOT EXISTS messages (id VARCHAR(128) NOT NULL, sender BIGINT NOT NULL, recipient BIGINT NOT NULL,
+  sent_at BIGINT NOT NULL, body VARCHAR(400), wmb_stamp CHAR(24) NOT NULL, PRIMARY KEY (id));`;
+const BODY = 'x'.repeat(100);
+const SENT_AT = 1_082_040_961;
+const TARGET = { must: 0.5, aim: 0.8 };
+
+const PRODUCTS = { MySQL: startMysql, MariaDB: startMariadb } as const;
+
+const stamp = (n: number) => formatStamp({ ms: 1_700_000_000_000 + n, counter: 0, writer: 0x0100_0001 });
+const requestId = (n: number) => `01a2187c-${String(n * 7_919).padStart(12, '0')}`;
+
+export async function measureDatabase(count: number, rounds: number): Promise<Row[]> {
+  const rows: Row[] = [];
+  for (const [product, start] of Object.entries(PRODUCTS)) {
+    const server = await start({ hostNetwork: true });
+    try {
+      rows.push(...(await measure(product, server, { count, rounds })));
+    } finally {
+      await removeAll([server]);
+    }
+  }
+  return rows;
+}
+
+async function measure(product: string, server: SqlServer, scale: { readonly count: number; readonly rounds: number }): Promise<Row[]> {
+  const bare: number[] = [];
+  const one: number[] = [];
+  const eight: number[] = [];
+  for (let round = 0; round < scale.rounds; round += 1) {
+    bare.push(await reference(server, scale.count));
+    one.push(await ours(server, 1, scale.count));
+    eight.push(await ours(server, LANES, scale.count));
+  }
+  const reached = median(bare);
+  return [
+    { what: `reference: ${product}, batched inserts by the bare client`, value: reached, unit: 'rows/s' },
+    ...rowsOf(`database effects into ${product}, one lane`, median(one), reached),
+    ...rowsOf(`database effects into ${product}, ${LANES} lanes`, median(eight), reached),
+  ];
+}
+
+async function reference(server: SqlServer, count: number): Promise<number> {
+  const made = await makeSchema(server, TABLE);
+  const { host, port, user, password } = server;
+  const connection = await mysql.createConnection({ host, port, user, password, database: made.options.schema });
+  const startedMs = performance.now();
+  for (let from = 0; from < count; from += BATCH) {
+    const rows = Array.from({ length: BATCH }, (_, at) => [requestId(from + at), from, at, SENT_AT, BODY, stamp(from + at)]);
+    await connection.query('START TRANSACTION');
+    await connection.query('INSERT INTO messages (id, sender, recipient, sent_at, body, wmb_stamp) VALUES ?', [rows]);
+    await connection.query('COMMIT');
+  }
+  const ms = performance.now() - startedMs;
+  await connection.end();
+  await made.remove();
+  return (count / ms) * 1_000;
+}
+
+async function ours(server: SqlServer, lanes: number, count: number): Promise<number> {
+  const made = await makeSchema(server, TABLE);
+  const store = await opened(made.options);
+  const batches = count / BATCH / lanes;
+  const startedMs = performance.now();
+  await Promise.all(
+    Array.from({ length: lanes }, async (_, partition) => {
+      const lane = { log: 'writes' as const, origin: 'beijing', partition };
+      for (let seq = 0; seq < batches; seq += 1) {
+        const writes = writesOf((partition * batches + seq) * BATCH, seq);
+        const result = await store.execute({ moves: [{ ...lane, epoch: EPOCH, expected: seq - 1, next: seq }], lane, writes });
+        if (!result.moved || result.outcomes.some((it) => it.status !== 'committed')) throw new Error('a write was refused');
+      }
+    }),
+  );
+  const ms = performance.now() - startedMs;
+  await store.close();
+  await made.remove();
+  return (count / ms) * 1_000;
+}
+
+function writesOf(from: number, seq: number): DatabaseWrite[] {
+  return Array.from({ length: BATCH }, (_, index): DatabaseWrite => {
+    const id = requestId(from + index);
+    const values = { sender: from, recipient: index, sent_at: SENT_AT, body: BODY };
+    const statements = [{ op: 'upsert' as const, table: 'messages', key: { id }, values }];
+    return { requestId: id, stamp: stamp(from + index), seq, index, key: `user:${(from + index) % 512}`, statements };
+  });
+}
+
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
+}
+
+function rowsOf(what: string, value: number, reached: number): Row[] {
+  const ratio = value / reached;
+  const target = { text: `≥ ${TARGET.must}, aim ${TARGET.aim}`, met: ratio >= TARGET.must };
+  return [
+    { what, value, unit: 'rows/s' },
+    { what: '  of the bare client', value: ratio, unit: 'ratio', target },
+  ];
+}

@@ -1,0 +1,123 @@
+/**
+ * How fast one link carries frames: from a reship with a full log, through the proxy between the rooms, into a receiver that counts them and does nothing else, on
+ * loopback and with a delay. Whoever applies what arrives is slower than the link, and would hide it.
+ */
+import { Receiver } from '../../collector/receive/receiver.ts';
+import { loadConfig } from '../../core/config/load.ts';
+import { silentLogger } from '../../core/logger.ts';
+import { noMetrics } from '../../core/metrics.ts';
+import { systemRuntime } from '../../core/runtime.ts';
+import { rpcDialer } from '../../link/rpc/dialer.ts';
+import { Wait } from '../../proto/gen/wmb/v1/writes.ts';
+import { CountingConsumer, FakeBoard, FakeHints, MemoryStates } from '../../test/links/rig.ts';
+import { encodeBatch, sendAll, Writes } from '../load.ts';
+import type { Row } from '../report.ts';
+import { Scene } from '../scene.ts';
+
+const BATCH_WRITES = 512;
+const BATCHES_ON_THE_WAY = 12;
+const ROUND_TRIP_MS = 80;
+const MIB = 1024 * 1024;
+const TARGET = { must: 0.8, aim: 0.95 };
+
+export async function measureLink(directory: string, count: number, rounds: number): Promise<Row[]> {
+  const scene = await Scene.open(directory);
+  try {
+    const { rooms } = scene;
+    await rooms.end(rooms.room(1), 'collector', 'SIGTERM');
+    await sendAll(scene.load, batches(count), BATCHES_ON_THE_WAY);
+    // The origin's own collector would take its share of the machine.
+    await rooms.end(rooms.room(0), 'collector', 'SIGTERM');
+    const near: number[] = [];
+    const far: number[] = [];
+    for (let round = 0; round < rounds; round += 1) {
+      near.push(await pulled(scene, 0));
+      far.push(await pulled(scene, ROUND_TRIP_MS));
+    }
+    return rowsOf(median(near), median(far));
+  } finally {
+    await scene.close();
+  }
+}
+
+function* batches(count: number): Generator<Buffer, void> {
+  const writes = new Writes('link');
+  for (let from = 0, id = 0; from < count; from += BATCH_WRITES, id += 1)
+    yield encodeBatch(writes.batch(Math.min(BATCH_WRITES, count - from)), id, Wait.WAIT_LOGGED);
+}
+
+/** Bytes of frames per second, from the first frame to the last. */
+async function pulled(scene: Scene, roundTripMs: number): Promise<number> {
+  const { proxy } = scene.rooms.room(0);
+  proxy.delay(roundTripMs / 2);
+  const counter = new Counter(await framesOf(scene));
+  const receiver = receiverOf(scene, counter);
+  await receiver.start();
+  try {
+    return await counter.bytesPerSecond;
+  } finally {
+    await receiver.stop();
+    proxy.delay(0);
+  }
+}
+
+async function framesOf(scene: Scene): Promise<number> {
+  const { logs } = await scene.origin.reshipStatus();
+  const parts = logs.flatMap(({ log, partitions }) => (log === 'writes' ? partitions : []));
+  return parts.reduce((sum, { next }) => sum + next, 0);
+}
+
+/** In the peer's place: the link is the peer's own, and only what stands behind it is another. */
+function receiverOf(scene: Scene, counter: Counter): Receiver {
+  const [origin, peer] = [scene.rooms.room(0), scene.rooms.room(1)];
+  return new Receiver({
+    config: loadConfig(peer.configFile),
+    instance: 'bench',
+    dialer: rpcDialer({ runtime: systemRuntime, tls: undefined }),
+    consumers: ({ origin: from, log }) => (from === origin.id && log === 'writes' ? counter.lane() : new CountingConsumer()),
+    acks: new FakeBoard(),
+    hints: new FakeHints(),
+    states: new MemoryStates(),
+    runtime: systemRuntime,
+    logger: silentLogger,
+    metrics: noMetrics,
+  });
+}
+
+class Counter {
+  readonly #done = Promise.withResolvers<number>();
+  readonly bytesPerSecond = this.#done.promise;
+  #left: number;
+  #bytes = 0;
+  #firstMs: number | undefined;
+
+  constructor(frames: number) {
+    this.#left = frames;
+  }
+
+  /** A lane's consumer of its own. */
+  lane(): CountingConsumer {
+    const consumer = new CountingConsumer();
+    consumer.gate = async (frames) => {
+      this.#firstMs ??= performance.now();
+      this.#left -= frames.length;
+      for (const { bytes } of frames) this.#bytes += bytes.length;
+      if (this.#left === 0) this.#done.resolve((this.#bytes / (performance.now() - this.#firstMs)) * 1_000);
+    };
+    return consumer;
+  }
+}
+
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
+}
+
+function rowsOf(near: number, far: number): Row[] {
+  const ratio = far / near;
+  const target = { text: `≥ ${TARGET.must}, aim ${TARGET.aim}`, met: ratio >= TARGET.must };
+  return [
+    { what: 'reference: the link on loopback', value: near / MIB, unit: 'MiB/s' },
+    { what: `the link at a round trip of ${ROUND_TRIP_MS} ms`, value: far / MIB, unit: 'MiB/s' },
+    { what: '  of the link on loopback', value: ratio, unit: 'ratio', target },
+  ];
+}

@@ -1,0 +1,32 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { test } from 'node:test';
+import { promisify } from 'node:util';
+import { containersAvailable, NO_ENGINE } from '../../test/containers/engine.ts';
+import type { Row } from '../report.ts';
+
+const available = await containersAvailable();
+
+/** No time is asserted here: a shared machine would make it a lie. */
+test('a quick bench on real servers has every row, each with a number', { skip: available ? false : NO_ENGINE }, async () => {
+  const main = new URL('../main.ts', import.meta.url).pathname;
+  const options = ['--disable-warning=ExperimentalWarning', main, '--real', '--quick', '--json'];
+  const { stdout } = await promisify(execFile)(process.execPath, options);
+  const rows = JSON.parse(stdout) as Row[];
+  const missing = [
+    'bare script, an argument for each string',
+    'bare script, one packed argument',
+    'apply into Redis, one node, all guards on',
+    'redis-benchmark, pipelined SETs into both',
+    'applied in both rooms’ Redis',
+    'CPU of Redis 2',
+    'visible in the peer at 100/s, p99',
+    'the link on loopback',
+    'the link at a round trip of 80 ms',
+    'MySQL, batched inserts by the bare client',
+    'database effects into MariaDB, 8 lanes',
+    'peak memory of beijing/reship, the peer catching up',
+    'guangzhou/checker: second half',
+  ].filter((name) => !rows.some((row) => row.what.includes(name) && Number.isFinite(row.value)));
+  assert.deepEqual(missing, []);
+});
