@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { Redis } from 'ioredis';
 import { parseAddress } from '../../core/config/address.ts';
 import { WmbError } from '../../core/errors.ts';
-import { isFunctionRefused, isNoFunction, isReplica, isTimeout, silent, storeError } from './errors.ts';
+import { isFunctionRefused, isNoFunction, isReplica, isTimeout, neverAnswered, silent, storeError } from './errors.ts';
 import { type FunctionName, functionName, LIBRARY, SCRIPT } from './functions.ts';
 
 const CONNECT_MS_MAX = 5_000;
@@ -40,6 +40,8 @@ export class Connection {
   readonly #client: Redis;
   readonly #answerMsMax: number;
   readonly #database: number;
+  readonly #isTls: boolean;
+  #hasAnswered = false;
   #failure: Error | undefined;
   /** Undefined: functions are used. */
   #scriptHash: string | undefined;
@@ -48,6 +50,7 @@ export class Connection {
     this.place = `the Redis server at ${server.address}`;
     this.#answerMsMax = server.answerMsMax ?? ANSWER_MS_MAX;
     this.#database = server.database;
+    this.#isTls = server.tls !== undefined;
     this.#client = new Redis(optionsOf(server, this.#answerMsMax));
     this.#client.on('error', (error: Error) => {
       this.#failure = error;
@@ -65,7 +68,7 @@ export class Connection {
       if (this.#database !== 0) await this.#client.select(this.#database);
     } catch (cause) {
       this.close();
-      throw storeError(this.#failure ?? cause, this.place);
+      throw this.#told(cause);
     }
   }
 
@@ -76,7 +79,9 @@ export class Connection {
   /** An ordinary command; its answer with bytes as buffers. */
   async command(...args: [string, ...(string | Buffer)[]]): Promise<unknown> {
     try {
-      return await this.#client.callBuffer(...args);
+      const answer = await this.#client.callBuffer(...args);
+      this.#hasAnswered = true;
+      return answer;
     } catch (cause) {
       throw this.#failed(cause);
     }
@@ -128,7 +133,13 @@ export class Connection {
     // The name may lead to another server by now.
     if (isReplica(cause) || isTimeout(cause)) this.#client.disconnect(true);
     if (isTimeout(cause)) return silent(this.place, this.#answerMsMax, cause);
-    return storeError(this.#failure ?? cause, this.place);
+    return this.#told(cause);
+  }
+
+  #told(cause: unknown): WmbError {
+    const failure = this.#failure ?? cause;
+    const early = this.#hasAnswered ? undefined : neverAnswered(this.place, failure, this.#isTls);
+    return early ?? storeError(failure, this.place);
   }
 }
 

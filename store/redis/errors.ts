@@ -1,6 +1,7 @@
 /** What Redis, Valkey and the client library say, told in WMB's words. The only place that looks at their texts. */
 import { ReplyError } from 'ioredis';
 import { type ErrorCode, WmbError } from '../../core/errors.ts';
+import { tlsTrouble } from '../tls-trouble.ts';
 
 type Telling = readonly [code: ErrorCode, what: string];
 
@@ -49,22 +50,41 @@ export function isTimeout(cause: unknown): boolean {
 }
 
 export function silent(place: string, ms: number, cause: unknown): WmbError {
-  return new WmbError('STORE_UNAVAILABLE', `${place} gave no answer within ${ms} ms; it is connected anew`, { cause });
+  return unavailable(`${place} gave no answer within ${ms} ms; it is connected anew`, cause);
 }
 
 /** What the client library says while it has no connection, and no reason of its own. */
 const NOT_CONNECTED = /^(?:Stream isn't writeable|Connection is closed|Reached the max retries|Command aborted)/;
 
+/** It was connected to, and has never said anything: one side may speak TLS and the other not. */
+export function neverAnswered(place: string, cause: unknown, isTls: boolean): WmbError | undefined {
+  const said = cause instanceof Error ? cause.message : '';
+  if (!isTls && NOT_CONNECTED.test(said))
+    return unavailable(`${place} closes the connection without an answer; if it speaks TLS, set \`tls\` of the cache`, cause);
+  if (isTls && said === 'connect ETIMEDOUT')
+    return unavailable(
+      `${place} gives no answer to TLS; if it speaks none here, leave out \`tls\` of the cache, or turn it on in the server`,
+      cause,
+    );
+  return undefined;
+}
+
+function unavailable(message: string, cause: unknown): WmbError {
+  return new WmbError('STORE_UNAVAILABLE', message, { cause });
+}
+
 /** Turns a failure of the server at `place`, or of the way to it, into a WmbError. */
 export function storeError(cause: unknown, place: string): WmbError {
   if (cause instanceof WmbError) return cause;
   const said = cause instanceof Error && cause.message !== '' ? cause.message : String((cause as { code?: unknown } | null)?.code ?? cause);
-  if (NOT_CONNECTED.test(said)) return new WmbError('STORE_UNAVAILABLE', `${place} has closed the connection; it is made anew`, { cause });
-  if (!(cause instanceof ReplyError)) return new WmbError('STORE_UNAVAILABLE', `${place} cannot be reached: ${said}`, { cause });
+  const trouble = cause instanceof ReplyError ? undefined : tlsTrouble(said);
+  if (trouble !== undefined) return new WmbError('STORE_UNFIT', `${place} ${trouble} (${said.trim()})`, { cause });
+  if (NOT_CONNECTED.test(said)) return unavailable(`${place} has closed the connection; it is made anew`, cause);
+  if (!(cause instanceof ReplyError)) return unavailable(`${place} cannot be reached: ${said}`, cause);
   if (/DB index is out of range/.test(said)) return new WmbError('STORE_UNFIT', `${place} ${NO_DATABASE} (${said})`, { cause });
   // An error within a script begins with the one that the command gave, or has it after its own first words.
   const word = /^(?:ERR )?-?([A-Z]+)\b/.exec(said)?.[1] ?? '';
   const telling = TELLINGS[word] ?? TELLINGS[/\b(OOM|READONLY|MISCONF|NOPERM)\b/.exec(said)?.[1] ?? ''];
-  if (telling === undefined) return new WmbError('STORE_UNAVAILABLE', `${place} failed: ${said}`, { cause });
+  if (telling === undefined) return unavailable(`${place} failed: ${said}`, cause);
   return new WmbError(telling[0], `${place} ${telling[1]} (${said})`, { cause });
 }
