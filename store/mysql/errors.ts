@@ -1,6 +1,7 @@
 /** What MySQL, MariaDB and their client library say, told in WMB's words. The only place that looks at their codes. */
 import { WmbError } from '../../core/errors.ts';
 import { Refusal } from '../statement-checks.ts';
+import { tlsTrouble } from '../tls-trouble.ts';
 
 /** What the client library throws. */
 interface ServerError extends Error {
@@ -14,6 +15,7 @@ export const DUPLICATE_KEY = 1062;
 const BAD_DATABASE = 1049;
 const NO_SUCH_TABLE = 1146;
 const PACKET_TOO_LARGE = 1153;
+const TLS_REQUIRED = 3159;
 /** The transaction lost against another one; the same again may go through. 1020: MariaDB, the row changed since the transaction began. */
 const CONTENDED = new Set([1213, 1205, 1020]);
 const FULL = new Set([1021, 1114, 1041, 3019]);
@@ -71,6 +73,9 @@ export function storeError(cause: unknown, place: string): unknown {
   if (CONTENDED.has(errno)) {
     return new WmbError('STORE_UNAVAILABLE', `${place}: other transactions hold the rows that are written (${said})`, { cause });
   }
+  if (errno === TLS_REQUIRED) return new WmbError('STORE_UNFIT', `${place} wants TLS: set \`tls\` of the database (${said})`, { cause });
+  const trouble = cause.errno === undefined ? tlsTrouble(said) : undefined;
+  if (trouble !== undefined) return new WmbError('STORE_UNFIT', `${place} ${trouble} (${said.trim()})`, { cause });
   return new WmbError('STORE_UNAVAILABLE', `${place} failed: ${said}`, { cause });
 }
 

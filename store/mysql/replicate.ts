@@ -42,7 +42,8 @@ export async function* replicateDatabase(options: ReplicateOptions): AsyncGenera
     const threads = await readThreads(session, found.dialect);
     if (threads?.source === source.source && threads.receives && threads.applies) yield `it follows ${source.source} already`;
     else {
-      for (const { shown, sql } of statementsFor(found.dialect, source, threads !== undefined)) {
+      const order = { source, follows: threads !== undefined, encrypted: server.tls !== undefined };
+      for (const { shown, sql } of statementsFor(found.dialect, order)) {
         yield shown;
         if (!dryRun) await session.query(sql);
       }
@@ -154,7 +155,15 @@ interface Shown {
   readonly shown: string;
 }
 
-function statementsFor({ flavour }: Dialect, { source, user, password }: Source, follows: boolean): readonly Shown[] {
+interface Following {
+  readonly source: Source;
+  /** It follows somebody already. */
+  readonly follows: boolean;
+  /** Whom this room's daemons reach over TLS its server does too. Which authority it trusts, the server's own configuration says. */
+  readonly encrypted: boolean;
+}
+
+function statementsFor({ flavour }: Dialect, { source: { source, user, password }, follows, encrypted }: Following): readonly Shown[] {
   const { host, port } = parseAddress(source) ?? { host: source, port: 3306 };
   const [word, thread] = flavour === 'mysql' ? ['SOURCE', 'REPLICA'] : ['MASTER', 'SLAVE'];
   // MySQL would give a master up that is away for ten minutes.
@@ -162,9 +171,10 @@ function statementsFor({ flavour }: Dialect, { source, user, password }: Source,
     flavour === 'mysql'
       ? `SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1, SOURCE_CONNECT_RETRY = ${RECONNECT_SECONDS}, SOURCE_RETRY_COUNT = 0`
       : `MASTER_USE_GTID = slave_pos, MASTER_CONNECT_RETRY = ${RECONNECT_SECONDS}`;
+  const secured = encrypted ? `, ${word}_SSL = 1` : '';
   const change = (secret: string) =>
     `CHANGE ${flavour === 'mysql' ? 'REPLICATION SOURCE' : 'MASTER'} TO ${word}_HOST = ${text(host)}, ${word}_PORT = ${port}, ` +
-    `${word}_USER = ${text(user)}, ${word}_PASSWORD = ${secret}, ${rest}`;
+    `${word}_USER = ${text(user)}, ${word}_PASSWORD = ${secret}, ${rest}${secured}`;
   const plain = (sql: string): Shown => ({ sql, shown: sql });
   return [...(follows ? [plain(`STOP ${thread}`)] : []), { sql: change(text(password)), shown: change("'…'") }, plain(`START ${thread}`)];
 }
