@@ -32,7 +32,7 @@ export async function checkServer(session: Session, place: string, replicates: b
     unfit(
       place,
       `has max_allowed_packet = ${packetBytesMax}`,
-      `SET PERSIST max_allowed_packet = ${64 * PACKET_BYTES_MIN} (at least ${PACKET_BYTES_MIN})`,
+      remedyIn(dialect, `SET PERSIST max_allowed_packet = ${64 * PACKET_BYTES_MIN} (at least ${PACKET_BYTES_MIN})`),
     );
   }
   if (replicates) checkReplicates(place, dialect, variables);
@@ -60,21 +60,26 @@ async function readVariables(session: Session): Promise<ReadonlyMap<string, stri
   return new Map(rows.map((row: CellRow) => [String(row.Variable_name), String(row.Value)]));
 }
 
-function checkReplicates(place: string, { flavour }: Dialect, variables: ReadonlyMap<string, string>): void {
+/** MariaDB keeps no setting over a restart by itself. */
+function remedyIn({ flavour }: Dialect, remedy: string): string {
+  return flavour === 'mysql' ? remedy : remedy.replace('SET PERSIST', 'SET GLOBAL (and in its configuration)');
+}
+
+function checkReplicates(place: string, dialect: Dialect, variables: ReadonlyMap<string, string>): void {
   const wanted: (readonly [name: string, value: string, remedy: string])[] = [
     ['log_bin', 'ON', 'start it with --log-bin'],
     ['binlog_format', 'ROW', "SET PERSIST binlog_format = 'ROW'"],
     ['binlog_row_image', 'FULL', "SET PERSIST binlog_row_image = 'FULL'"],
   ];
-  if (flavour === 'mysql') {
+  if (dialect.flavour === 'mysql') {
     wanted.push(['enforce_gtid_consistency', 'ON', 'start it with --enforce-gtid-consistency=ON']);
     wanted.push(['gtid_mode', 'ON', 'start it with --gtid-mode=ON --enforce-gtid-consistency=ON']);
   }
   for (const [name, value, remedy] of wanted) {
     const found = variables.get(name);
     if (found === undefined || found.toUpperCase() === value) continue;
-    const said = flavour === 'mysql' ? remedy : remedy.replace('SET PERSIST', 'SET GLOBAL (and in its configuration)');
-    unfit(place, `has ${name} = ${found}, and the topology has slave rooms, whose databases follow its binlog`, `${said}`);
+    const is = `has ${name} = ${found}, and the topology has slave rooms, whose databases follow its binlog`;
+    unfit(place, is, remedyIn(dialect, remedy));
   }
 }
 
