@@ -13,6 +13,8 @@ export interface Runtime {
   nowMs(): number;
   /** Milliseconds since some fixed moment; never goes back. For durations. */
   monotonicMs(): number;
+  /** Milliseconds of a processor that this thread has used: the time that passes, without waiting. Undefined where time is virtual and passes only where somebody works. */
+  workedMs?(): number;
   /** Runs `task` once after `delayMs`. A pending timer does not keep the process alive when `background` is set. */
   after(delayMs: number, task: () => void, background?: boolean): Timer;
   /** Resolves when pending input and output have had their turn: work that only ever awaits itself would starve them. */
@@ -26,6 +28,10 @@ export interface Runtime {
 export const systemRuntime: Runtime = {
   nowMs: () => Date.now(),
   monotonicMs: () => performance.now(),
+  workedMs() {
+    const { user, system } = process.threadCpuUsage();
+    return (user + system) / 1_000;
+  },
   after(delayMs, task, background = false) {
     const handle = setTimeout(task, delayMs);
     if (background) handle.unref();
@@ -35,6 +41,11 @@ export const systemRuntime: Runtime = {
   random: () => Math.random(),
   bytes: (count) => randomBytes(count),
 };
+
+/** For what somebody's work may cost. Only differences mean something. */
+export function workMs(runtime: Runtime): number {
+  return runtime.workedMs?.() ?? runtime.monotonicMs();
+}
 
 /** Resolves after `delayMs`, or at once when `signal` aborts (it never rejects: look at the signal). */
 export function sleep(runtime: Runtime, delayMs: number, signal?: AbortSignal): Promise<void> {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { BUCKETS, bucketOf } from '../../core/converge/bucket.ts';
 import { WmbError } from '../../core/errors.ts';
+import { sleep } from '../../core/runtime.ts';
 import { Bench, SWEEP_MS } from './keeper-kit.ts';
 import { DigestTree, nodeAbove } from './tree.ts';
 
@@ -20,6 +21,23 @@ test('the tree is built from what is stored, says how far it is, and counts the 
   assert.equal(bench.keeper.keys, 2);
   assert.equal(await bench.leaf(bucketOf('a')), await bench.stored(bucketOf('a')));
   assert.match(await root(bench), /[1-9a-f]/);
+  await bench.stop();
+});
+
+test('waiting for a cache that is far away is no work: the tree is built as soon as from a near one', async () => {
+  const bench = new Bench();
+  const startedMs = bench.time.monotonicMs();
+  let workedMs = 0;
+  Object.assign(bench.clock, { workedMs: () => workedMs });
+  bench.read = (buckets) => {
+    workedMs += buckets.length * 0.01;
+  };
+  bench.beforeReading = () => sleep(bench.clock, 20);
+  await bench.write('a', '1');
+  await bench.built();
+  await bench.time.advance(1_000);
+  assert.equal(bench.keeper.keys, 1);
+  assert.ok(workedMs < (50 * (bench.time.monotonicMs() - startedMs)) / 1_000 + 100, 'and no more than its share was worked');
   await bench.stop();
 });
 

@@ -127,9 +127,9 @@ export class LeafKeeper {
     const untilServing = this.#budget.serving();
     for (const bucket of buckets) {
       await untilServing();
-      const startedMs = runtime.monotonicMs();
+      const worked = this.#budget.measure();
       found.push(await inspector.entries(bucket, runtime.nowMs()));
-      this.#budget.spend(runtime.monotonicMs() - startedMs, true);
+      this.#budget.spend(worked(), true);
       if (found.length % ENTRIES_AT_ONCE === 0) await runtime.turn();
     }
     return found;
@@ -331,6 +331,7 @@ export class LeafKeeper {
     if (nowMs < this.#nowMs) this.#doubtAll();
     this.#nowMs = nowMs;
     const startedMs = runtime.monotonicMs();
+    const worked = this.#budget.measure();
     const vouched = this.#isVouched(startedMs);
     const proving = buckets.map((bucket) => this.#leaves.isClean(bucket) && !this.#isExpired(bucket, nowMs));
     const before = buckets.map((bucket) => this.#leaves.begin(bucket, { vouched, monotonicMs: startedMs }));
@@ -346,7 +347,7 @@ export class LeafKeeper {
       buckets.forEach((bucket, index) => void this.#leaves.failed(bucket, before[index] ?? 0));
       throw cause;
     } finally {
-      const ms = runtime.monotonicMs() - startedMs;
+      const ms = worked();
       this.#budget.spend(ms, serving);
       this.#leafMs = Math.max(0.001, 0.8 * this.#leafMs + 0.2 * (ms / buckets.length));
     }
