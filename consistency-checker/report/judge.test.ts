@@ -106,6 +106,23 @@ describe('which side is wrong when the source does not say', () => {
     assert.match(drift.why, /neither room shows what write request set k .* set it to v/);
   });
 
+  test('a counter that one room shows no more, in a version that added to it, was lost there, however far the log reaches back', async () => {
+    const world = new World();
+    await world.write('beijing', [{ id: 'first', commands: [['INCRBY', 'k', 2]] }]);
+    const [found] = await world.write('beijing', [{ id: 'second', commands: [['INCRBY', 'k', 3]] }]);
+    world.room('beijing').logFrom = found?.write.stamp ?? '';
+    await world.pass(5_000);
+    for (const room of ['beijing', 'guangzhou']) await world.room(room).settle();
+    world.room('guangzhou').overwrite('k', '', null);
+    const drift = await explained(world, 'k');
+    assert.deepEqual(gist(drift).slice(0, 3), ['L3', 'value', 'guangzhou'], drift.why);
+    assert.match(
+      drift.why,
+      /guangzhou shows nothing of k in the version of write request second .* added 3 to it at .*; that deletes nothing/,
+    );
+    assert.deepEqual(drift.repair.diff, ['- k = (nothing)', '+ k = 5']);
+  });
+
   test('a processor that answers otherwise than it did then proves nothing', async () => {
     const world = await stale();
     world.room('beijing').derive = (write) => ({ stamp: write.stamp, effects: [], error: '' });

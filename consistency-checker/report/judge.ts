@@ -13,6 +13,7 @@ import type { ElementDifference } from '../drift.ts';
 import type { StateAnswer } from '../room.ts';
 import { byDamage } from './damage.ts';
 import type { KeyHistories, KeyHistory } from './key-history.ts';
+import { lostCount } from './lost-count.ts';
 import { expectedOf, standing, takerOf } from './oracle.ts';
 import { isIncrement, lackedIncrements, type Part, partName, partOf, type States, shownBy, speaksOf } from './parts.ts';
 import { dateTime, plainText, plural } from './phrases.ts';
@@ -282,6 +283,8 @@ async function sameVersion(at: Subject): Promise<ElementVerdict> {
   const effect = effectOf(at, finding, version);
   const made = effect === undefined ? undefined : shownBy(effect, at.part);
   const both = `both rooms show the same version of ${at.name}, with different values`;
+  const lost = finding.status === 'found' ? lostCount(at, statesOf(at), { write: finding.found, effect }) : undefined;
+  if (lost !== undefined) return lost;
   if (finding.status !== 'found' || effect === undefined || made === undefined) {
     const reason =
       finding.status === 'none' || finding.status === 'unknown'
@@ -392,6 +395,5 @@ export function other(side: SideIndex): SideIndex {
 
 /** The stamps that a case has to look up. */
 export function versionsOf(differences: readonly ElementDifference[]): Version[] {
-  const versions = differences.flatMap((it) => it.versions).filter((version) => version.length >= STAMP_DIGITS);
-  return [...new Set(versions)];
+  return [...new Set(differences.flatMap((it) => it.versions).filter((version) => version.length >= STAMP_DIGITS))];
 }
