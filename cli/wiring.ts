@@ -5,7 +5,7 @@ import type { Runtime } from '../core/runtime.ts';
 import { masterRoom } from '../core/topology.ts';
 import type { CacheAdministration, DatabaseAdministration } from '../store/administration.ts';
 import { MysqlAdministration } from '../store/mysql/administration.ts';
-import { MysqlComparable } from '../store/mysql/comparable.ts';
+import { type MysqlComparable, openBoth } from '../store/mysql/comparable.ts';
 import { RedisAdministration } from '../store/redis/administration.ts';
 import { serversOf } from '../store/redis/connection.ts';
 
@@ -64,12 +64,5 @@ export async function databaseSides({
       'the room’s file has no database.replication, whose source is the master’s server to compare with',
     );
   }
-  const server = serverOf(database, user);
-  const slave = await MysqlComparable.open(server, runtime);
-  try {
-    return { slave, master: await MysqlComparable.open({ ...server, address: database.replication.source }, runtime) };
-  } catch (cause) {
-    await slave.close();
-    throw cause;
-  }
+  return openBoth(serverOf(database, user), database.replication.source, runtime);
 }

@@ -7,7 +7,7 @@
 import { createHash } from 'node:crypto';
 import type { RoomId } from '../core/words.ts';
 
-export type DriftLevel = 'L0' | 'L1' | 'L2' | 'L3';
+export type DriftLevel = 'L0' | 'L1' | 'L2' | 'L3' | 'L4';
 
 export type DriftKind =
   /** L0: canaries do not arrive, or a partition with backlog does not move. */
@@ -25,7 +25,9 @@ export type DriftKind =
   /** L2: one room shows what the other has deleted, or what no write request made. */
   | 'extra'
   /** L3: the same version, another value. */
-  | 'value';
+  | 'value'
+  /** L4: a slave's database shows a row otherwise than the master's, or only one of them has it. */
+  | 'row';
 
 export type DriftCause =
   /** The receipt says that it was applied, and its effects are not there. */
@@ -54,7 +56,7 @@ export interface DriftSide {
   readonly expireAtMs: number;
 }
 
-/** One element of a key that differs; `name` empty for a string, or for the key as a whole (its deletion, its expiry). */
+/** One element of a key that differs; `name` empty for a string, or for the key as a whole (its deletion, its expiry). Or a column of a row: then the versions are the row's. */
 export interface ElementDifference {
   readonly name: string;
   /** Versions and values by room, in the order of `Drift.sides`; empty version: not there; value null: deleted. */
@@ -83,8 +85,8 @@ export interface WriteTimeline {
 }
 
 export interface RepairPlan {
-  /** `retry`: of what is parked. `none`: nothing to do by WMB; `text` says what to do. */
-  readonly action: 'resend' | 'push' | 'retry' | 'none';
+  /** `retry`: of what is parked. `rewrite`: of a row, in the master. `none`: nothing to do by WMB; `text` says what to do. */
+  readonly action: 'resend' | 'push' | 'retry' | 'rewrite' | 'none';
   /** The right side, where there is one. */
   readonly from: RoomId | '';
   /** The wrong side: its own checker does the repair. */
@@ -101,8 +103,8 @@ export interface Drift {
   readonly id: string;
   readonly level: DriftLevel;
   readonly kind: DriftKind;
-  /** A cache key, a position (L1), or a lane (L0). */
-  readonly subject: { readonly type: 'key' | 'write' | 'lane'; readonly name: string };
+  /** A cache key, a position (L1), a lane (L0), or a row of a database (L4). */
+  readonly subject: { readonly type: 'key' | 'write' | 'lane' | 'row'; readonly name: string };
   /** The two rooms in the order of their ids. */
   readonly sides: readonly [DriftSide, DriftSide];
   readonly elements: readonly ElementDifference[];

@@ -61,6 +61,11 @@ export function declareGauges(metrics: Metrics, sources: GaugeSources): void {
   );
 }
 
+export interface DatabaseMeters {
+  /** Empty: it came to its end. */
+  databaseRound(code: string): void;
+}
+
 export interface RoundMeters {
   round(peer: string, round: { readonly bytes: number; readonly ms: number }): void;
   failed(peer: string, code: string): void;
@@ -115,4 +120,20 @@ export function roundMeters(metrics: Metrics): RoundMeters {
     closed: ({ kind, status }) => closed.add(1, { kind, status }),
     repairStep: (result) => steps.add(1, { result }),
   };
+}
+
+export function databaseMeters(metrics: Metrics, unverifiedMs: () => number | undefined): DatabaseMeters {
+  metrics.gauge(
+    { name: 'wmb_checker_database_unverified_ms', help: 'Since the end of the last pass over all tables of the slave’s database.' },
+    (report) => {
+      const ms = unverifiedMs();
+      if (ms !== undefined) report(ms);
+    },
+  );
+  const rounds = metrics.counter({
+    name: 'wmb_checker_database_rounds_total',
+    help: 'Rounds of comparing the slave’s database with the master’s, by error code; empty: it came to its end.',
+    labels: ['code'],
+  });
+  return { databaseRound: (code) => rounds.add(1, { code }) };
 }

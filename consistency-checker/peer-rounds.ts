@@ -281,7 +281,7 @@ export class PeerRounds {
   /** What both rooms show alike again has healed, or was repaired by the other room's checker. */
   async #lookAgain(): Promise<void> {
     const { own, peer, book, meters, runtime, logger } = this.#options;
-    const ours = (drift: Drift) => drift.subject.type !== 'lane' && isBetween(drift, [own.room, peer]);
+    const ours = (drift: Drift) => ['key', 'write'].includes(drift.subject.type) && isBetween(drift, [own.room, peer]);
     const untilMs = runtime.monotonicMs() + LOOKING_AGAIN_MS_MAX;
     const looked = new Set<string>();
     while (looked.size < LOOKED_AGAIN_MAX && runtime.monotonicMs() <= untilMs && !this.#stopped.signal.aborted) {

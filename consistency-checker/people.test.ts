@@ -34,6 +34,7 @@ async function serve(more: Partial<PeopleOptions> = {}): Promise<{ client: Check
       book,
       leaves: { keys: 9, built: 0.5 },
       copy: { text: 'copying' },
+      database: { text: 'compared' },
       startedMs: systemRuntime.monotonicMs() - 1_000,
       runtime: systemRuntime,
     },

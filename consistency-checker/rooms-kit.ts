@@ -280,6 +280,7 @@ export class TestChecker {
       book: this.book,
       explainer: this.explainer,
       differs: (drift) => this.differs(drift),
+      rewrite: async () => {},
       limits,
       runtime,
       logger: silentLogger,

@@ -14,6 +14,8 @@ export interface StatusSource {
   readonly leaves: { readonly keys: number; readonly built: number };
   /** See CacheCopy. */
   readonly copy: { readonly text: string };
+  /** See DatabaseRounds; undefined: this is no slave room with a database on a server. */
+  readonly database: { readonly text: string } | undefined;
   /** Monotonic. */
   readonly startedMs: number;
   readonly runtime: Runtime;
@@ -26,6 +28,7 @@ export async function statusOf({
   book,
   leaves,
   copy,
+  database,
   startedMs,
   runtime,
 }: StatusSource): Promise<CheckerStatus> {
@@ -51,5 +54,6 @@ export async function statusOf({
     keys: leaves.keys,
     built: leaves.built,
     copy: copy.text,
+    database: database?.text ?? '',
   };
 }

@@ -7,7 +7,7 @@ import { isWildcard, parseAddress } from '../core/config/address.ts';
 import type { Config, DaemonAddresses } from '../core/config/types.ts';
 import { WmbError } from '../core/errors.ts';
 import { instanceName } from '../core/runtime.ts';
-import { roomEntry } from '../core/topology.ts';
+import { masterRoom, roomEntry } from '../core/topology.ts';
 import type { RoomId } from '../core/words.ts';
 import { GrpcServer } from '../daemon/grpc-server.ts';
 import { OpsHttp } from '../daemon/ops-http.ts';
@@ -19,6 +19,8 @@ import { EmbeddedLogReader } from '../log/embedded/reader.ts';
 import { CheckerService, PeerService } from '../proto/gen/wmb/v1/checker.ts';
 import { EmbeddedCacheInspector } from '../store/embedded/cache-inspector.ts';
 import type { CacheInspector } from '../store/inspection.ts';
+import { openBoth } from '../store/mysql/comparable.ts';
+import { MysqlReplication } from '../store/mysql/replication.ts';
 import { RedisCacheInspector } from '../store/redis/cache-inspector.ts';
 import { serversOf } from '../store/redis/connection.ts';
 import { KeyComparison } from './cache/comparison.ts';
@@ -27,11 +29,12 @@ import type { CallTarget } from './calls-grpc.ts';
 import { Checker } from './checker.ts';
 import { CollectorGrpc, IntakeGrpc } from './collector-grpc.ts';
 import { compareRooms } from './compare.ts';
+import { DatabaseRounds } from './database/rounds.ts';
 import { LocalRoom } from './local-room.ts';
 import { Canaries } from './messages/canaries.ts';
 import { ReceiptComparison } from './messages/comparison.ts';
 import { LaneWatch } from './messages/lanes.ts';
-import { declareGauges, type RoundMeters, roundMeters } from './meters.ts';
+import { databaseMeters, declareGauges, type RoundMeters, roundMeters } from './meters.ts';
 import { peerService } from './peer-grpc.ts';
 import { PeerGate } from './peer-hello.ts';
 import { PeerRounds } from './peer-rounds.ts';
@@ -78,19 +81,26 @@ export async function wireChecker(parts: DaemonParts): Promise<readonly Service[
     runtime,
     logger,
   });
+  const database = databaseOf({ parts, explainer, book, meters });
+  const rows = () => {
+    if (database?.rounds !== undefined) return database.rounds;
+    throw new WmbError('NOT_FOUND', `room ${room.id} has no database that is compared with the master’s`);
+  };
   const repairer = new Repairer({
     own: own.view,
     rooms,
     mender: own.collector,
     book,
     explainer,
-    differs: (drift) => checker.differs(drift),
+    differs: (drift) => (drift.subject.type === 'row' ? rows().differs(drift) : checker.differs(drift)),
+    rewrite: (row) => rows().rewrite(row),
     limits: room.checker.repair,
     runtime,
     logger,
   });
   const repairs = new RepairRuns({ repairer, meters });
-  const status = { config, instance: own.instance, checker, book, leaves: own.leaves, copy, startedMs: runtime.monotonicMs(), runtime };
+  const of = { config, instance: own.instance, checker, book, leaves: own.leaves, copy, database };
+  const status = { ...of, startedMs: runtime.monotonicMs(), runtime };
   watchGauges(parts, status, { checker, rounds });
   const face = { parts, listen, own: own.view, rooms, rounds, explainer, repairs, status };
   return [
@@ -98,6 +108,7 @@ export async function wireChecker(parts: DaemonParts): Promise<readonly Service[
     { name: 'rooms', start: async () => {}, stop: () => closeRooms(own, peers) },
     repairs,
     checker,
+    ...(database?.services ?? []),
     grpcOf(face),
     httpOf(face),
   ];
@@ -232,6 +243,43 @@ function roundsOf({ parts, own, peers, explainer, book, meters }: Rounding): Rea
       return [peer, new PeerRounds({ own, peer, keys, receipts, explainer, book, meters, roundMs, runtime, logger })];
     }),
   );
+}
+
+interface ComparedDatabase {
+  readonly text: string;
+  /** Undefined: it is not known what it follows. */
+  readonly rounds: DatabaseRounds | undefined;
+  readonly services: readonly Service[];
+}
+
+/** Undefined where this is no slave room with a database on a server. */
+function databaseOf({ parts, explainer, book, meters }: Omit<Rounding, 'own' | 'peers'>): ComparedDatabase | undefined {
+  const { config, runtime, logger, metrics } = parts;
+  const { topology, room } = config;
+  const master = masterRoom(topology)?.id;
+  if (room.database?.adapter !== 'mysql' || master === undefined || roomEntry(topology, room.id)?.database !== 'slave') return undefined;
+  const { address, name: schema, user, password, tls, replication: source } = room.database;
+  if (source === undefined)
+    return { text: 'database not compared: the room’s file has no database.replication', rounds: undefined, services: [] };
+  const server = { address, schema, user, password, tls };
+  const replication = new MysqlReplication({ server, source, runtime });
+  const { graceMs, database: settings } = room.checker;
+  const rounds: DatabaseRounds = new DatabaseRounds({
+    rooms: { master, slave: room.id },
+    open: () => openBoth(server, source.source, runtime),
+    replica: () => replication.status(),
+    stamped: (stamp) => explainer.stamped(stamp),
+    meters: { ...meters, ...databaseMeters(metrics, () => rounds.unverifiedMs) },
+    ...{ book, settings, graceMs, runtime, logger },
+  });
+  const connection = { name: 'replication', start: async () => {}, stop: () => replication.close() };
+  return {
+    rounds,
+    services: [connection, rounds],
+    get text() {
+      return rounds.text;
+    },
+  };
 }
 
 interface Gauged {

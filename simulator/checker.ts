@@ -100,6 +100,7 @@ export async function startChecker(world: CheckerHost, room: Room, life: Life): 
     book,
     explainer,
     differs: (drift) => checker.differs(drift),
+    rewrite: async () => {},
     limits: settings.repair,
     runtime: life,
     logger,

@@ -1,7 +1,8 @@
 /** `wmb db compare`: this slave room's database against the master room's, row by row where digests differ, and the repair through the master. */
 import { type Command, Option } from 'commander';
-import { compareDatabases, keyName } from '../../consistency-checker/database/comparison.ts';
+import { compareDatabases } from '../../consistency-checker/database/comparison.ts';
 import { repairRows } from '../../consistency-checker/database/repair.ts';
+import { keyName } from '../../consistency-checker/database/row-name.ts';
 import { WmbError } from '../../core/errors.ts';
 import { roomEntry } from '../../core/topology.ts';
 import type { DifferingRow } from '../../store/row-comparison.ts';

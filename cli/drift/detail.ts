@@ -34,7 +34,7 @@ function heading({ id, kind, level, status, confirmedMs, closedMs }: Drift, { co
 
 function facts(drift: Drift, { nowMs }: DetailOptions): readonly (readonly [string, string])[] {
   const { subject, wrong, why, cause, causeText: text, firstSeenMs, confirmedMs, closedMs, note } = drift;
-  const names = { key: 'key', write: 'write', lane: 'lane' };
+  const names = { key: 'key', write: 'write', lane: 'lane', row: 'row' };
   return [
     [names[subject.type] ?? 'subject', subject.name],
     isAlarm(drift) ? ['why', why] : ['wrong', `${wrong || 'cannot be told'}${why === '' ? '' : `: ${why}`}`],
@@ -59,12 +59,15 @@ function sidesTable({ sides, wrong, subject }: Drift, { columnsMax, topology }: 
   const title = ({ room }: DriftSide) => (room === wrong ? `${room} (wrong)` : room);
   const row = (name: string, text: (side: DriftSide) => string): string[] => [name, text(sides[0]), text(sides[1])];
   const rows = [row('', title), row('shows', ({ shows }) => shows)];
-  if (subject.type === 'key')
+  if (subject.type === 'key' || subject.type === 'row')
     rows.push(
       row('written', ({ version }) => (version === '' ? '—' : iso(stampMs(version)) || version)),
       row('by', ({ version }) => (version === '' ? '—' : writerRoom(version, topology))),
       row('version', ({ version }) => version || '—'),
       row('hash', ({ hash }) => hash || '—'),
+    );
+  if (subject.type === 'key')
+    rows.push(
       row('bytes', ({ bytes, version }) => (version === '' && bytes === 0 ? '—' : String(bytes))),
       row('expires', ({ expireAtMs, version }) => iso(expireAtMs) || (version === '' ? '—' : 'never')),
     );
@@ -77,15 +80,16 @@ function writerRoom(version: string, topology: Topology): string {
   return topology.rooms.find(({ number }) => number === writer >>> 24)?.id ?? 'an unknown room';
 }
 
-function elementsTable({ elements, sides }: Drift, { columnsMax, topology }: DetailOptions): string {
+function elementsTable({ elements, sides, subject }: Drift, { columnsMax, topology }: DetailOptions): string {
   if (elements.length === 0) return '';
   const side = ({ versions, values }: ElementDifference, index: 0 | 1) => {
     const version = versions[index];
+    if (subject.type === 'row') return values[index] ?? '';
     if (version === '') return 'not there';
     return `${values[index] === null ? 'deleted' : JSON.stringify(values[index])}, ${iso(stampMs(version)) || version} by ${writerRoom(version, topology)}`;
   };
   const rows = elements.map((element) => [element.name || '(the key)', side(element, 0), side(element, 1)]);
-  return sideBySide([['element', sides[0].room, sides[1].room], ...rows], columnsMax);
+  return sideBySide([[subject.type === 'row' ? 'column' : 'element', sides[0].room, sides[1].room], ...rows], columnsMax);
 }
 
 const NAME_COLUMNS_MAX = 24;

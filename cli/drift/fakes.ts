@@ -69,7 +69,19 @@ function stream<T>(call: ServerWritableStream<unknown, T>, messages: readonly (T
 
 function statusOf({ room, peers = [], status = {}, drifts = [] }: FakeChecker): CheckerStatus {
   return {
-    ...{ room, topologyEpoch: 3, instance: 'i', uptimeMs: 61_000, nowMs: 10_000, repaired: 0, healed: 0, keys: 59_835, built: 1, copy: '' },
+    ...{
+      room,
+      topologyEpoch: 3,
+      instance: 'i',
+      uptimeMs: 61_000,
+      nowMs: 10_000,
+      repaired: 0,
+      healed: 0,
+      keys: 59_835,
+      built: 1,
+      copy: '',
+      database: '',
+    },
     open: drifts.filter((drift) => drift.status === 'open').length,
     peers: peers.map((peer) => ({
       ...{ room: '', verifiedMs: 8_000, reason: '', suspects: 0, open: 0, canaryAgeMs: 0, rounds: 1, roundBytes: 256, roundMs: 1 },

@@ -81,10 +81,10 @@ interface CheckerRow {
 
 function checkerRow({ room, checker, epoch }: CheckerRow): string[] {
   if ('error' in checker) return silentRow(room, 'checker', checker);
-  const { keys, built, open, copy } = checker;
+  const { keys, built, open, copy, database } = checker;
   const building = built < 1 ? ` (${Math.floor(built * 100)} % read)` : '';
-  const copying = copy === '' ? '' : `; ${copy}`;
-  return [room, 'checker', stateText(checker), `keys ${count(keys)}${building}, open ${count(open)}${epochText(checker, epoch)}${copying}`];
+  const notes = [copy, shorten(database, REASON_COLUMNS_MAX)].map((note) => (note === '' ? '' : `; ${note}`)).join('');
+  return [room, 'checker', stateText(checker), `keys ${count(keys)}${building}, open ${count(open)}${epochText(checker, epoch)}${notes}`];
 }
 
 function silentRow(room: string, daemon: string, { address, error }: Silent): string[] {

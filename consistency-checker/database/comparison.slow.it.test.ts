@@ -8,8 +8,9 @@ import { forEachPair, forget, type ServerPair, until } from '../../store/mysql/p
 import { replicateDatabase } from '../../store/mysql/replicate.ts';
 import { Session } from '../../store/mysql/session.ts';
 import type { DifferingRow } from '../../store/row-comparison.ts';
-import { compareDatabases, keyName } from './comparison.ts';
+import { compareDatabases } from './comparison.ts';
 import { repairRows } from './repair.ts';
+import { keyName } from './row-name.ts';
 
 const ROWS = 1_000_000;
 const PASSWORD = 'Compare-7';

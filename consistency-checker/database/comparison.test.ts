@@ -1,63 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { ComparableDatabase, RowKey, RowRange } from '../../store/row-comparison.ts';
 import { compareDatabases } from './comparison.ts';
-
-/** A table `t` of numbers, whose hashes are the values; `position` counts changes. */
-class Side implements ComparableDatabase {
-  readonly rowsById = new Map<number, string>();
-  readonly follows: Side | undefined;
-  /** Called before each read by key. */
-  beforeLook: () => void = () => {};
-  changes = 0;
-
-  constructor(count: number, follows?: Side) {
-    for (let id = 0; id < count; id += 1) this.rowsById.set(id, `v${id}`);
-    this.follows = follows;
-  }
-
-  set(id: number, value: string): void {
-    this.rowsById.set(id, value);
-    this.changes += 1;
-  }
-
-  #in({ after, upTo }: Omit<RowRange, 'table'>) {
-    const rows = [...this.rowsById].filter(
-      ([id]) => (after === undefined || id > Number(after[0])) && (upTo === undefined || id <= Number(upTo[0])),
-    );
-    return rows.sort(([a], [b]) => a - b).map(([id, hash]) => ({ key: [id], hash }));
-  }
-
-  async tables() {
-    return ['t'];
-  }
-  async boundary(_table: string, after: RowKey | undefined, rows: number) {
-    return this.#in({ after, upTo: undefined })[rows - 1]?.key;
-  }
-  async digest(range: RowRange) {
-    return JSON.stringify(this.#in(range));
-  }
-  async hashes(range: RowRange) {
-    return this.#in(range);
-  }
-  async hashesOf(_table: string, keys: readonly RowKey[]) {
-    this.beforeLook();
-    return this.#in({ after: undefined, upTo: undefined }).filter(({ key }) => keys.some((wanted) => wanted[0] === key[0]));
-  }
-  async row() {
-    return undefined;
-  }
-  async position() {
-    return String(this.changes);
-  }
-  async reaches() {
-    return this.follows !== undefined;
-  }
-  async overwrites() {
-    return true;
-  }
-  async close() {}
-}
+import { Side } from './side-kit.ts';
 
 async function compare(master: Side, slave: Side, rowsMax = 100) {
   const found = [];

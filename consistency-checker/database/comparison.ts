@@ -8,6 +8,7 @@
  */
 import { WmbError } from '../../core/errors.ts';
 import type { ComparableDatabase, DifferingRow, RowHash, RowKey, RowRange } from '../../store/row-comparison.ts';
+import { keyName } from './row-name.ts';
 
 export interface Sides {
   readonly master: ComparableDatabase;
@@ -52,37 +53,55 @@ export async function* compareDatabases(options: ComparisonOptions): AsyncGenera
 }
 
 async function compareTable(options: ComparisonOptions, table: string, rowsMax: number): Promise<ComparedTable> {
-  const { master, slave, chunkRows } = options;
-  const differing: DifferingRow[] = [];
+  const differing: ConfirmedRow[] = [];
   let [chunks, unsettled] = [0, 0];
   let after: RowKey | undefined;
   do {
-    const upTo: RowKey | undefined = await master.boundary(table, after, chunkRows);
-    const range = { table, after, upTo };
-    const [mine, theirs] = await Promise.all([master.digest(range), slave.digest(range)]);
-    if (mine !== theirs) {
-      const found = await differingRows(options, range);
-      differing.push(...found.differing);
-      unsettled += found.unsettled;
-    }
+    const found: ComparedChunk = await compareChunk(options, table, after);
+    differing.push(...found.differing);
+    unsettled += found.unsettled;
     chunks += 1;
-    after = upTo;
+    after = found.upTo;
   } while (after !== undefined && differing.length < rowsMax);
   return { table, chunks, differing: differing.slice(0, rowsMax), unsettled };
 }
 
+export interface ComparedChunk extends Found {
+  /** Its last row; undefined: it was the table's last chunk. */
+  readonly upTo: RowKey | undefined;
+}
+
+/** The rows of a table behind `after`; undefined: its first ones. */
+export async function compareChunk(
+  options: Pick<ComparisonOptions, keyof Sides | 'chunkRows'>,
+  table: string,
+  after: RowKey | undefined,
+): Promise<ComparedChunk> {
+  const { master, slave, chunkRows } = options;
+  const upTo = await master.boundary(table, after, chunkRows);
+  const range = { table, after, upTo };
+  const [mine, theirs] = await Promise.all([master.digest(range), slave.digest(range)]);
+  return { upTo, ...(mine === theirs ? { differing: [], unsettled: 0 } : await differingRows(options, range)) };
+}
+
+/** A row that differs, and by what that is known. */
+export interface ConfirmedRow extends DifferingRow {
+  /** The master's and the slave's; empty: no such row. */
+  readonly hashes: readonly [master: string, slave: string];
+}
+
 export interface Found {
-  readonly differing: readonly DifferingRow[];
+  readonly differing: readonly ConfirmedRow[];
   readonly unsettled: number;
 }
 
-async function differingRows(options: ComparisonOptions, range: RowRange): Promise<Found> {
+async function differingRows(options: Sides, range: RowRange): Promise<Found> {
   const [mine, theirs] = await Promise.all([options.master.hashes(range), options.slave.hashes(range)]);
   const [own, other] = [byKey(mine), byKey(theirs)];
   const suspects = [...new Map([...own, ...other])]
     .filter(([name]) => own.get(name)?.hash !== other.get(name)?.hash)
     .map(([, { key }]) => key);
-  const differing: DifferingRow[] = [];
+  const differing: ConfirmedRow[] = [];
   let unsettled = 0;
   for (let from = 0; from < suspects.length; from += CONFIRM_ROWS) {
     const found = await confirm(options, range.table, suspects.slice(from, from + CONFIRM_ROWS));
@@ -94,13 +113,13 @@ async function differingRows(options: ComparisonOptions, range: RowRange): Promi
 
 /** Which of these rows differ; looks again at those that were written meanwhile. */
 export async function confirm(options: Sides, table: string, keys: readonly RowKey[]): Promise<Found> {
-  const differing: DifferingRow[] = [];
+  const differing: ConfirmedRow[] = [];
   let open = keys;
   for (let look = 0; look < LOOKS && open.length > 0; look += 1) {
     const moved: RowKey[] = [];
     for (const { key, before, slave, after } of await lookAt(options, table, open)) {
       if (before !== after) moved.push(key);
-      else if (slave !== before) differing.push({ table, key, kind: kindOf(before, slave) });
+      else if (slave !== before) differing.push({ table, key, kind: kindOf(before, slave), hashes: [before ?? '', slave ?? ''] });
     }
     open = moved;
   }
@@ -139,14 +158,4 @@ function kindOf(master: string | undefined, slave: string | undefined): Differin
 
 function byKey(rows: readonly RowHash[]): Map<string, RowHash> {
   return new Map(rows.map((row) => [keyName(row.key), row]));
-}
-
-/** `42`, or `1, "a"`. */
-export function keyName(key: RowKey): string {
-  return key.map(partName).join(', ');
-}
-
-function partName(part: RowKey[number]): string {
-  if (part instanceof Uint8Array) return `0x${Buffer.from(part).toString('hex')}`;
-  return typeof part === 'string' ? JSON.stringify(part) : String(part);
 }

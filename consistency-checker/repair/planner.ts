@@ -4,11 +4,13 @@ import type { Topology } from '../../core/config/types.ts';
 import { stateDigest } from '../../core/converge/state.ts';
 import type { Position, RoomId } from '../../core/words.ts';
 import type { CacheRepair } from '../../store/inspection.ts';
+import type { DifferingRow } from '../../store/row-comparison.ts';
 import type { ConfirmedKey } from '../cache/comparison.ts';
 import type { Drift, RepairPlan } from '../drift.ts';
 import type { ConfirmedReceipt } from '../messages/comparison.ts';
 import type { Explainer } from '../report/explain.ts';
 import type { KeyVerdict, PartVerdict } from '../report/key-verdict.ts';
+import { type FoundRow, judgeRow, rowDiff, rowRepairText } from '../report/row.ts';
 import type { SideIndex } from '../report/verdict.ts';
 import type { RoomView } from '../room.ts';
 import { planKey } from './plan.ts';
@@ -19,8 +21,9 @@ export type Prepared =
   | {
       readonly action: RepairPlan['action'];
       readonly repairs: readonly CacheRepair[];
-      /** Of what is to be retried; then there are no repairs. */
+      /** Of what is to be retried, and then there are no repairs; as with a row, which is to be written anew. */
       readonly position: Position | undefined;
+      readonly row: DifferingRow | undefined;
       readonly keys: number;
       readonly diff: readonly string[];
       readonly text: string;
@@ -29,10 +32,13 @@ export type Prepared =
     }
   | { readonly action: RepairPlan['action']; readonly result: 'unchanged' | 'refused'; readonly detail: string };
 
+/** Both sides of a drift, read now; undefined: they agree. */
+export type Differs = ConfirmedKey | ConfirmedReceipt | FoundRow | undefined;
+
 export interface PlannerOptions {
   readonly own: RoomView;
   readonly explainer: Explainer;
-  readonly differs: (drift: Drift) => Promise<ConfirmedKey | ConfirmedReceipt | undefined>;
+  readonly differs: (drift: Drift) => Promise<Differs>;
 }
 
 export class Planner {
@@ -48,6 +54,7 @@ export class Planner {
       return refused(drift, `--from ${from} is neither of the two rooms: ${own.room} and ${peer}`);
     const now = await differs(drift);
     if (now === undefined) return unchanged(drift, 'both rooms show the same by now');
+    if ('row' in now) return this.#row(drift, now, { peer, from });
     return 'position' in now ? await this.#receipt(drift, now, peer) : await this.#key(drift, now, { peer, from });
   }
 
@@ -55,6 +62,7 @@ export class Planner {
   async leftOf(drift: Drift, done: Extract<Prepared, { keys: number }>, peer: RoomId): Promise<string | undefined> {
     const now = await this.#options.differs(drift);
     if (now === undefined) return undefined;
+    if ('row' in now) return 'the row is not as the master’s still';
     if ('position' in now) return await this.#leftOfReceipt(now, done, peer);
     const verdict = await this.#options.explainer.examine(now, peer);
     if (verdict === undefined) return undefined;
@@ -76,7 +84,7 @@ export class Planner {
   async explain(drift: Drift, peer: RoomId): Promise<Drift | undefined> {
     const { differs, explainer } = this.#options;
     const now = await differs(drift);
-    if (now === undefined) return undefined;
+    if (now === undefined || 'row' in now) return undefined;
     return 'position' in now ? await explainer.receipt(now, peer) : await explainer.key(now, peer);
   }
 
@@ -92,7 +100,7 @@ export class Planner {
     const whole = from !== '' && !verdict.certain;
     const { repair, diff, text, parts } = planKey({ verdict: await this.#freshened(drift, verdict), wrong, topology, whole });
     if (repair === undefined) return refused(drift, text);
-    return { action: repair.action, repairs: [repair], position: undefined, keys: 1, diff, text, parts };
+    return { ...NOTHING_ELSE, action: repair.action, repairs: [repair], diff, text, parts };
   }
 
   /**
@@ -101,11 +109,24 @@ export class Planner {
    */
   async #freshened(drift: Drift, verdict: KeyVerdict): Promise<KeyVerdict> {
     const now = await this.#options.differs(drift);
-    if (now === undefined || 'position' in now) return verdict;
+    if (now === undefined || !('key' in now)) return verdict;
     const isSame = [now.mine, now.theirs].every(
       ({ state }, side) => stateDigest(state) === stateDigest(verdict.answers[side as SideIndex].state),
     );
     return isSame ? { ...verdict, answers: [now.mine, now.theirs], horizons: now.horizons } : verdict;
+  }
+
+  /** What the master has is never written with what a slave has, whoever is told to be right. */
+  #row(drift: Drift, found: FoundRow, { peer, from }: { readonly peer: RoomId; readonly from: RoomId | '' }): Prepared {
+    const slave = this.#options.own.room;
+    const rooms = { master: peer, slave };
+    if (from === slave)
+      return refused(drift, `--from ${slave} would write into the master what a slave has: write it there by a write request`);
+    const { wrong, why } = judgeRow(found, rooms);
+    if (wrong !== slave && from === '')
+      return refused(drift, `${why}. Where what ${peer} has is right: \`wmb repair ${drift.id} --from ${peer}\``);
+    if (found.refusal !== '') return refused(drift, found.refusal);
+    return { ...NOTHING_ELSE, action: 'rewrite', row: found.row, diff: rowDiff(found), text: rowRepairText(found, rooms) };
   }
 
   async #receipt(drift: Drift, now: ConfirmedReceipt, peer: RoomId): Promise<Prepared> {
@@ -116,13 +137,15 @@ export class Planner {
     if (verdict.wrong !== 0) return refused(drift, elsewhere(verdict.wrong === undefined ? '' : peer, own.room));
     if (verdict.kind === 'parked') {
       const { diff, text } = drift.repair;
-      return { action: 'retry', repairs: [], position: now.position, keys: 1, diff, text, parts: [] };
+      return { ...NOTHING_ELSE, action: 'retry', position: now.position, diff, text };
     }
     const { repairs, diff, text } = planLost(verdict, explainer.options.runtime.nowMs());
     if (repairs.length === 0) return refused(drift, text);
-    return { action: 'resend', repairs, position: undefined, keys: repairs.length, diff, text, parts: [] };
+    return { ...NOTHING_ELSE, action: 'resend', repairs, keys: repairs.length, diff, text };
   }
 }
+
+const NOTHING_ELSE = { repairs: [], position: undefined, row: undefined, keys: 1, parts: [] } as const;
 
 /** Undefined: this room is the one to be repaired. */
 function whyNot(

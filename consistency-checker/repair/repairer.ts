@@ -11,13 +11,12 @@ import type { Logger } from '../../core/logger.ts';
 import { type Runtime, sleep } from '../../core/runtime.ts';
 import { formatPosition, type RoomId } from '../../core/words.ts';
 import type { CacheRepair, RepairOutcome } from '../../store/inspection.ts';
-import type { ConfirmedKey } from '../cache/comparison.ts';
+import type { DifferingRow } from '../../store/row-comparison.ts';
 import type { Drift, DriftBook, RepairPlan } from '../drift.ts';
-import type { ConfirmedReceipt } from '../messages/comparison.ts';
 import type { Explainer } from '../report/explain.ts';
 import { plainText, plural } from '../report/phrases.ts';
 import type { RoomView } from '../room.ts';
-import { Planner, type Prepared } from './planner.ts';
+import { type Differs, Planner, type Prepared } from './planner.ts';
 
 export interface RepairRequest {
   /** `all`: every open drift of which this room is the wrong side, and those of which that cannot be told. */
@@ -57,7 +56,9 @@ export interface RepairerOptions {
   readonly book: DriftBook;
   readonly explainer: Explainer;
   /** Both sides of a drift, read now; undefined: they agree. */
-  readonly differs: (drift: Drift) => Promise<ConfirmedKey | ConfirmedReceipt | undefined>;
+  readonly differs: (drift: Drift) => Promise<Differs>;
+  /** Writes a row of the database anew in the master room. */
+  readonly rewrite: (row: DifferingRow) => Promise<void>;
   readonly limits: { readonly keysMax: number; readonly keysPerSecondMax: number };
   readonly runtime: Runtime;
   readonly logger: Logger;
@@ -229,7 +230,11 @@ export class Repairer {
   }
 
   async #apply(prepared: Extract<Prepared, { keys: number }>): Promise<Done> {
-    const { mender } = this.#options;
+    const { mender, rewrite } = this.#options;
+    if (prepared.row !== undefined) {
+      await rewrite(prepared.row);
+      return { outcome: 'repaired', message: '' };
+    }
     if (prepared.position !== undefined) {
       const { outcome, message } = await mender.retryParked(formatPosition(prepared.position));
       return outcome === 'parked' ? { outcome: 'failed', message: message || 'it was parked again' } : { outcome: 'repaired', message: '' };

@@ -3,6 +3,7 @@
  * what it would change. Every statement stands on something that was read just now; where nothing tells, the record says that.
  */
 import { stateDigest, visibleOf } from '../../core/converge/state.ts';
+import { type Stamp, versionOf } from '../../core/stamp.ts';
 import { formatPosition, type RoomId } from '../../core/words.ts';
 import type { ConfirmedKey } from '../cache/comparison.ts';
 import { type Drift, driftId, type ElementDifference, type RepairPlan, type WriteTimeline } from '../drift.ts';
@@ -76,6 +77,13 @@ export class Explainer {
 
   timeline(found: FoundWrite): Promise<WriteTimeline> {
     return timelineOf(found, this.options);
+  }
+
+  /** The way of the write request with this stamp; undefined where no log tells of it. */
+  async stamped(stamp: Stamp): Promise<WriteTimeline | undefined> {
+    if (stamp === '') return undefined;
+    const finding = [...(await this.#sources.find([versionOf(stamp, 0)])).values()][0];
+    return finding?.status === 'found' ? await this.timeline(finding.found) : undefined;
   }
 
   async #keyDrift(verdict: KeyVerdict, firstSeenMs: number): Promise<Drift> {

@@ -141,11 +141,14 @@ function sidesTable({ sides, wrong, subject }: Drift): string {
   const row = (name: string, html: (side: DriftSide) => string) =>
     `<tr><th>${escapeHtml(name)}</th>${sides.map((side) => `<td>${html(side) || '—'}</td>`).join('')}</tr>`;
   const rows = [row('shows', ({ shows }) => escapeHtml(shows))];
-  if (subject.type === 'key')
+  if (subject.type === 'key' || subject.type === 'row')
     rows.push(
       row('written', ({ version }) => (version === '' ? '' : time(stampMs(version)))),
       row('version', ({ version }) => code(version)),
       row('hash', ({ hash }) => code(hash)),
+    );
+  if (subject.type === 'key')
+    rows.push(
       row('bytes', ({ bytes, version }) => (version === '' && bytes === 0 ? '' : String(bytes))),
       row('expires', ({ expireAtMs, version }) => time(expireAtMs) || (version === '' ? '' : 'never')),
     );
@@ -156,17 +159,18 @@ function code(text: string): string {
   return text === '' ? '' : `<code>${escapeHtml(text)}</code>`;
 }
 
-function elementsTable({ elements, sides }: Drift): string {
+function elementsTable({ elements, sides, subject }: Drift): string {
   if (elements.length === 0) return '';
   const side = ({ versions, values }: ElementDifference, index: 0 | 1): string => {
     const value = values[index];
+    if (subject.type === 'row') return `<td><code>${escapeHtml(value ?? '')}</code></td>`;
     if (versions[index] === '') return '<td class="quiet">not there</td>';
     return `<td>${value === null ? '<i>deleted</i>' : `<code>${escapeHtml(value)}</code>`}<br>${time(stampMs(versions[index]))}</td>`;
   };
   const rows = elements.map(
     (element) => `<tr><th>${escapeHtml(element.name || '(the key)')}</th>${side(element, 0)}${side(element, 1)}</tr>`,
   );
-  const head = `<tr><th>element</th>${sides.map(({ room }) => `<th>${escapeHtml(room)}</th>`).join('')}</tr>`;
+  const head = `<tr><th>${subject.type === 'row' ? 'column' : 'element'}</th>${sides.map(({ room }) => `<th>${escapeHtml(room)}</th>`).join('')}</tr>`;
   return `<div class="wide"><table><thead>${head}</thead><tbody>${rows.join('')}</tbody></table></div>`;
 }
 

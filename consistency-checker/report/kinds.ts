@@ -10,6 +10,7 @@ const KINDS: Readonly<Record<DriftKind, string>> = {
   stale: 'one room shows an older version',
   extra: 'one room shows what should not be there',
   value: 'the rooms show different values of the same version',
+  row: 'a slave’s database does not have a row as the master’s has it',
 };
 
 const CAUSES: Readonly<Record<DriftCause, string>> = {
@@ -38,6 +39,7 @@ export const KIND_ORDER: readonly string[] = [
   'stale',
   'extra',
   'value',
+  'row',
   'duplicated',
   'parked',
   'stuck',

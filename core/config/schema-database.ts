@@ -35,5 +35,8 @@ export const databaseSchema = z.strictObject({
       password: passwordOf('That user’s password.'),
     })
     .optional()
-    .meta({ description: 'For `wmb db replicate`, in a slave room: whom this room’s server follows.', example: null }),
+    .meta({
+      description: 'For `wmb db replicate` and the checker, in a slave room: whom this room’s server follows, and is compared with.',
+      example: null,
+    }),
 });

@@ -236,6 +236,16 @@ const checkerSchema = z.strictObject({
   silenceMsMax: between(200, 3_600_000).default(15_000).meta({
     description: 'Nothing has come through a lane, or been heard of a peer’s checker, for this long: an alarm. Milliseconds.',
   }),
+  database: z
+    .strictObject({
+      roundMs: between(0, DAY_MS).default(10_000).meta({ description: 'Pause between two rounds, milliseconds; 0: none.' }),
+      workMsMax: between(10, 60_000).default(500).meta({
+        description:
+          'A round begins nothing more after so many milliseconds; the next one goes on from there. So both servers have this little to do.',
+      }),
+    })
+    .prefault({})
+    .meta({ description: 'How a slave room’s database on a server is compared with the master’s, in the background.' }),
   repair: z
     .strictObject({
       keysMax: between(1, 10_000_000)

@@ -169,6 +169,13 @@ export interface CheckerConfig {
   readonly canaryMs: number;
   /** Nothing has come through a lane, or been heard of a peer's checker, for this long: an alarm. */
   readonly silenceMsMax: number;
+  /** How a slave's database on a server is compared with the master's. */
+  readonly database: {
+    /** Between two rounds; 0: none. */
+    readonly roundMs: number;
+    /** A round begins nothing more after this long; the next one goes on from there. */
+    readonly workMsMax: number;
+  };
   readonly repair: {
     /** Most keys and write requests that one repair may change unless it is told otherwise. */
     readonly keysMax: number;

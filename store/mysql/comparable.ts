@@ -148,6 +148,21 @@ export class MysqlComparable implements ComparableDatabase, RowRepair {
   }
 }
 
+/** A slave room's database and the one that it follows, at another address with the same users. */
+export async function openBoth(
+  server: ServerAddress & { readonly schema: string },
+  source: string,
+  runtime: Runtime,
+): Promise<{ readonly master: MysqlComparable; readonly slave: MysqlComparable }> {
+  const slave = await MysqlComparable.open(server, runtime);
+  try {
+    return { slave, master: await MysqlComparable.open({ ...server, address: source }, runtime) };
+  } catch (cause) {
+    await slave.close();
+    throw cause;
+  }
+}
+
 /** Each value with its length before it, so that none can pass for two. */
 function hashOf({ hash }: Dialect, { columns }: Table): string {
   const cells = [...columns.values()].map(

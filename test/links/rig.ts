@@ -72,6 +72,7 @@ export function configOf(options: RigConfig): Config {
         sweepMs: 1_000,
         canaryMs: 0,
         silenceMsMax: 5_000,
+        database: { roundMs: 0, workMsMax: 100 },
         repair: { keysMax: 100, keysPerSecondMax: 100 },
       },
       drainMsMax: 1_000,

@@ -177,6 +177,8 @@ export interface CheckerStatus {
   built: number;
   /** What is copied from a peer's cache into this room's, or why it is not where it should be; empty: nothing is to be copied. */
   copy: string;
+  /** How this slave room's database stands with the master's; empty: it has none on a server. */
+  database: string;
 }
 
 /** How this room stands with one peer. */
@@ -1677,6 +1679,7 @@ function createBaseCheckerStatus(): CheckerStatus {
     keys: 0,
     built: 0,
     copy: "",
+    database: "",
   };
 }
 
@@ -1717,6 +1720,9 @@ export const CheckerStatus: MessageFns<CheckerStatus> = {
     }
     if (message.copy !== "") {
       writer.uint32(98).string(message.copy);
+    }
+    if (message.database !== "") {
+      writer.uint32(106).string(message.database);
     }
     return writer;
   },
@@ -1828,6 +1834,14 @@ export const CheckerStatus: MessageFns<CheckerStatus> = {
             }
 
             message.copy = reader.string();
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.database = reader.string();
             continue;
           }
         }
