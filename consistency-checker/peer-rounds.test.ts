@@ -378,3 +378,13 @@ test('a drift that cannot be looked at again, because the lane is taken anew, st
   assert.equal(rig.rounds.state.reason, '');
   await rig.rounds.stop();
 });
+
+test('rows of databases are none of its business: their drifts stay as they are', async () => {
+  const rig = new Rig();
+  const drift = driftOf({ type: 'row', name: 't(1)' });
+  await rig.book.put([drift]);
+  rig.rounds.start();
+  await rig.time.advance(3_500);
+  assert.deepEqual([rig.rounds.state.reason, rig.rounds.state.rounds, rig.book.openDrifts.has(drift.id)], ['', 4, true]);
+  await rig.rounds.stop();
+});

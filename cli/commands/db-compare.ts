@@ -71,7 +71,7 @@ async function findRows(
       context.print(JSON.stringify({ table: one.table, chunks: one.chunks, differing, unsettled: one.unsettled }));
       continue;
     }
-    const unsettled = one.unsettled === 0 ? '' : `, ${one.unsettled} rows changed at every look`;
+    const unsettled = one.unsettled === 0 ? '' : `, ${one.unsettled} rows changed between two looks`;
     context.print(`${one.table}: ${one.chunks} chunks, ${one.differing.length} rows differ${unsettled}`);
     for (const { key, kind } of one.differing) context.print(`  ${keyName(key)}: ${MEANINGS[kind]}`);
   }

@@ -4,7 +4,8 @@
  *
  *     master: hash of the row ─▶ master: position ─▶ slave: waits until it has come there ─▶ slave: hash of the row ─▶ master: hash of the row
  *
- * Where both hashes of the master are the same and the slave's is not, the slave shows something that the master did not show at any moment that the slave can be at.
+ * Where both hashes of the master are the same and the slave's is not, the slave shows something that the master did not show at any moment that the slave can be at; unless the row was written there
+ * and back in between, so it has to be so at several looks.
  */
 import { WmbError } from '../../core/errors.ts';
 import type { ComparableDatabase, DifferingRow, RowHash, RowKey, RowRange } from '../../store/row-comparison.ts';
@@ -29,7 +30,7 @@ export interface ComparedTable {
   readonly table: string;
   readonly chunks: number;
   readonly differing: readonly DifferingRow[];
-  /** Rows that changed at every look; they are not called different. */
+  /** Rows that changed between two looks; they are not called different. */
   readonly unsettled: number;
 }
 
@@ -111,19 +112,30 @@ async function differingRows(options: Sides, range: RowRange): Promise<Found> {
   return { differing, unsettled };
 }
 
-/** Which of these rows differ; looks again at those that were written meanwhile. */
+/**
+ * Which of these rows differ: those that do in the same way at every look. One that is written between two looks, there and back perhaps, is unsettled; a write carries the whole row over, so it will
+ * be equal by that.
+ */
 export async function confirm(options: Sides, table: string, keys: readonly RowKey[]): Promise<Found> {
-  const differing: ConfirmedRow[] = [];
+  const known = new Map<string, ConfirmedRow>();
   let open = keys;
+  let unsettled = 0;
   for (let look = 0; look < LOOKS && open.length > 0; look += 1) {
-    const moved: RowKey[] = [];
+    const differing: RowKey[] = [];
     for (const { key, before, slave, after } of await lookAt(options, table, open)) {
-      if (before !== after) moved.push(key);
-      else if (slave !== before) differing.push({ table, key, kind: kindOf(before, slave), hashes: [before ?? '', slave ?? ''] });
+      const row: ConfirmedRow = { table, key, kind: kindOf(before, slave), hashes: [before ?? '', slave ?? ''] };
+      const isCalm = before === after && isSameDifference(known.get(keyName(key)) ?? row, row);
+      if (!isCalm) unsettled += 1;
+      else if (before !== slave) differing.push(key);
+      known.set(keyName(key), row);
     }
-    open = moved;
+    open = differing;
   }
-  return { differing, unsettled: open.length };
+  return { differing: open.flatMap((key) => known.get(keyName(key)) ?? []), unsettled };
+}
+
+export function isSameDifference({ hashes: a }: ConfirmedRow, { hashes: b }: ConfirmedRow): boolean {
+  return a[0] === b[0] && a[1] === b[1];
 }
 
 interface Look {

@@ -16,7 +16,7 @@ import { ago } from '../report/pair.ts';
 import { plural } from '../report/phrases.ts';
 import { type DatabaseRooms, type FoundRow, rowDrift, stampOf } from '../report/row.ts';
 import type { WatchedBook } from '../report/watched-book.ts';
-import { type ConfirmedRow, compareChunk, confirm } from './comparison.ts';
+import { type ConfirmedRow, compareChunk, confirm, isSameDifference } from './comparison.ts';
 import { repairRows, whyNotTaken } from './repair.ts';
 import { parseRowName, rowName } from './row-name.ts';
 
@@ -115,7 +115,7 @@ export class DatabaseRounds implements Service {
     if (this.#reason !== '') return `not compared with the ${what} (${last}): ${this.#reason}`;
     const place = this.#place === undefined ? '' : `, now in table ${this.#place.table}`;
     const hot = this.#passed?.unsettled ?? 0;
-    return `compared with the ${what}, ${last}${place}${hot === 0 ? '' : `; ${plural(hot, 'row')} changed at every look`}`;
+    return `compared with the ${what}, ${last}${place}${hot === 0 ? '' : `; ${plural(hot, 'row')} changed between two looks`}`;
   }
 
   /** Both sides of a row read now, at an equal transaction id; undefined: they agree. */
@@ -124,7 +124,7 @@ export class DatabaseRounds implements Service {
     if (named === undefined) throw new WmbError('NOT_FOUND', `${subject.name} is no row of a database`);
     return this.#inRound(async (round) => {
       const { found, unsettled } = await this.#look(round, named.table, [named.key]);
-      if (unsettled > 0) throw new WmbError('STORE_UNAVAILABLE', `${subject.name} is written at every look; look again when it rests`);
+      if (unsettled > 0) throw new WmbError('STORE_UNAVAILABLE', `${subject.name} is being written; look again when it rests`);
       return found[0];
     });
   }
@@ -238,7 +238,7 @@ export class DatabaseRounds implements Service {
       const now = byName.get(name);
       if (now === undefined) continue;
       // It differs in another way than before: that may be a write under way as well.
-      if (isSameDifference(now.row.hashes, row.hashes)) await this.#record(now, firstSeenMs);
+      if (isSameDifference(now.row, row)) await this.#record(now, firstSeenMs);
       else this.#suspect(now.row);
     }
   }
@@ -257,8 +257,11 @@ export class DatabaseRounds implements Service {
     }
     const keysRead = before.differing.map(({ key }) => key);
     const after = await confirm(round, table, keysRead);
-    const hashes = new Map(after.differing.map((row) => [rowName(table, row.key), row.hashes]));
-    const found = read.filter(({ row }) => isSameDifference(row.hashes, hashes.get(rowName(table, row.key)) ?? ['', '']));
+    const still = new Map(after.differing.map((row) => [rowName(table, row.key), row]));
+    const found = read.filter(({ row }) => {
+      const now = still.get(rowName(table, row.key));
+      return now !== undefined && isSameDifference(row, now);
+    });
     const moved = after.differing.length - found.length;
     return { found: found.map((it) => ({ ...it, replica: round.replica })), unsettled: before.unsettled + after.unsettled + moved };
   }
@@ -343,10 +346,6 @@ function nextPlace(tables: readonly string[], { table }: Place, upTo: RowKey | u
 
 function isRow({ subject }: Drift): boolean {
   return subject.type === 'row';
-}
-
-function isSameDifference(a: ConfirmedRow['hashes'], b: ConfirmedRow['hashes']): boolean {
-  return a[0] === b[0] && a[1] === b[1];
 }
 
 function isAsRecorded({ sides }: Drift, { hashes }: ConfirmedRow, { master, slave }: DatabaseRooms): boolean {
