@@ -92,6 +92,7 @@ test('the status tells the peers, the counts and how far the tree is', { timeout
     keys: 9,
     built: 0.5,
     copy: 'copying',
+    database: 'compared',
   });
 });
 
