@@ -11,7 +11,8 @@ export const KEYS = 100_000;
 
 const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
 const SUBMIT_STREAM = '/wmb.v1.Writes/SubmitStream';
-const UNLIMITED = { 'grpc.max_receive_message_length': -1, 'grpc.max_send_message_length': -1 };
+/** Without the local pool all clients of a process would share one connection, and its window. */
+const OPTIONS = { 'grpc.max_receive_message_length': -1, 'grpc.max_send_message_length': -1, 'grpc.use_local_subchannel_pool': 1 };
 
 /** Write requests with ids of their own, over `KEYS` keys in an order that looks random; values that hardly compress. */
 export class Writes {
@@ -80,7 +81,7 @@ export class LoadClient {
   readonly #client: Client;
 
   constructor(address: string) {
-    this.#client = new Client(address, credentials.createInsecure(), UNLIMITED);
+    this.#client = new Client(address, credentials.createInsecure(), OPTIONS);
   }
 
   stream(answered: (batchId: number) => void, failed: (error: Error) => void): LoadStream {
@@ -120,5 +121,7 @@ export function sendAll(client: LoadClient, batches: Iterator<Buffer>, onTheWay:
     };
     const stream = client.stream(answered, reject);
     for (let i = 0; i < onTheWay; i += 1) sendNext();
+    if (open === 0) stream.close();
+    if (open === 0) resolve();
   });
 }

@@ -1,12 +1,11 @@
 /** Submitted in one room at full speed and applied in both, beside the references of the same run. */
 import { Wait } from '../proto/gen/wmb/v1/writes.ts';
-import { encodeBatch, sendAll, Writes } from './load.ts';
+import { encodeBatch, LoadClient, sendAll, Writes } from './load.ts';
 import { grpcRate, sqliteRate } from './references.ts';
 import type { Row } from './report.ts';
 import { Scene } from './scene.ts';
 
-const BATCH_WRITES = 256;
-const BATCHES_ON_THE_WAY = 24;
+const LOAD: Load = { batchWrites: 256, onTheWay: 24, connections: 1 };
 const SETTLE_MS_MAX = 60_000;
 const TARGET_PER_SECOND = 15_000;
 const TARGET_OF_SQLITE = 0.3;
@@ -24,6 +23,14 @@ export async function measureThroughput(directory: string, count: number): Promi
   }
 }
 
+export interface Load {
+  readonly batchWrites: number;
+  /** Batches that are submitted and not answered yet, on each connection. */
+  readonly onTheWay: number;
+  /** Each is a client of its own: one connection has one window, of 64 KiB. */
+  readonly connections: number;
+}
+
 export interface Measured {
   readonly loggedPerSecond: number;
   readonly appliedPerSecond: number;
@@ -34,15 +41,15 @@ export interface Measured {
 }
 
 /** Submits `count` write requests into the first room as fast as it takes them, after a warm-up of a tenth. */
-export async function fullSpeed(scene: Scene, count: number): Promise<Measured> {
-  const warm = batchesOf('warm', Math.ceil(count / 10));
-  const batches = batchesOf('load', count);
-  await sendAll(scene.load, warm.values(), BATCHES_ON_THE_WAY);
+export async function fullSpeed(scene: Scene, count: number, load: Load = LOAD): Promise<Measured> {
+  const warm = batchesOf('warm', Math.ceil(count / 10), load.batchWrites);
+  const batches = batchesOf('load', count, load.batchWrites);
+  await submitAll(scene, warm, load);
   await scene.settled(SETTLE_MS_MAX);
   const before = scene.usages();
   const ownBefore = process.cpuUsage();
   const startedMs = performance.now();
-  await sendAll(scene.load, batches.values(), BATCHES_ON_THE_WAY);
+  await submitAll(scene, batches, load);
   const loggedMs = performance.now() - startedMs;
   await scene.settled(SETTLE_MS_MAX);
   const appliedMs = performance.now() - startedMs;
@@ -58,11 +65,19 @@ export async function fullSpeed(scene: Scene, count: number): Promise<Measured> 
   };
 }
 
-function batchesOf(name: string, count: number): Buffer[] {
+async function submitAll(scene: Scene, batches: readonly Buffer[], { onTheWay, connections }: Load): Promise<void> {
+  const address = scene.rooms.room(0).reship.grpc;
+  const clients = Array.from({ length: connections }, () => new LoadClient(address));
+  const next = batches.values();
+  await Promise.all(clients.map((client) => sendAll(client, next, onTheWay)));
+  for (const client of clients) client.close();
+}
+
+function batchesOf(name: string, count: number, size: number): Buffer[] {
   const writes = new Writes(name);
   const batches: Buffer[] = [];
-  for (let from = 0; from < count; from += BATCH_WRITES)
-    batches.push(encodeBatch(writes.batch(Math.min(BATCH_WRITES, count - from)), batches.length, Wait.WAIT_LOGGED));
+  for (let from = 0; from < count; from += size)
+    batches.push(encodeBatch(writes.batch(Math.min(size, count - from)), batches.length, Wait.WAIT_LOGGED));
   return batches;
 }
 

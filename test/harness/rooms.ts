@@ -113,7 +113,7 @@ export class Rooms {
     { configFile = room.configFile, main = MAIN, env = {} }: StartOptions = {},
   ): Promise<void> {
     const log = openSync(join(room.directory, `${daemon}.log`), 'a');
-    const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', main, daemon, '--config', configFile], {
+    const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', ...(process.env['XF'] ?? '').split(' ').filter(Boolean), main, daemon, '--config', configFile], {
       // By the end of the channel a daemon notices that the program that started it is gone, however that ended.
       stdio: ['ignore', log, log, 'ipc'],
       env: { ...this.#env, ...env },
