@@ -53,7 +53,7 @@ const QUICK: Readonly<Record<string, Measure>> = {
 
 const REAL: Readonly<Record<string, Measure>> = {
   apply: () => measureApply(204_800, 5),
-  rooms: (directory) => measureRooms(directory, 200_000),
+  rooms: (directory) => measureRooms(directory, 400_000),
   latency: (directory) => measureRealLatency(directory, [5_000, 15_000], 10),
   link: (directory) => measureLink(directory, 1_000_000, 3),
   database: () => measureDatabase(51_200, 3),

@@ -10,7 +10,7 @@ import { type Usage, usageOf } from './usage.ts';
 const PARTITIONS = 8;
 const POLL_MS = 20;
 
-export interface SceneOptions extends Pick<RoomsOptions, 'roomSettings' | 'processorFile' | 'schemaFile' | 'topologySettings'> {
+export interface SceneOptions extends Pick<RoomsOptions, 'roomSettings' | 'direct'> {
   /** Default: no checker. */
   readonly daemons?: readonly Daemon[] | undefined;
 }

@@ -56,7 +56,7 @@ export async function fullSpeed(scene: Scene, count: number, load: Load = LOAD):
   const cpuSeconds = new Map<string, number>();
   for (const [name, usage] of scene.usages()) cpuSeconds.set(name, usage.cpuSeconds - (before.get(name)?.cpuSeconds ?? 0));
   const own = process.cpuUsage(ownBefore);
-  cpuSeconds.set('the load and the proxy', (own.user + own.system) / 1e6);
+  cpuSeconds.set('the load’s own process', (own.user + own.system) / 1e6);
   return {
     loggedPerSecond: (count / loggedMs) * 1000,
     appliedPerSecond: (count / appliedMs) * 1000,

@@ -28,9 +28,15 @@ export interface StampParts {
   readonly writer: number;
 }
 
-export function formatStamp(parts: StampParts): Stamp {
-  return hex(parts.ms, 12) + hex(parts.counter, 4) + hex(parts.writer, 8);
+export function formatStamp({ ms, counter, writer }: StampParts): Stamp {
+  if (ms !== lastMs.value) lastMs = { value: ms, text: hex(ms, 12) };
+  if (writer !== lastWriter.value) lastWriter = { value: writer, text: hex(writer, 8) };
+  return lastMs.text + hex(counter, 4) + lastWriter.text;
 }
+
+/** Stamps are made one after the other by one writer, many in a millisecond: only the counter is new each time. */
+let lastMs = { value: 0, text: hex(0, 12) };
+let lastWriter = { value: 0, text: hex(0, 8) };
 
 /** The parts of a stamp or of a version. */
 export function parseStamp(stamp: Stamp | Version): StampParts {
@@ -52,7 +58,7 @@ export function isStamp(text: string): boolean {
 
 /** The version of effect number `ordinal` (0 to 65,535) of the write request with this stamp. */
 export function versionOf(stamp: Stamp, ordinal: number): Version {
-  return stamp + hex(ordinal, 4);
+  return stamp + (ordinal === 0 ? '0000' : hex(ordinal, 4));
 }
 
 /** A version that every write stamped before `ms` is below and every write stamped at or after `ms` is above. */

@@ -14,7 +14,7 @@ const TARGET = { must: 50_000, aim: 90_000 };
 const ENVELOPE_BYTES = 34;
 
 export async function measureRooms(directory: string, count: number): Promise<Row[]> {
-  const real = await RealRooms.open(directory);
+  const real = await RealRooms.open(directory, { direct: true });
   try {
     const before = await reference(real.redis, count);
     await real.emptied();

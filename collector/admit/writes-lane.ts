@@ -293,7 +293,11 @@ export class WritesLane implements LaneConsumer, Retryable {
     const outcomes = await applyWorks(this.#context, place, touching);
     const isReplay = last <= at.cache;
     at.cache = Math.max(at.cache, last);
-    for (const [index, work] of touching.entries()) settleInCache(work, isReplay ? replayed(outcomes[index]) : outcomes[index]);
+    let index = 0;
+    for (const work of touching) {
+      const outcome = outcomes[index++];
+      settleInCache(work, isReplay ? replayed(outcome) : outcome);
+    }
     for (const work of open) if (work.outcome === '') decide(work, 'applied');
   }
 

@@ -15,11 +15,14 @@ export const EFFECTS_PER_WRITE_MAX = 65_536;
 class Compilation {
   readonly effects: Effect[] = [];
   readonly stamp: Stamp;
-  readonly ms: number;
 
   constructor(stamp: Stamp) {
     this.stamp = stamp;
-    this.ms = stampMs(stamp);
+  }
+
+  /** Only commands with an expiry need it. */
+  get ms(): number {
+    return stampMs(this.stamp);
   }
 
   version(): Version {
@@ -134,8 +137,12 @@ export function parseCachePayload(payload: Uint8Array): string[][] {
   const commands: unknown[] = Array.isArray(json[0]) ? json : [json];
   return commands.map((command, index) => {
     if (!Array.isArray(command)) throw new WmbError('WRITE_INVALID', `commands[${index}] is not an array like ["SET", "key", "value"]`);
-    return command.map((arg: unknown, at) => argText(arg, index, at));
+    return command.every(isText) ? command : command.map((arg: unknown, at) => argText(arg, index, at));
   });
+}
+
+function isText(arg: unknown): boolean {
+  return typeof arg === 'string';
 }
 
 function argText(arg: unknown, index: number, at: number): string {

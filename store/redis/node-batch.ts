@@ -182,7 +182,9 @@ function coldKeys(work: NodeWork): Set<string> {
 function planOf({ effects }: NodeWork, cold: ReadonlySet<string>, dirty: Uint8Array): Plan {
   const plan: Plan = { plain: [], plainBuckets: [], plainAt: [], mixed: [], mixedAt: [], ruled: new Map(), dirty: new Set() };
   const repeated = repeatedKeys(effects);
-  for (const [at, effect] of effects.entries()) {
+  // By index, here and below: at a hundred thousand effects a second the pairs of `entries` are most of what is thrown away.
+  for (let at = 0; at < effects.length; at += 1) {
+    const effect = effects[at] as Effect;
     const bucket = bucketOf(effect.key);
     if (dirty[bucket] === 0) plan.dirty.add(bucket);
     if (cold.size > 0 && cold.has(effect.key)) addRuled(plan.ruled, effect, at);
@@ -261,9 +263,9 @@ function runRules({ cell }: LoadedCell, { effects, at }: Ruled, settled: Version
 
 function resultsOf(count: number, plan: Plan, ruled: RuledBatch, outcomes: string): readonly EffectResult[] {
   const results = new Array<EffectResult>(count).fill('applied');
-  for (const [index, at] of plan.plainAt.entries()) results[at] = RESULTS[outcomes[index] ?? 'a'] ?? 'applied';
-  const from = plan.plainAt.length;
-  for (const [index, at] of plan.mixedAt.entries()) results[at] = RESULTS[outcomes[from + index] ?? 'a'] ?? 'applied';
+  let index = 0;
+  for (const at of plan.plainAt) results[at] = RESULTS[outcomes[index++] ?? 'a'] ?? 'applied';
+  for (const at of plan.mixedAt) results[at] = RESULTS[outcomes[index++] ?? 'a'] ?? 'applied';
   for (const [at, result] of ruled.results) results[at] = result;
   return results;
 }

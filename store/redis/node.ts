@@ -289,7 +289,8 @@ function packPlain(packer: Packer, plain: readonly HotEffect[], buckets: readonl
     packer.text(effect.op === 'set' ? effect.value : '');
   }
   packer.array(plain.length);
-  for (const [index, effect] of plain.entries()) packer.text(bucketKey(effect.key, buckets[index]));
+  let at = 0;
+  for (const effect of plain) packer.text(bucketKey(effect.key, buckets[at++]));
   packer.array(plain.length);
   for (const effect of plain) packer.head(PLAIN, effect.version, 0);
 }

@@ -28,6 +28,8 @@ export interface RoomsOptions {
   /** The processor module of kind `message`, and the schema file of its tables. */
   readonly processorFile?: string;
   readonly schemaFile?: string;
+  /** Peers reach each other without the proxies, which then can do nothing. */
+  readonly direct?: boolean;
   /** Added to every room file, as it is or by room id. */
   readonly roomSettings?: Readonly<Record<string, unknown>> | ((room: string) => Readonly<Record<string, unknown>>);
   /** Added to the topology. */
@@ -113,11 +115,22 @@ export class Rooms {
     { configFile = room.configFile, main = MAIN, env = {} }: StartOptions = {},
   ): Promise<void> {
     const log = openSync(join(room.directory, `${daemon}.log`), 'a');
-    const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', ...(process.env['XF'] ?? '').split(' ').filter(Boolean), main, daemon, '--config', configFile], {
-      // By the end of the channel a daemon notices that the program that started it is gone, however that ended.
-      stdio: ['ignore', log, log, 'ipc'],
-      env: { ...this.#env, ...env },
-    });
+    const child = spawn(
+      process.execPath,
+      [
+        '--disable-warning=ExperimentalWarning',
+        ...(process.env['XF'] ?? '').split(' ').filter(Boolean),
+        main,
+        daemon,
+        '--config',
+        configFile,
+      ],
+      {
+        // By the end of the channel a daemon notices that the program that started it is gone, however that ended.
+        stdio: ['ignore', log, log, 'ipc'],
+        env: { ...this.#env, ...env },
+      },
+    );
     child.channel?.unref();
     closeSync(log);
     this.#children.set(`${room.id}/${daemon}`, child);
@@ -171,7 +184,7 @@ async function writeConfiguration(options: RoomsOptions): Promise<RunningRoom[]>
       id,
       number: index + 1,
       database,
-      reship: { ...reship, grpc: `127.0.0.1:${await proxy.listen()}` },
+      reship: options.direct ? reship : { ...reship, grpc: `127.0.0.1:${await proxy.listen()}` },
       collector,
       checker: { ...checker, grpc: `127.0.0.1:${await checkerProxy.listen()}` },
     });
