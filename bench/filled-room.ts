@@ -91,7 +91,14 @@ export async function build(room: string, directory: string): Promise<BuiltRoom>
   const cache = new EmbeddedCache({ directory, room: 'beijing', runtime });
   await cache.open();
   const inspector = new EmbeddedCacheInspector({ directory, runtime });
-  const keeper = new LeafKeeper({ inspector, takeDirty: (max) => cache.takeDirty(max), runtime, sweepMs: SWEEP_MS, logger: silentLogger });
+  const keeper = new LeafKeeper({
+    inspector,
+    takeDirty: (max) => cache.takeDirty(max),
+    runtime,
+    sweepMs: SWEEP_MS,
+    workPercentMax: 5,
+    logger: silentLogger,
+  });
   const before = process.cpuUsage();
   keeper.start();
   while (keeper.built < 1) await pause(1);

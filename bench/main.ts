@@ -3,7 +3,7 @@
  * and none of WMB. Ratios are what carries over from machine to machine, and only within one run.
  *
  *     npm run bench [-- --quick] [--only throughput,latency,backlog,checker] [--json]
- *     npm run bench -- --real [--quick] [--only apply,rooms,latency,link,database,memory] [--minutes 10] [--json]
+ *     npm run bench -- --real [--quick] [--only apply,rooms,latency,link,database,memory,sweep,sizing] [--minutes 10] [--json]
  *
  * `--real`: on servers in containers, which needs a Docker engine. `--minutes`: how long `memory` keeps its load up.
  */
@@ -21,6 +21,8 @@ import { measureLink } from './real/link.ts';
 import { measureMemory } from './real/memory.ts';
 import { measureRooms } from './real/rooms.ts';
 import { removedCpuSeconds } from './real/servers.ts';
+import { measureSizing } from './real/sizing.ts';
+import { measureSweep } from './real/sweep.ts';
 import { type Row, table } from './report.ts';
 import { measureThroughput } from './throughput.ts';
 import { Others } from './usage.ts';
@@ -58,6 +60,8 @@ const REAL: Readonly<Record<string, Measure>> = {
   link: (directory) => measureLink(directory, 1_000_000, 3),
   database: () => measureDatabase(51_200, 3),
   memory: (directory) => measureMemory(directory, { backlog: 1_000_000, loadSeconds: 60 * Number(options.minutes) }),
+  sweep: () => measureSweep({ keys: [100_000, 1_000_000], seconds: 60 }),
+  sizing: (directory) => measureSizing(directory, { keys: 100_000, writes: 200_000, seconds: 20 }),
 };
 const QUICK_REAL: Readonly<Record<string, Measure>> = {
   apply: () => measureApply(2_048, 1),
@@ -66,6 +70,8 @@ const QUICK_REAL: Readonly<Record<string, Measure>> = {
   link: (directory) => measureLink(directory, 2_000, 1),
   database: () => measureDatabase(2_048, 1),
   memory: (directory) => measureMemory(directory, { backlog: 2_000, loadSeconds: 2 }),
+  sweep: () => measureSweep({ keys: [1_000], seconds: 1 }),
+  sizing: (directory) => measureSizing(directory, { keys: 1_000, writes: 2_048, seconds: 1 }),
 };
 
 const sets = options.real ? { full: REAL, quick: QUICK_REAL } : { full: FULL, quick: QUICK };

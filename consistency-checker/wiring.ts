@@ -192,7 +192,8 @@ function ownRoom(parts: DaemonParts): OwnRoom {
   const intake = new IntakeGrpc(ownTarget(parts, 'reship'));
   const inspector = inspectorOf(parts);
   const takeDirty = (max: number) => collector.takeDirty(max);
-  const leaves = new LeafKeeper({ inspector, takeDirty, runtime, sweepMs: room.checker.sweepMs, logger });
+  const { sweepMs, workPercentMax } = room.checker;
+  const leaves = new LeafKeeper({ inspector, takeDirty, runtime, sweepMs, workPercentMax, logger });
   const log = new EmbeddedLogReader({ file: logFile(join(room.directory, 'writes')), log: 'writes', origin: room.id, runtime });
   const { duplicateWindowWrites } = topology.limits;
   const view = new LocalRoom({ room: room.id, inspector, leaves, collector, log, duplicateWindowWrites, runtime });

@@ -118,7 +118,13 @@ function ownRoom({ world, room, life, config, logger }: Parts, collector: OwnCol
   const reading = new MemoryCacheInspector(() => room.disks.cache.memory);
   const inspector = injection.inspector?.(reading) ?? reading;
   const takeDirty = (max: number) => collector.takeDirty(max);
-  const leaves = new LeafKeeper({ inspector, takeDirty, runtime: life, sweepMs: config.room.checker.sweepMs, logger });
+  const leaves = new LeafKeeper({
+    inspector,
+    takeDirty,
+    runtime: life,
+    ...{ sweepMs: config.room.checker.sweepMs, workPercentMax: config.room.checker.workPercentMax },
+    logger,
+  });
   const { partitions, limits } = config.topology;
   const log = new GatedLog(new MemoryLog({ disk: room.disks.writes, log: 'writes', origin: room.id, partitions, runtime: life }), life);
   const { duplicateWindowWrites } = limits;

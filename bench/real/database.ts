@@ -4,7 +4,7 @@
  */
 import mysql from 'mysql2/promise';
 import { formatStamp } from '../../core/stamp.ts';
-import type { DatabaseWrite } from '../../store/database.ts';
+import type { DatabaseStore, DatabaseWrite } from '../../store/database.ts';
 import { makeSchema, opened } from '../../store/mysql/database-kit.ts';
 import { type SqlServer, startMariadb, startMysql } from '../../test/containers/mysql.ts';
 import type { Row } from '../report.ts';
@@ -13,7 +13,7 @@ import { removeAll } from './servers.ts';
 const BATCH = 256;
 const LANES = 8;
 const EPOCH = '00000000000000aa';
-const TABLE = `CREATE TABLE IF NOT EXISTS messages (id VARCHAR(128) NOT NULL, sender BIGINT NOT NULL, recipient BIGINT NOT NULL,
+export const TABLE = `CREATE TABLE IF NOT EXISTS messages (id VARCHAR(128) NOT NULL, sender BIGINT NOT NULL, recipient BIGINT NOT NULL,
   sent_at BIGINT NOT NULL, body VARCHAR(400), wmb_stamp CHAR(24) NOT NULL, PRIMARY KEY (id));`;
 const BODY = 'x'.repeat(100);
 const SENT_AT = 1_082_040_961;
@@ -74,8 +74,17 @@ async function reference(server: SqlServer, count: number): Promise<number> {
 async function ours(server: SqlServer, lanes: number, count: number): Promise<number> {
   const made = await makeSchema(server, TABLE);
   const store = await opened(made.options);
-  const batches = count / BATCH / lanes;
   const startedMs = performance.now();
+  await execute(store, lanes, count);
+  const ms = performance.now() - startedMs;
+  await store.close();
+  await made.remove();
+  return (count / ms) * 1_000;
+}
+
+/** So many rows, in batches, over so many lanes at a time. */
+export async function execute(store: DatabaseStore, lanes: number, count: number): Promise<void> {
+  const batches = Math.floor(count / BATCH / lanes);
   await Promise.all(
     Array.from({ length: lanes }, async (_, partition) => {
       const lane = { log: 'writes' as const, origin: 'beijing', partition };
@@ -86,10 +95,6 @@ async function ours(server: SqlServer, lanes: number, count: number): Promise<nu
       }
     }),
   );
-  const ms = performance.now() - startedMs;
-  await store.close();
-  await made.remove();
-  return (count / ms) * 1_000;
 }
 
 function writesOf(from: number, seq: number): DatabaseWrite[] {

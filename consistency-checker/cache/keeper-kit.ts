@@ -51,7 +51,7 @@ export class Bench {
         await this.afterTaking();
         return taken;
       },
-      ...{ runtime: this.clock, sweepMs, logger: silentLogger },
+      ...{ runtime: this.clock, sweepMs, workPercentMax: 5, logger: silentLogger },
     });
   }
 

@@ -52,6 +52,8 @@ export interface LeafKeeperOptions {
   readonly takeDirty: (max: number) => Promise<readonly number[]>;
   readonly runtime: Runtime;
   readonly sweepMs: number;
+  /** Of one processor. */
+  readonly workPercentMax: number;
   readonly logger: Logger;
 }
 
@@ -82,7 +84,7 @@ export class LeafKeeper {
 
   constructor(options: LeafKeeperOptions) {
     this.#options = options;
-    this.#budget = new WorkBudget(options.runtime);
+    this.#budget = new WorkBudget(options.runtime, options.workPercentMax);
     this.#tickMs = options.runtime.monotonicMs();
   }
 

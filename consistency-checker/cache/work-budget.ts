@@ -7,20 +7,22 @@
  */
 import { type Runtime, sleep, workMs } from '../../core/runtime.ts';
 
-/** At most 5 % of one processor. */
-const WORK_MS_PER_SECOND = 50;
 const SERVING_SHARE = 0.5;
 /** A question waits no longer than this in all, whatever it costs: a deadline stands behind it. */
 const WAIT_MS_MAX = 1_000;
 
 export class WorkBudget {
   readonly #runtime: Runtime;
-  #allMs = WORK_MS_PER_SECOND;
-  #servingMs = WORK_MS_PER_SECOND * SERVING_SHARE;
+  readonly #msPerSecond: number;
+  #allMs: number;
+  #servingMs: number;
   #filledMs: number;
 
-  constructor(runtime: Runtime) {
+  constructor(runtime: Runtime, percentMax: number) {
     this.#runtime = runtime;
+    this.#msPerSecond = percentMax * 10;
+    this.#allMs = this.#msPerSecond;
+    this.#servingMs = this.#msPerSecond * SERVING_SHARE;
     this.#filledMs = runtime.monotonicMs();
   }
 
@@ -36,7 +38,7 @@ export class WorkBudget {
     return async () => {
       this.#fill();
       if (this.#servingMs > 0 || leftMs <= 0) return;
-      const dueMs = (-this.#servingMs / (WORK_MS_PER_SECOND * SERVING_SHARE)) * 1_000;
+      const dueMs = (-this.#servingMs / (this.#msPerSecond * SERVING_SHARE)) * 1_000;
       const waitMs = Math.min(leftMs, Math.ceil(dueMs));
       leftMs -= waitMs;
       await sleep(this.#runtime, waitMs);
@@ -58,7 +60,7 @@ export class WorkBudget {
     const nowMs = this.#runtime.monotonicMs();
     const seconds = (nowMs - this.#filledMs) / 1_000;
     this.#filledMs = nowMs;
-    this.#allMs = Math.min(WORK_MS_PER_SECOND, this.#allMs + seconds * WORK_MS_PER_SECOND);
-    this.#servingMs = Math.min(WORK_MS_PER_SECOND * SERVING_SHARE, this.#servingMs + seconds * WORK_MS_PER_SECOND * SERVING_SHARE);
+    this.#allMs = Math.min(this.#msPerSecond, this.#allMs + seconds * this.#msPerSecond);
+    this.#servingMs = Math.min(this.#msPerSecond * SERVING_SHARE, this.#servingMs + seconds * this.#msPerSecond * SERVING_SHARE);
   }
 }

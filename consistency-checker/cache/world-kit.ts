@@ -127,7 +127,7 @@ export class SimRoom {
     return new LeafKeeper({
       inspector: new MemoryCacheInspector(() => this.cache),
       takeDirty: (max) => this.cache.takeDirty(max),
-      ...{ runtime: this.clock, sweepMs: 30_000, logger: silentLogger },
+      ...{ runtime: this.clock, sweepMs: 30_000, workPercentMax: 5, logger: silentLogger },
     });
   }
 }

@@ -229,7 +229,13 @@ const checkerSchema = z.strictObject({
   }),
   sweepMs: between(1_000, 7 * DAY_MS)
     .default(300_000)
-    .meta({ description: 'Everything stored is read again at least this often, written or not, milliseconds.' }),
+    .meta({
+      description: 'Everything stored is read again at least this often, written or not, as far as `workPercentMax` allows. Milliseconds.',
+    }),
+  workPercentMax: between(1, 50).default(5).meta({
+    description:
+      'Reading the room’s cache takes at most so much of one processor of the checker; the cache’s servers work less for it. Percent.',
+  }),
   canaryMs: between(0, 600_000).default(1_000).meta({
     description: 'A canary goes into every partition of this room’s write log this often, milliseconds; 0: none.',
   }),

@@ -165,6 +165,7 @@ export interface CheckerConfig {
   readonly graceMs: number;
   /** Everything stored is read again at least this often, written or not. */
   readonly sweepMs: number;
+  readonly workPercentMax: number;
   /** A canary goes into every partition of this room's write log this often; 0: none. */
   readonly canaryMs: number;
   /** Nothing has come through a lane, or been heard of a peer's checker, for this long: an alarm. */

@@ -70,6 +70,7 @@ export function configOf(options: RigConfig): Config {
         roundMs: 100,
         graceMs: 100,
         sweepMs: 1_000,
+        workPercentMax: 5,
         canaryMs: 0,
         silenceMsMax: 5_000,
         database: { roundMs: 0, workMsMax: 100 },
