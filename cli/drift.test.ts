@@ -50,6 +50,18 @@ test('what both checkers report is listed once, with exit code 7, and fits into 
   );
 });
 
+test('how a slave’s database stands with the master’s is told above the list, and in JSON', async () => {
+  const database = `not compared with the database of beijing (never yet as a whole): replication is stopped`;
+  await withRooms([BEIJING, { ...GUANGZHOU, status: { database } }], async (config) => {
+    const { code, stdout } = await wmb(['drift', 'list', ...config]);
+    assert.equal(code, 0);
+    assert.ok(stdout.includes(`\ndatabase of guangzhou: ${database}\n`), stdout);
+    assert.deepEqual(JSON.parse((await wmb(['drift', 'list', '--json', ...config])).stdout).databases, [
+      { room: 'guangzhou', text: database },
+    ]);
+  });
+});
+
 test('a drift is as old as the older of two records of it: a checker that was away has found it later', async () => {
   const again = { ...DRIFT, firstSeenMs: DRIFT.firstSeenMs + 60_000, confirmedMs: DRIFT.confirmedMs + 60_000 };
   for (const [ours, theirs] of [

@@ -261,7 +261,7 @@ function databaseOf({ parts, explainer, book, meters }: Omit<Rounding, 'own' | '
   if (room.database?.adapter !== 'mysql' || master === undefined || roomEntry(topology, room.id)?.database !== 'slave') return undefined;
   const { address, name: schema, user, password, tls, replication: source } = room.database;
   if (source === undefined)
-    return { text: 'database not compared: the room’s file has no database.replication', rounds: undefined, services: [] };
+    return { text: 'not compared with the master’s: the room’s file has no database.replication', rounds: undefined, services: [] };
   const server = { address, schema, user, password, tls };
   const replication = new MysqlReplication({ server, source, runtime });
   const { graceMs, database: settings } = room.checker;

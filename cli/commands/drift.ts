@@ -20,7 +20,7 @@ import {
 } from '../context.ts';
 import { askRooms, needAnswer, noteSilent, type Silent } from '../drift/checkers.ts';
 import { driftDetail, iso } from '../drift/detail.ts';
-import { driftTable, openText, pairLines } from '../drift/list.ts';
+import { databaseLines, driftTable, openText, pairLines } from '../drift/list.ts';
 import { type DriftView, findDrift, readDrifts, readOpen, type StatusFilter } from '../drift/read.ts';
 import { watchDrifts } from '../drift/watch.ts';
 import { formatTable } from '../table.ts';
@@ -99,18 +99,18 @@ async function list(context: Context, options: ListOptions): Promise<void> {
 
 function listText(
   { columns, runtime }: Context,
-  { pairs, unlisted }: DriftView,
+  { pairs, databases, unlisted }: DriftView,
   { status, shown, found }: ListOptions & { readonly shown: readonly Drift[]; readonly found: number },
 ): string {
-  const lines = [...pairLines(pairs, columns)];
+  const lines = [...pairLines(pairs, columns), ...databaseLines(databases, columns)];
   if (shown.length > 0) lines.push('', driftTable(shown, { columnsMax: columns, nowMs: runtime.nowMs(), withStatus: status !== 'open' }));
   const all = found + (status === 'open' ? unlisted : 0);
   if (all > shown.length) lines.push(`${shown.length} of ${all}; see more with --limit`);
   return lines.join('\n');
 }
 
-function listJson({ pairs, open, unlisted, silent }: DriftView, drifts: readonly Drift[]): object {
-  return { pairs, open: open.length + unlisted, drifts, silent: silent.map(silentJson) };
+function listJson({ pairs, databases, open, unlisted, silent }: DriftView, drifts: readonly Drift[]): object {
+  return { pairs, databases, open: open.length + unlisted, drifts, silent: silent.map(silentJson) };
 }
 
 function silentJson({ room, error: { code, message } }: Silent): object {

@@ -1,6 +1,7 @@
 /** Drifts as a table, and how the pairs of rooms stand above it. */
 import type { Drift } from '../../consistency-checker/drift.ts';
 import { ago, isAlarm, type PairView, pairName, plural, verificationText } from '../../consistency-checker/report/pair.ts';
+import type { RoomId } from '../../core/words.ts';
 import { displayWidth, formatTable, printable, wrap } from '../table.ts';
 
 export interface ListOptions {
@@ -36,6 +37,16 @@ export function pairLines(pairs: readonly PairView[], columnsMax: number): reado
     const [first = '', ...others] = wrap(printable(verificationText(pair)), columnsMax - width - 2);
     return [`${name}${space}${first}`, ...others.map((line) => ' '.repeat(width + 2) + line)];
   });
+}
+
+/** One line for each slave's database, wrapped. */
+export function databaseLines(
+  databases: readonly { readonly room: RoomId; readonly text: string }[],
+  columnsMax: number,
+): readonly string[] {
+  return databases.flatMap(({ room, text }) =>
+    wrap(printable(`database of ${room}: ${text}`), columnsMax - 2).map((line, index) => (index === 0 ? line : `  ${line}`)),
+  );
 }
 
 /** `3 drifts and 1 alarm are open`. */

@@ -23,6 +23,8 @@ export interface Told {
 
 export interface DriftView {
   readonly pairs: readonly PairView[];
+  /** How slave rooms' databases on servers stand with the master's. */
+  readonly databases: readonly { readonly room: RoomId; readonly text: string }[];
   /** Newest confirmed first. */
   readonly open: readonly Drift[];
   /** Open ones that are not in `open`. */
@@ -53,7 +55,10 @@ export async function readOpen(
   const open = mergeDrifts([...known, ...(await otherSides(clients, answers, known))]).filter(({ status }) => status === 'open');
   const unlisted = Math.max(0, ...answers.answered.map(({ answer }) => answer.total - answer.drifts.length));
   const pairs = viewPairs(clients, rooms, answers, open);
-  return { ...answers, view: { pairs, open, unlisted, silent: answers.silent } };
+  const databases = answers.answered.flatMap(({ room, answer: { status } }) =>
+    status.database === '' ? [] : [{ room, text: status.database }],
+  );
+  return { ...answers, view: { pairs, databases, open, unlisted, silent: answers.silent } };
 }
 
 function viewPairs(clients: Clients, rooms: readonly RoomId[], answers: Answers<RoomDrifts>, open: readonly Drift[]): readonly PairView[] {

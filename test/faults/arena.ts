@@ -22,7 +22,10 @@ import { RoomServers, SCHEMA } from './servers.ts';
 import { SmallDisk } from './small-disk.ts';
 import { compareKeys } from './state.ts';
 
-const CHECKER = { roundMs: 500, graceMs: 2_000, sweepMs: 10_000, canaryMs: 500, silenceMsMax: 5_000 };
+const CHECKER = {
+  ...{ roundMs: 500, graceMs: 2_000, sweepMs: 10_000, canaryMs: 500, silenceMsMax: 5_000 },
+  database: { roundMs: 500, workMsMax: 200 },
+};
 const LINK = { pulseMs: 200, silenceMsMax: 2_000, reconnectMsMin: 20, reconnectMsMax: 500 };
 const SETTLE_MS_MAX = 300_000;
 const VERIFY_MS_MAX = 300_000;
