@@ -42,9 +42,21 @@ export const systemRuntime: Runtime = {
   bytes: (count) => randomBytes(count),
 };
 
-/** For what somebody's work may cost. Only differences mean something. */
-export function workMs(runtime: Runtime): number {
-  return runtime.workedMs?.() ?? runtime.monotonicMs();
+/** What reading from a server is taken to cost there for each millisecond here: 0.7 to 1.1 was measured for Redis (docs/redis.md). */
+const SERVER_SHARE = 1;
+
+/**
+ * Begins to measure what asking a server costs; what it returns says how many milliseconds of processor it was since, here and there together. Waiting for a server
+ * that is far away or busy is no work; no more than the time that has passed is.
+ */
+export function measureWork(runtime: Runtime): () => number {
+  const startedMs = runtime.monotonicMs();
+  const workedMs = runtime.workedMs?.() ?? 0;
+  return () => {
+    const passedMs = runtime.monotonicMs() - startedMs;
+    if (runtime.workedMs === undefined) return passedMs;
+    return Math.min(passedMs, (runtime.workedMs() - workedMs) * (1 + SERVER_SHARE));
+  };
 }
 
 /** Resolves after `delayMs`, or at once when `signal` aborts (it never rejects: look at the signal). */

@@ -37,7 +37,7 @@ test('waiting for a cache that is far away is no work: the tree is built as soon
   await bench.built();
   await bench.time.advance(1_000);
   assert.equal(bench.keeper.keys, 1);
-  assert.ok(workedMs < (50 * (bench.time.monotonicMs() - startedMs)) / 1_000 + 100, 'and no more than its share was worked');
+  assert.ok(2 * workedMs < (50 * (bench.time.monotonicMs() - startedMs)) / 1_000 + 100, 'and no more than its share was worked');
   await bench.stop();
 });
 

@@ -1,11 +1,10 @@
 /**
- * The share of a processor that looking at the cache may take, in measured milliseconds of the process's own work: a server of a cache works less for an
- * answer than it costs to read it (docs/redis.md has the figures), and waiting for one that is far away or busy is no work at all. Whoever has worked goes into
- * debt and waits until it is paid; what is not used does not add up beyond one second's worth.
+ * The share of a processor that looking at the cache may take, in milliseconds of work here and at the cache's server (measureWork). Whoever has
+ * worked goes into debt and waits until it is paid; what is not used does not add up beyond one second's worth.
  *
  * Serving (what a comparison waits for) has at most half of it, so that a busy peer cannot keep the tree from being built and swept.
  */
-import { type Runtime, sleep, workMs } from '../../core/runtime.ts';
+import { measureWork, type Runtime, sleep } from '../../core/runtime.ts';
 
 const SERVING_SHARE = 0.5;
 /** A question waits no longer than this in all, whatever it costs: a deadline stands behind it. */
@@ -45,10 +44,9 @@ export class WorkBudget {
     };
   }
 
-  /** Begins to measure; what it returns says how long was worked since, in milliseconds. What others have done meanwhile is counted too, as the process has one thread. */
+  /** Of what others do here meanwhile some is counted too, as the process has one thread. */
   measure(): () => number {
-    const startedMs = workMs(this.#runtime);
-    return () => workMs(this.#runtime) - startedMs;
+    return measureWork(this.#runtime);
   }
 
   spend(ms: number, serving: boolean): void {

@@ -234,7 +234,7 @@ const checkerSchema = z.strictObject({
     }),
   workPercentMax: between(1, 50).default(5).meta({
     description:
-      'Reading the room’s cache takes at most so much of one processor of the checker; the cache’s servers work less for it. Percent.',
+      'Reading the room’s cache takes at most so much of one processor, the checker’s and its server’s work taken together. Percent.',
   }),
   canaryMs: between(0, 600_000).default(1_000).meta({
     description: 'A canary goes into every partition of this room’s write log this often, milliseconds; 0: none.',

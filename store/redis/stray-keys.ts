@@ -1,9 +1,9 @@
 /**
  * Keys that somebody has put into a node and that have no head. Only going through the whole keyspace finds them: a SCAN that rests nineteen times as long
- * as it works, so that it takes less than a twentieth of this process and of the server, which works less for it, however big and however far away it is.
+ * as it works, so that it takes a twentieth of a processor, its own and the server's together, however big and however far away that is.
  */
 import { bucketOf } from '../../core/converge/bucket.ts';
-import { type Runtime, sleep, workMs } from '../../core/runtime.ts';
+import { measureWork, type Runtime, sleep } from '../../core/runtime.ts';
 import type { NodeReader } from './reader.ts';
 import { textOf } from './shown.ts';
 
@@ -65,12 +65,12 @@ export class StrayKeys {
     this.#count = 0;
     let cursor = '0';
     do {
-      const startedMs = workMs(runtime);
+      const worked = measureWork(runtime);
       const [next, names] = await reader.scan(cursor, { match: '*', count: KEYS_AT_ONCE });
       cursor = next;
       const keys = names.map(keyOf).filter((key) => key !== undefined);
       if (keys.length > 0) this.#note(await reader.strays(keys));
-      await sleep(runtime, Math.max(REST_MS_MIN, REST * (workMs(runtime) - startedMs)), signal);
+      await sleep(runtime, Math.max(REST_MS_MIN, REST * worked()), signal);
     } while (cursor !== '0' && !signal.aborted);
     this.#last = this.#current;
     this.#current = new Map();
