@@ -42,7 +42,7 @@ export const systemRuntime: Runtime = {
   bytes: (count) => randomBytes(count),
 };
 
-/** What reading from a server is taken to cost there for each millisecond here: 0.7 to 1.1 was measured for Redis (docs/redis.md). */
+/** What reading from a server is taken to cost there for each millisecond here: 0.6 to 1.1 was measured for Redis (docs/redis.md). */
 const SERVER_SHARE = 1;
 
 /**
