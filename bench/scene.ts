@@ -8,7 +8,7 @@ import { LoadClient } from './load.ts';
 import { type Usage, usageOf } from './usage.ts';
 
 const PARTITIONS = 8;
-const POLL_MS = 20;
+const POLL_MS = 50;
 
 export interface SceneOptions extends Pick<RoomsOptions, 'roomSettings' | 'direct'> {
   /** Default: no checker. */

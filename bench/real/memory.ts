@@ -68,7 +68,8 @@ class Peaks {
   }
 
   take(): ReadonlyMap<string, number> {
-    const taken = new Map([...this.#bytes].map(([name, bytes]) => [name, bytes / MIB]));
+    // Who is dead has none.
+    const taken = new Map([...this.#bytes].filter(([, bytes]) => bytes > 0).map(([name, bytes]) => [name, bytes / MIB]));
     this.#bytes = new Map();
     return taken;
   }
