@@ -61,11 +61,8 @@ export class Inspection {
     const { copying, gaps, links } = this.#options;
     const places = await copying.places();
     const logFrom = new Map(gaps.gaps().map((gap) => [laneKey(gap.lane), gap.logFrom]));
-    const states = new Map(withLinks(places.lanes.map(placeOf), links()).map((lane) => [laneKey(lane), lane]));
-    const lanes = places.lanes.map((lane) => {
-      const { state = '', reason = '' } = states.get(laneKey(lane)) ?? {};
-      return { ...lane, state, reason, logFrom: logFrom.get(laneKey(lane)) ?? NOTHING_SEEN };
-    });
+    const stands = standing(links());
+    const lanes = places.lanes.map((lane) => ({ ...lane, ...stands(lane), logFrom: logFrom.get(laneKey(lane)) ?? NOTHING_SEEN }));
     return { ...places, lanes };
   }
 
@@ -162,8 +159,15 @@ function whyEffectsStand(links: readonly LinkStatus[], partition: number): strin
   return '';
 }
 
-function placeOf({ log, origin, partition, epoch, applied, seen }: CachePlace): LanePlace {
-  return { log, origin, partition, epoch, mark: applied, seen, state: '', reason: '', lagWrites: 0 };
+/** Where each lane's link stands; a `writes` lane that has none stands where the effects do that it follows. */
+function standing(links: readonly LinkStatus[]): (lane: Lane) => Pick<CachePlace, 'state' | 'reason'> {
+  const all = links.flatMap(({ origin, lanes }) => lanes.map((lane) => ({ ...lane, origin })));
+  return ({ log, origin, partition }) => {
+    const own = all.find((lane) => lane.log === log && lane.origin === origin && lane.partition === partition);
+    const followed = all.find((lane) => lane.log === 'effects' && lane.partition === partition);
+    const { state = '', reason = '' } = own ?? (log === 'writes' ? followed : undefined) ?? {};
+    return { state, reason };
+  };
 }
 
 /** At most. */

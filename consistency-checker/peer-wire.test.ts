@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { bucketOf } from '../core/converge/bucket.ts';
+import type { CachePlace, CachePlaces } from '../core/inspection.ts';
 import { formatStamp } from '../core/stamp.ts';
+import { placesToWire, takeOverFromWire, takeOverToWire } from '../daemon/copy-wire.ts';
 import { writeToWire } from '../daemon/inspection-wire.ts';
 import type { GetNodesResponse, KeyDigest } from '../proto/gen/wmb/v1/checker.ts';
 import { Outcome } from '../proto/gen/wmb/v1/writes.ts';
@@ -13,6 +15,7 @@ import {
   foundFromWire,
   horizonOf,
   nodesFromWire,
+  placesOf,
   receiptsOfRange,
   statesFromWire,
 } from './peer-wire.ts';
@@ -123,4 +126,23 @@ test('lanes: of rooms and partitions of the topology, each once', () => {
   garbage(answer({ ...lane, partition: 2 }), /"beijing\/2"/);
   garbage(answer({ ...lane, origin: 'shanghai' }), /"shanghai\/1"/);
   garbage(answer({ ...lane, seen: 'soon' }), /soon/);
+});
+
+test('places of a cache: of the room that was asked, in every lane that ends there, effects too', () => {
+  const effects = { ...LANE, log: 'effects' } as const;
+  const place = (lane: Pick<CachePlace, 'log' | 'origin' | 'partition' | 'epoch'>): CachePlace => {
+    const seqs = { cache: 7, others: 9, applied: 4, logFrom: -1 };
+    return { ...lane, ...seqs, seen: STAMP, state: 'streaming', reason: '' };
+  };
+  const places: CachePlaces = { room: 'beijing', nowMs: 7, life: 'b', settled: '', lanes: [place(LANE), place(effects)] };
+  const answer = (more: Partial<CachePlaces>) => () =>
+    placesOf(placesToWire({ ...places, ...more }), { room: 'beijing', lanes: [LANE, effects] });
+  assert.deepEqual(answer({})(), places);
+  garbage(answer({ room: 'guangzhou' }), /as "guangzhou"/);
+  garbage(answer({ lanes: [place(LANE)] }), /answers for 1 lanes, not for the 2/);
+  garbage(answer({ lanes: [place(effects), place(effects)] }), /effects\/beijing\/1/);
+  garbage(answer({ lanes: [place(LANE), place({ ...effects, partition: 2 })] }), /effects\/beijing\/2/);
+  garbage(answer({ lanes: [place(LANE), place({ ...LANE, log: 'changes' })] }), /"changes"/);
+  const end = { life: 'b', settled: '', moves: [LANE, effects].map((lane) => ({ ...lane, expected: -1, next: 4 })) };
+  assert.deepEqual(takeOverFromWire(takeOverToWire(end)), end);
 });

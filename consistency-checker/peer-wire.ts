@@ -5,7 +5,7 @@
 import { compareText } from '../core/converge/order.ts';
 import { WmbError } from '../core/errors.ts';
 import type { CachePlaces, DerivedWrite, FrameReceipts, Horizon, SeqRange } from '../core/inspection.ts';
-import { formatPosition, parsePosition, type RoomId, type StampedWrite } from '../core/words.ts';
+import { formatPosition, type Lane, laneKey, parsePosition, type RoomId, type StampedWrite } from '../core/words.ts';
 import { placesFromWire } from '../daemon/copy-wire.ts';
 import {
   derivedFromWire,
@@ -173,14 +173,12 @@ export function keysFromWire({ buckets }: wire.ListKeysResponse, asked: readonly
 }
 
 /** Of every lane of the topology: one that is left out would be taken for one of which nothing is to be feared. */
-export function placesOf(
-  answer: CachePlacesResponse,
-  known: { readonly rooms: readonly RoomId[]; readonly partitions: number },
-): CachePlaces {
+export function placesOf(answer: CachePlacesResponse, asked: { readonly room: RoomId; readonly lanes: readonly Lane[] }): CachePlaces {
   const places = placesFromWire(answer);
-  for (const { origin, partition } of places.lanes)
-    if (!known.rooms.includes(origin) || partition >= known.partitions) throw garbage(`a lane ${quote(`${origin}/${partition}`)}`);
-  requireSame(places.lanes.length, known.rooms.length * known.partitions, 'lanes');
+  if (places.room !== asked.room) throw garbage(`as ${quote(places.room)}`);
+  const known = new Set(asked.lanes.map(laneKey));
+  for (const lane of places.lanes) if (!known.has(laneKey(lane))) throw garbage(`a lane ${quote(laneKey(lane))}`);
+  requireSame(places.lanes.length, known.size, 'lanes');
   return places;
 }
 

@@ -60,7 +60,7 @@ const beijing: RoomView & CopySide = {
   findWrites: async () => [{ position: { ...LANE, seq: 3, index: 0 }, write: WRITE }],
   keys: async (buckets) => buckets.map((bucket) => (bucket === bucketOf('k') ? ['k', 'k2'] : [])),
   cachePlaces: async () => ({
-    ...{ nowMs: 7_000, life: 'b-1/0/0', settled: `${STAMP}ffff` },
+    ...{ room: 'beijing', nowMs: 7_000, life: 'b-1/0/0', settled: `${STAMP}ffff` },
     lanes: ['beijing', 'guangzhou'].flatMap((origin) =>
       Array.from({ length: 8 }, (_, partition) => ({
         ...{

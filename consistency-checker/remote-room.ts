@@ -2,6 +2,7 @@
 import type { Config } from '../core/config/types.ts';
 import { asWmbError, WmbError } from '../core/errors.ts';
 import type { DerivedWrite, FrameReceipts, Horizon, SeqRange } from '../core/inspection.ts';
+import { cacheLanes } from '../core/topology.ts';
 import type { RoomId, StampedWrite } from '../core/words.ts';
 import { rangeToWire, writeToWire } from '../daemon/inspection-wire.ts';
 import * as wire from '../proto/gen/wmb/v1/checker.ts';
@@ -91,12 +92,11 @@ export class RemoteRoom implements RoomView, CopySide {
   }
 
   async cachePlaces(): Promise<CachePlaces> {
-    const { topology } = this.#config;
-    const known = { rooms: topology.rooms.map(({ id }) => id), partitions: topology.partitions };
+    const asked = { room: this.room, lanes: cacheLanes(this.#config.topology) };
     const request = { hello: this.#hello('getCachePlaces') };
     return this.#ask<CachePlacesResponse, CachePlaces>(
       (client, ...call) => client.getCachePlaces(request, ...call),
-      (answer) => placesOf(answer, known),
+      (answer) => placesOf(answer, asked),
     );
   }
 

@@ -4,7 +4,7 @@
  */
 import type { Effect } from './converge/effects.ts';
 import type { Stamp, Version } from './stamp.ts';
-import type { Lane, LogEpoch, Outcome, Seq } from './words.ts';
+import type { Lane, LogEpoch, Outcome, RoomId, Seq } from './words.ts';
 
 /** A room keeps the receipts of at least so many of the newest frames of a lane, and of older ones while something of them is parked. */
 export const RECEIPT_FRAMES_KEPT = 100_000;
@@ -32,7 +32,10 @@ export interface Horizon {
   readonly lanes: readonly LanePlace[];
 }
 
-/** How a room's cache stands in one lane: what a copy of it stands for, or what a copy has to bring (docs/adr/0009). */
+/**
+ * How a room's cache stands in one lane of write requests or of effects: what a copy of it stands for, or what a copy has to bring (docs/adr/0009). Of its own effect log the master room
+ * says how far it is in its own cache, which has no mark of it.
+ */
 export interface CachePlace extends Lane {
   readonly epoch: LogEpoch;
   /** The cache's mark; -1: none. */
@@ -43,7 +46,7 @@ export interface CachePlace extends Lane {
   readonly applied: Seq;
   /** Everything of the lane stamped up to here is within `applied`; empty: not known. */
   readonly seen: Stamp;
-  /** As of LanePlace. */
+  /** As of LanePlace; of a derived lane those of the effects that it follows. */
   readonly state: string;
   readonly reason: string;
   /** Of a lane that stopped on missing frames: the seq at which its log goes on. -1: it has not. */
@@ -51,6 +54,7 @@ export interface CachePlace extends Lane {
 }
 
 export interface CachePlaces {
+  readonly room: RoomId;
   readonly nowMs: number;
   /** Another one where another collector answers, or where the cache may have changed otherwise than by frames, repairs and retries since. */
   readonly life: string;

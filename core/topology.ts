@@ -1,6 +1,6 @@
 /** What follows from the topology: who ships what to whom. */
 import type { RoomEntry, Topology } from './config/types.ts';
-import type { LogName, RoomId } from './words.ts';
+import type { Lane, LogName, RoomId } from './words.ts';
 
 /**
  * What a room takes over its link from an origin.
@@ -25,6 +25,16 @@ export function logsKept(topology: Topology, room: RoomId): readonly LogName[] {
   if (masterRoom(topology)?.id !== room) return ['writes'];
   const logs: LogName[] = topology.mode === 'master-slave' ? ['writes', 'effects'] : ['writes'];
   return hasChangesLog(topology) ? [...logs, 'changes'] : logs;
+}
+
+/** The lanes that end in every room's cache: whose frames, or what is made of them, come there. */
+export function cacheLanes(topology: Topology): readonly Lane[] {
+  const { rooms, mode, partitions } = topology;
+  const effects = mode === 'master-slave' ? masterRoom(topology)?.id : undefined;
+  return Array.from({ length: partitions }, (_, partition) => [
+    ...rooms.map(({ id }): Lane => ({ log: 'writes', origin: id, partition })),
+    ...(effects === undefined ? [] : [{ log: 'effects', origin: effects, partition } as const]),
+  ]).flat();
 }
 
 /** Servers replicate by themselves. */

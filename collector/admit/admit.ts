@@ -89,7 +89,12 @@ export class Applier {
       shared: new SharedCommits(options),
       breathe: () => this.#breathe(),
     };
-    this.copying = new Copying({ context: this.#context, lanes: () => this.#laneProgress() });
+    this.copying = new Copying({
+      context: this.#context,
+      lanes: () => this.#laneProgress(),
+      turns: () => this.#turns(),
+      lookAgain: () => this.#lookAgain(),
+    });
     this.consumers = (lane) => this.#consumer(lane);
     this.parking = new Parking({ book, runtime, logger, lanes: (lane) => this.#retryable(lane) });
     metrics.gauge({ name: 'wmb_collector_parked_writes', help: 'Write requests in the parking lot.' }, (report) =>
@@ -177,6 +182,19 @@ export class Applier {
     return rooms.flatMap(({ id }) =>
       Array.from({ length: partitions }, (_, partition) => this.#place({ log: 'writes', origin: id, partition }, isWhole)),
     );
+  }
+
+  async #turns(): Promise<void> {
+    await Promise.all([...this.#writes.values()].map((lane) => lane instanceof WritesLane && lane.turn()));
+  }
+
+  /** The marks of derived lanes have moved without the effects that they follow. Where a lane cannot look, the effects that come next find it out. */
+  async #lookAgain(): Promise<void> {
+    const followed = this.#lookers().filter((lane) => lane instanceof EffectsLane);
+    const looks = await Promise.allSettled(followed.map((lane) => lane.lookAgain()));
+    for (const look of looks)
+      if (look.status === 'rejected')
+        this.#options.logger.warn({ error: asWmbError(look.reason).message }, 'a lane could not look at the cache again');
   }
 
   #laneProgress(): { readonly lane: Lane; readonly progress: Progress }[] {

@@ -2,7 +2,7 @@
 import type { CacheEntry, Effect } from '../../core/converge/effects.ts';
 import { type Lane, type LogName, laneKey, type Mark, type Seq } from '../../core/words.ts';
 import { decodeFrame } from '../../link/frame.ts';
-import type { FrameDraft, Log } from '../../log/log.ts';
+import type { Extent, FrameDraft, Log } from '../../log/log.ts';
 import type { CacheBatch, CacheMarks, CacheOutcome, CacheResult, CacheStore, MarkMove } from '../../store/cache.ts';
 import type { DatabaseBatch, DatabaseOutcome, DatabaseResult, DatabaseStore } from '../../store/database.ts';
 import type { RepairOutcome } from '../../store/inspection.ts';
@@ -226,6 +226,7 @@ export class MemoryLog {
   readonly log: LogName = 'effects';
   readonly origin = 'beijing';
   readonly epoch = 'eeeeeeeeeeeeeeee';
+  readonly partitions = 1;
   readonly frames: Uint8Array[] = [];
   readonly #crash: Crash;
 
@@ -239,6 +240,10 @@ export class MemoryLog {
     for (const draft of drafts) this.frames.push(draft.bytes);
     this.#crash.check('after effect log');
     return drafts.map((_, at) => first + at);
+  }
+
+  extent(partition: number): Extent {
+    return { partition, first: 0, next: this.frames.length, writes: this.entries().length, stampLast: '' };
   }
 
   asLog(): Log {

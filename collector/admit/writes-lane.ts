@@ -85,6 +85,11 @@ export class WritesLane implements LaneConsumer, Retryable {
     });
   }
 
+  /** Resolves when what is under way in this lane is done, or has failed: a batch, or a retry. */
+  turn(): Promise<void> {
+    return this.#serial.run(async () => {});
+  }
+
   /** A decision is carried out also by the next load, so it may fail halfway. */
   skipGap(gap: LaneGap, confirmed: boolean): Promise<SkipDraft> {
     return this.#serial.run(async () => {

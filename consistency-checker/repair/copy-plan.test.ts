@@ -16,6 +16,7 @@ const lost = (origin: string, more: Partial<CachePlace> = {}): CachePlace =>
   place(origin, { cache: -1, applied: -1, seen: '', state: 'stopped-on-gap', logFrom: 50, ...more });
 
 const places = (lanes: readonly CachePlace[], more: Partial<CachePlaces> = {}): CachePlaces => ({
+  room: 'guangzhou',
   nowMs: 1,
   life: 'a',
   settled: '',
@@ -45,6 +46,57 @@ describe('what a copy has to bring', () => {
     );
     assert.equal(movingLane(behind)?.origin, 'lhasa', 'what takes older frames is waited for');
   });
+});
+
+describe('in a room that follows another one’s effects', () => {
+  const effects = (more: Partial<CachePlace> = {}): CachePlace => place('beijing', { log: 'effects', ...more });
+  const gone = { cache: -1, applied: -1, seen: '', state: 'stopped-on-gap' };
+  const own = places([place('lhasa', gone), effects({ ...gone, logFrom: 50 })]);
+  const from = source([place('lhasa', { cache: 40, applied: 30 }), effects()]);
+
+  test('what stands on the gap are the effects', () => {
+    assert.deepEqual(
+      lackingLanes(own).map(({ log }) => log),
+      ['effects'],
+    );
+    assert.equal(whyNot(from, own), undefined);
+    assert.match(
+      whyNot(source([place('lhasa'), effects({ applied: 48 })]), own) ?? '',
+      /effects\/beijing\/0 up to 48, and its log begins at 50/,
+    );
+    assert.match(whyNot(source([place('lhasa'), effects({ seen: '' })]), own) ?? '', /does not know of effects/);
+  });
+
+  test('their mark moves to where the copied room was, and the marks derived from them over what is parked there', () => {
+    assert.deepEqual(
+      endOfCopy(own, from, '').moves.map(({ log, next }) => [log, next]),
+      [
+        ['writes', 40],
+        ['effects', 90],
+      ],
+    );
+  });
+
+  test('derived marks that move are waited for', () => {
+    const moving = places([place('lhasa', { cache: 39 }), effects()]);
+    assert.equal(movingLane(lanesBehind(moving, from))?.origin, 'lhasa');
+    assert.deepEqual(lanesBehind(places([place('lhasa', { cache: 40 }), effects()]), from), []);
+  });
+
+  test('the stamps of effects say nothing of what has been seen: they are those of their sources', () => {
+    assert.equal(coveredBy(source([place('lhasa'), effects({ seen: testStamp(900) })]), own), `${SEEN}ffff`);
+  });
+});
+
+test('the room that makes the effects copies no mark of them, and does not ask what a peer’s cache has of them', () => {
+  const made = (more: Partial<CachePlace>) => place('guangzhou', { log: 'effects', ...more });
+  const master = places([lost('beijing'), made({ cache: 60, state: '' })]);
+  const slave = source([place('beijing', { applied: 80 }), made({ seen: '' })]);
+  assert.equal(whyNot(slave, master), undefined);
+  assert.deepEqual(
+    endOfCopy(master, slave, '').moves.map(({ log, next }) => [log, next]),
+    [['writes', 80]],
+  );
 });
 
 describe('a room that is copied', () => {

@@ -1,7 +1,7 @@
 /** What a copy of a peer's cache has to bring, and whether a peer can give it (docs/adr/0009): pure, from what both rooms say of their caches. */
 import type { CachePlace, CachePlaces, TakeOver } from '../../core/inspection.ts';
 import { NO_STAMP, type Version } from '../../core/stamp.ts';
-import { laneKey, NOTHING_SEEN, type RoomId } from '../../core/words.ts';
+import { laneKey, NOTHING_SEEN, type RoomId, type Seq } from '../../core/words.ts';
 import type { Horizon } from '../room.ts';
 import { pooled, seenOf } from './passed.ts';
 
@@ -30,7 +30,7 @@ export function whyNot(source: Source, own: CachePlaces): string | undefined {
   const { room, places } = source;
   const gap = places.lanes.find(({ state }) => state === ON_GAP);
   if (gap !== undefined) return `${room} stands on a gap itself, in ${laneKey(gap)}`;
-  const blind = places.lanes.find(({ seen }) => seen === NO_STAMP);
+  const blind = places.lanes.find((lane) => lane.seen === NO_STAMP && !isMade(own, lane));
   if (blind !== undefined) return `${room} does not know of ${laneKey(blind)} what its cache has`;
   for (const lane of lackingLanes(own)) {
     const theirs = placeIn(places, lane);
@@ -45,8 +45,23 @@ export function whyNot(source: Source, own: CachePlaces): string | undefined {
 }
 
 /** Lanes whose cache has less than the copy will stand for. They must not move until the copy is done. */
-export function lanesBehind(own: CachePlaces, { places }: Pick<Source, 'places'>): readonly CachePlace[] {
-  return own.lanes.filter((lane) => lane.cache < (placeIn(places, lane)?.applied ?? NOTHING_SEEN));
+export function lanesBehind(own: CachePlaces, source: Pick<Source, 'places'>): readonly CachePlace[] {
+  return own.lanes.filter((lane) => !isMade(own, lane) && lane.cache < reachOf(own, source, lane));
+}
+
+/** Effects that the room makes itself: its cache has no mark of them. */
+function isMade(own: CachePlaces, { log, origin }: CachePlace): boolean {
+  return log === 'effects' && origin === own.room;
+}
+
+/**
+ * Up to where the copy stands for a lane. What a room gets as the effects of another one comes to it as entries of that room's effect log, also what was parked there and is
+ * retried later: so its derived marks pass over that, as they always do.
+ */
+function reachOf(own: CachePlaces, { places }: Pick<Source, 'places'>, lane: CachePlace): Seq {
+  const theirs = placeIn(places, lane);
+  const isDerived = lane.log === 'writes' && own.lanes.some((it) => it.log === 'effects' && !isMade(own, it));
+  return (isDerived ? theirs?.cache : theirs?.applied) ?? NOTHING_SEEN;
 }
 
 /** Of those behind, one that takes frames: it is waited for, so that what it brings is not older than what was copied. */
@@ -70,10 +85,11 @@ export function whyOver(began: CachePlaces, behind: readonly CachePlace[], now: 
 }
 
 /** `forgotten`: by the copied room, when the last of its states had been read. */
-export function endOfCopy(own: CachePlaces, { places }: Pick<Source, 'places'>, forgotten: Version): TakeOver {
-  const moves = lanesBehind(own, { places }).map(({ log, origin, partition, cache }) => {
-    const { epoch = '', applied = NOTHING_SEEN } = placeIn(places, { log, origin, partition }) ?? {};
-    return { log, origin, partition, epoch, expected: cache, next: applied };
+export function endOfCopy(own: CachePlaces, source: Pick<Source, 'places'>, forgotten: Version): TakeOver {
+  const moves = lanesBehind(own, source).map((lane) => {
+    const { log, origin, partition, cache } = lane;
+    const epoch = placeIn(source.places, lane)?.epoch ?? '';
+    return { log, origin, partition, epoch, expected: cache, next: reachOf(own, source, lane) };
   });
   return { life: own.life, settled: forgotten, moves };
 }
@@ -83,5 +99,6 @@ function placeIn({ lanes }: CachePlaces, lane: Pick<CachePlace, 'log' | 'origin'
 }
 
 function horizonOf({ nowMs, lanes }: CachePlaces): Horizon {
-  return { nowMs, lanes: lanes.map(({ applied, ...lane }) => ({ ...lane, mark: applied, lagWrites: 0 })) };
+  const writes = lanes.filter(({ log }) => log === 'writes');
+  return { nowMs, lanes: writes.map(({ applied, ...lane }) => ({ ...lane, mark: applied, lagWrites: 0 })) };
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Effect } from '../../core/converge/effects.ts';
 import { VirtualTime } from '../../core/flow/virtual-time.testing.ts';
-import type { CachePlace, CachePlaces, TakeOver } from '../../core/inspection.ts';
+import type { CachePlace, CachePlaces, LanePlace, TakeOver } from '../../core/inspection.ts';
 import { silentLogger } from '../../core/logger.ts';
 import { versionOf } from '../../core/stamp.ts';
 import { MemoryCache } from '../../store/memory/cache.ts';
@@ -27,7 +27,7 @@ class Side {
 
   constructor(lane: Partial<CachePlace>) {
     const whole = { cache: 90, others: 90, applied: 90, seen: at(1_000), state: 'streaming', reason: '', logFrom: -1 };
-    this.places = { nowMs: START_MS, life: 'a', settled: '', lanes: [{ ...laneOfTest('lhasa'), ...whole, ...lane }] };
+    this.places = { room: 'guangzhou', nowMs: START_MS, life: 'a', settled: '', lanes: [{ ...laneOfTest('lhasa'), ...whole, ...lane }] };
   }
 
   async apply(...effects: readonly Effect[]): Promise<void> {
@@ -62,7 +62,12 @@ function lost(): Side {
 }
 
 /** Looks as the checker does, until the marks have moved or `ms` milliseconds are over. */
-async function copyInto(own: Side, peer: Side, ms = 60_000): Promise<{ readonly ends: readonly TakeOver[] }> {
+async function copyInto(
+  own: Side,
+  peer: Side,
+  ms = 60_000,
+  seen = (lane: LanePlace): LanePlace => lane,
+): Promise<{ readonly ends: readonly TakeOver[] }> {
   const runtime = new VirtualTime(START_MS + 9_000);
   const ends: TakeOver[] = [];
   const mender = {
@@ -71,7 +76,7 @@ async function copyInto(own: Side, peer: Side, ms = 60_000): Promise<{ readonly 
   };
   const copy = new CacheCopy({ own: own.side('guangzhou'), peers: [peer.side('beijing')], mender, runtime, logger: silentLogger });
   for (let passed = 0; passed < ms && ends.length === 0; passed += 100) {
-    copy.look({ lanes: own.places.lanes.map((lane) => ({ ...lane, mark: lane.applied, lagWrites: 0 })) });
+    copy.look({ lanes: own.places.lanes.map((lane) => seen({ ...lane, mark: lane.applied, lagWrites: 0 })) });
     await runtime.advance(100);
   }
   await copy.stop();
@@ -174,4 +179,30 @@ test('nobody is asked while no lane stands on a gap', async () => {
   const [own, peer] = [new Side({}), new Side({})];
   await copyInto(own, peer, 2_000);
   assert.deepEqual([own.asked, peer.asked], [0, 0]);
+});
+
+test('in a room that follows another one’s effects the reason says that they stand', async () => {
+  const own = lost();
+  const peer = new Side({});
+  const effects = { log: 'effects', origin: 'beijing' } as const;
+  const [gap, theirs] = [own, peer].map(({ places }) => places.lanes[0] as CachePlace);
+  assert.ok(gap && theirs);
+  own.places = {
+    ...own.places,
+    lanes: [
+      { ...gap, logFrom: -1 },
+      { ...gap, ...effects },
+    ],
+  };
+  peer.places = { ...peer.places, room: 'beijing', lanes: [theirs, { ...theirs, ...effects }] };
+  await peer.apply(set('k', 'v', 500));
+  const { ends } = await copyInto(own, peer, 60_000, (lane) => ({ ...lane, state: '', reason: 'its effects stand' }));
+  assert.deepEqual(
+    ends[0]?.moves.map(({ log, next }) => [log, next]),
+    [
+      ['writes', 90],
+      ['effects', 90],
+    ],
+  );
+  assert.deepEqual(await shown(own, 'k'), { type: 'string', value: 'v' });
 });

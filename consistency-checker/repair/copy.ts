@@ -78,7 +78,8 @@ export class CacheCopy {
   /** With every look at this room's lanes: begins a copy where one stands on a gap, and nothing else. */
   look({ lanes }: Pick<Horizon, 'lanes'>): void {
     if (this.#running !== undefined || this.#stopped.signal.aborted) return;
-    if (!lanes.some(({ state }) => state === 'stopped-on-gap')) this.#text = '';
+    // Of a lane that follows another room's effects only the reason says that they stand.
+    if (!lanes.some(({ state, reason }) => state === 'stopped-on-gap' || (state === '' && reason !== ''))) this.#text = '';
     else if (this.#options.runtime.monotonicMs() >= this.#againMs)
       this.#running = this.#run().finally(() => {
         this.#running = undefined;
@@ -176,8 +177,11 @@ export class CacheCopy {
     for (let from = 0; from < BUCKETS; from += BUCKETS_AT_ONCE) {
       const startedMs = runtime.monotonicMs();
       this.#text = `copying the cache of ${run.peer.room}: ${from} of ${BUCKETS} buckets, ${run.keys} keys, ${run.changed} of them were missing or older here`;
-      if (from % (BUCKETS_AT_ONCE * TOLD_EVERY) === 0)
+      if (from % (BUCKETS_AT_ONCE * TOLD_EVERY) === 0) {
         logger.info({ peer: run.peer.room, buckets: from, keys: run.keys }, 'copying a cache');
+        // The end would say so as well, but the rest of the way would be in vain.
+        sameLife(run, await run.peer.cachePlaces());
+      }
       const over = whyOver(run.own, run.behind, await own.cachePlaces());
       if (over !== undefined) throw new WmbError('MARK_MOVED', over);
       await this.#copyBuckets(
@@ -245,13 +249,17 @@ export class CacheCopy {
   /** What the peer has forgotten since must lie within what it had when the copy began; its cache must be the same all the time. */
   async #end(run: Run): Promise<void> {
     const { mender } = this.#options;
-    const { life, settled, lanes } = await run.peer.cachePlaces();
-    if (life !== run.source.places.life)
-      throw new WmbError('MARK_MOVED', `the cache of ${run.peer.room}, or its collector, is not what it was`);
+    const places = await run.peer.cachePlaces();
+    sameLife(run, places);
+    const { settled, lanes } = places;
     if (settled > run.covered || lanes.some(({ state }) => state === 'stopped-on-gap'))
       throw new WmbError('MARK_MOVED', `${run.peer.room} has forgotten more meanwhile than it had seen when the copy began`);
     await mender.takeOver(endOfCopy(run.own, run.source, settled));
   }
+}
+
+function sameLife({ peer, source }: Run, { life }: CachePlaces): void {
+  if (life !== source.places.life) throw new WmbError('MARK_MOVED', `the cache of ${peer.room}, or its collector, is not what it was`);
 }
 
 function nothingOf(key: string): KeyState {

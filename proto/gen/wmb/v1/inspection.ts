@@ -203,9 +203,10 @@ export interface CachePlacesResponse {
   /** Up to here the cache may have forgotten; empty: nothing. */
   settled: string;
   lanes: CachePlace[];
+  room: string;
 }
 
-/** How a cache stands in a lane of write requests. */
+/** How a cache stands in a lane. */
 export interface CachePlace {
   origin: string;
   partition: number;
@@ -223,6 +224,8 @@ export interface CachePlace {
   reason: string;
   /** Of a lane that stopped on missing frames: where its log goes on; -1: it has not. */
   logFrom: number;
+  /** `writes` or `effects`. */
+  log: string;
 }
 
 export interface TakeOverRequest {
@@ -239,6 +242,7 @@ export interface TakeOverMove {
   /** The cache's mark when the copy began; -1: none. */
   expected: number;
   next: number;
+  log: string;
 }
 
 export interface TakeOverResponse {
@@ -1974,7 +1978,7 @@ export const GetCachePlacesRequest: MessageFns<GetCachePlacesRequest> = {
 };
 
 function createBaseCachePlacesResponse(): CachePlacesResponse {
-  return { nowMs: 0, life: "", settled: "", lanes: [] };
+  return { nowMs: 0, life: "", settled: "", lanes: [], room: "" };
 }
 
 export const CachePlacesResponse: MessageFns<CachePlacesResponse> = {
@@ -1990,6 +1994,9 @@ export const CachePlacesResponse: MessageFns<CachePlacesResponse> = {
     }
     for (const v of message.lanes) {
       CachePlace.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.room !== "") {
+      writer.uint32(42).string(message.room);
     }
     return writer;
   },
@@ -2039,6 +2046,14 @@ export const CachePlacesResponse: MessageFns<CachePlacesResponse> = {
             message.lanes.push(CachePlace.decode(reader, reader.uint32()));
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.room = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2064,6 +2079,7 @@ function createBaseCachePlace(): CachePlace {
     state: "",
     reason: "",
     logFrom: 0,
+    log: "",
   };
 }
 
@@ -2098,6 +2114,9 @@ export const CachePlace: MessageFns<CachePlace> = {
     }
     if (message.logFrom !== 0) {
       writer.uint32(80).int64(message.logFrom);
+    }
+    if (message.log !== "") {
+      writer.uint32(90).string(message.log);
     }
     return writer;
   },
@@ -2195,6 +2214,14 @@ export const CachePlace: MessageFns<CachePlace> = {
             message.logFrom = longToNumber(reader.int64());
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.log = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2277,7 +2304,7 @@ export const TakeOverRequest: MessageFns<TakeOverRequest> = {
 };
 
 function createBaseTakeOverMove(): TakeOverMove {
-  return { origin: "", partition: 0, epoch: "", expected: 0, next: 0 };
+  return { origin: "", partition: 0, epoch: "", expected: 0, next: 0, log: "" };
 }
 
 export const TakeOverMove: MessageFns<TakeOverMove> = {
@@ -2296,6 +2323,9 @@ export const TakeOverMove: MessageFns<TakeOverMove> = {
     }
     if (message.next !== 0) {
       writer.uint32(40).int64(message.next);
+    }
+    if (message.log !== "") {
+      writer.uint32(50).string(message.log);
     }
     return writer;
   },
@@ -2351,6 +2381,14 @@ export const TakeOverMove: MessageFns<TakeOverMove> = {
             }
 
             message.next = longToNumber(reader.int64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.log = reader.string();
             continue;
           }
         }
@@ -2465,7 +2503,7 @@ export const InspectionService = {
     responseSerialize: (value: RepairKeysResponse): Buffer => Buffer.from(RepairKeysResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RepairKeysResponse => RepairKeysResponse.decode(value),
   },
-  /** How this room's cache stands in every lane of write requests. */
+  /** How this room's cache stands in every lane of write requests, and of a master room's effects. */
   getCachePlaces: {
     path: "/wmb.v1.Inspection/GetCachePlaces" as const,
     requestStream: false as const,
@@ -2500,7 +2538,7 @@ export interface InspectionServer extends UntypedServiceImplementation {
   derive: handleUnaryCall<DeriveRequest, DeriveResponse>;
   /** Puts keys of this room's cache right, each only where it is still as expected. */
   repairKeys: handleUnaryCall<RepairKeysRequest, RepairKeysResponse>;
-  /** How this room's cache stands in every lane of write requests. */
+  /** How this room's cache stands in every lane of write requests, and of a master room's effects. */
   getCachePlaces: handleUnaryCall<GetCachePlacesRequest, CachePlacesResponse>;
   /** Ends a copy of a peer's cache: moves the cache's marks, all of them or none. */
   takeOver: handleUnaryCall<TakeOverRequest, TakeOverResponse>;
@@ -2602,7 +2640,7 @@ export interface InspectionClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: RepairKeysResponse) => void,
   ): ClientUnaryCall;
-  /** How this room's cache stands in every lane of write requests. */
+  /** How this room's cache stands in every lane of write requests, and of a master room's effects. */
   getCachePlaces(
     request: GetCachePlacesRequest,
     callback: (error: ServiceError | null, response: CachePlacesResponse) => void,
