@@ -2,6 +2,8 @@
 import type { CacheCopyOptions } from '../consistency-checker/repair/copy.ts';
 import { endOfCopy } from '../consistency-checker/repair/copy-plan.ts';
 import type { CopySide } from '../consistency-checker/room.ts';
+import type { CachePlace } from '../core/inspection.ts';
+import { laneKey } from '../core/words.ts';
 import { instead } from './instead.ts';
 import type { Mutation } from './mutations.ts';
 import { EMPTIED, type Plan } from './plan.ts';
@@ -11,7 +13,7 @@ const COPIED: Partial<Plan> = { ...EMPTIED, rounds: 1, roughMs: 30_000, empties:
 /** Caches are lost in the middle of a copy that nothing else cuts off. */
 const LOST_AGAIN: Partial<Plan> = {
   ...{ ...COPIED, crashes: 0, crashChance: 0, cuts: 0, cutChance: 0, stallChance: 0, clockJumps: 0, pauses: 0, poisonChance: 0 },
-  ...{ clockMsMax: 0, empties: 3, roughMs: 20_000, keys: 24 },
+  ...{ clockMsMax: 0, empties: 6, roughMs: 40_000, keys: 24, ioMsMax: 3 },
 };
 const LOST = ['I2', 'I5', 'I6', 'I7', 'I8'] as const;
 
@@ -23,7 +25,36 @@ export const COPY_MUTATIONS: readonly Mutation[] = [
     plan: LOST_AGAIN,
     make: () => ({ copy: anyLife }),
   },
+  {
+    name: 'a copy ends with the marks of a master’s effects that were read last',
+    breaks: LOST,
+    plan: { ...COPIED, mode: 'master-slave', ioMsMax: 3 },
+    make: () => ({ copy: marksLast }),
+  },
 ];
+
+/** What came between the first of the states and the last is skipped. */
+function marksLast(options: CacheCopyOptions): CacheCopyOptions {
+  const { mender, peers } = options;
+  let last: readonly CachePlace[] = [];
+  const remembered = (peer: CopySide): CopySide =>
+    instead(peer, {
+      cachePlaces: async () => {
+        const places = await peer.cachePlaces();
+        last = places.lanes;
+        return places;
+      },
+    });
+  const takeOver: CacheCopyOptions['mender']['takeOver'] = (end) => {
+    const moves = end.moves.map((move) => {
+      const place = last.find((it) => laneKey(it) === laneKey(move));
+      const next = move.log === 'effects' ? place?.applied : place?.cache;
+      return { ...move, next: Math.max(move.next, next ?? move.next) };
+    });
+    return mender.takeOver({ ...end, moves });
+  };
+  return { ...options, peers: peers.map(remembered), mender: instead(mender, { takeOver }) };
+}
 
 function marksFirst(options: CacheCopyOptions): CacheCopyOptions {
   const { own, mender, peers } = options;

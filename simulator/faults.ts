@@ -1,5 +1,7 @@
 /** The disasters of a round, each at its moment, and the end of all of them. */
 import { asWmbError } from '../core/errors.ts';
+import { logsKept } from '../core/topology.ts';
+import type { LogName } from '../core/words.ts';
 import { MemoryLog } from '../log/memory/memory.ts';
 import { harm } from './made.ts';
 import type { Room } from './room.ts';
@@ -102,23 +104,19 @@ async function empty(world: World): Promise<void> {
 }
 
 async function trimLogs(world: World): Promise<void> {
-  const { rooms, watch, clock, plan } = world;
-  watch.ledger.learnAll();
-  const policy = { ageMsMin: 0, bytesMax: 0, overflow: 'keep' as const, writesMin: plan.windowWrites };
-  for (const { id, reship, disks } of rooms) {
-    if (reship === undefined) continue;
-    const log = new MemoryLog({
-      disk: disks.writes,
-      log: 'writes',
-      origin: id,
-      partitions: plan.partitions,
-      runtime: runtimeOf(clock, world.random),
-    });
-    await log.open();
-    const { frames } = await log.trim(policy, reship.shipper.retentionFloors('writes'), clock.ms);
-    await log.close();
-    world.tell(`${frames} frames are removed from the log of ${id}`);
-  }
+  world.watch.ledger.learnAll();
+  for (const room of world.rooms) for (const log of logsKept(room.config.topology, room.id)) await trimLog(world, room, log);
+}
+
+async function trimLog(world: World, { id, reship, disks }: Room, name: LogName): Promise<void> {
+  if (reship === undefined || name === 'changes') return;
+  const { partitions, windowWrites: writesMin } = world.plan;
+  const log = new MemoryLog({ disk: disks[name], log: name, origin: id, partitions, runtime: runtimeOf(world.clock, world.random) });
+  await log.open();
+  const policy = { ageMsMin: 0, bytesMax: 0, overflow: 'keep' as const, writesMin };
+  const { frames } = await log.trim(policy, reship.shipper.retentionFloors(name), world.clock.ms);
+  await log.close();
+  world.tell(`${frames} frames are removed from the ${name} log of ${id}`);
 }
 
 function pause(world: World): void {

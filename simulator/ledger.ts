@@ -2,7 +2,7 @@
 import { CANARY_KIND } from '../core/canary.ts';
 import { compileCommands, parseCachePayload } from '../core/converge/commands.ts';
 import type { Effect } from '../core/converge/effects.ts';
-import type { Seq, StampedWrite } from '../core/words.ts';
+import { laneKey, type Seq, type StampedWrite } from '../core/words.ts';
 import { decodeFrame } from '../link/frame.ts';
 import type { EpochLane } from './checks/failure.ts';
 import type { Room } from './room.ts';
@@ -46,7 +46,7 @@ export class Ledger {
 
   /** The write requests of each frame, in order. */
   frames(lane: EpochLane): readonly (readonly LoggedWrite[])[] {
-    const name = `${lane.origin}/${lane.partition}`;
+    const name = laneKey(lane);
     const known = this.#decoded.get(name) ?? [];
     this.#decoded.set(name, known);
     const { first = 0, frames = [] } = this.#disk(lane) ?? {};

@@ -4,7 +4,7 @@ import { EXIT } from '../core/errors.ts';
 import { CHECKER_MUTATIONS } from './checker-mutations.ts';
 import { COPY_MUTATIONS } from './copy-mutations.ts';
 import { MUTATIONS, type Mutation } from './mutations.ts';
-import { EMPTIED, type Plan } from './plan.ts';
+import { EMPTIED, EMPTIED_SLAVE, type Plan } from './plan.ts';
 import { type RunResult, run } from './run.ts';
 
 const USAGE = `Usage: npm run sim -- [options]
@@ -15,6 +15,7 @@ const USAGE = `Usage: npm run sim -- [options]
   --trace       print everything that happens
   --keep-going  do not stop at the first failure
   --emptied     of a family of its own: caches are emptied after the logs were trimmed
+  --emptied-slave  the same in master–slave topologies
   --mutations   switch the guards off, one at a time, and say which seed finds it
 
 Exit code 0 where every invariant held, 7 where one did not or a mutation was not found, 2 where the command line is wrong.
@@ -34,6 +35,7 @@ async function main(): Promise<number> {
       trace: { type: 'boolean', default: false },
       'keep-going': { type: 'boolean', default: false },
       emptied: { type: 'boolean', default: false },
+      'emptied-slave': { type: 'boolean', default: false },
       mutations: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
@@ -51,7 +53,7 @@ async function main(): Promise<number> {
     count,
     show: values.trace ? write : undefined,
     keepGoing: values['keep-going'],
-    plan: values.emptied ? EMPTIED : {},
+    plan: values['emptied-slave'] ? EMPTIED_SLAVE : values.emptied ? EMPTIED : {},
   });
 }
 

@@ -74,6 +74,9 @@ export const EMPTIED: Partial<Plan> = {
   ...{ windowWrites: 8, delayMsMax: 20, roundMs: 300, sweepMs: 4_000, graceMs: 4_000 },
 };
 
+/** The same of slave rooms, which follow the master's effect log. */
+export const EMPTIED_SLAVE: Partial<Plan> = { ...EMPTIED, mode: 'master-slave' };
+
 type CheckerPlan = Pick<
   Plan,
   'checked' | 'roundMs' | 'graceMs' | 'sweepMs' | 'canaryMs' | 'silenceMsMax' | 'harms' | 'swallowChance' | 'stuck' | 'busyRepairs'
