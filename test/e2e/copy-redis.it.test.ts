@@ -1,6 +1,6 @@
-/** As copy.e2e.test.ts, with caches on Redis: one of them is flushed under its running collector. */
+/** As copy.e2e.test.ts and copy-slave.e2e.test.ts, with caches on Redis: one of them is flushed under its running collector. */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { after, before, beforeEach, test } from 'node:test';
 import { credentials } from '@grpc/grpc-js';
 import { CheckerClient, type CheckerStatus, type CompareProgress, type ListDriftsResponse } from '../../proto/gen/wmb/v1/checker.ts';
 import { Wait } from '../../proto/gen/wmb/v1/writes.ts';
@@ -16,6 +16,10 @@ before(async () => {
   servers.push(...(await Promise.all([startRedis(), startRedis()])));
 });
 
+beforeEach(async () => {
+  for (const server of servers) await server.cli('FLUSHALL');
+});
+
 after(async () => {
   for (const { container } of servers) await container.stop();
 });
@@ -24,53 +28,56 @@ function until<T>(what: string, probe: () => Promise<T | undefined | false>): Pr
   return untilWithin(what, probe, WAIT_MS_MAX);
 }
 
-test('a Redis that was flushed after the logs were trimmed is filled from the peer’s, and nothing is reported', async () => {
-  const addresses = new Map(['beijing', 'guangzhou'].map((room, index) => [room, servers[index]?.address]));
-  const scene = await Scene.open({
-    count: 2,
-    mode: 'independent',
-    partitions: 2,
-    daemons: ['reship', 'collector', 'checker'],
-    topologySettings: { limits: { duplicateWindowWrites: 8 } },
-    roomSettings: (room) => ({
-      link: QUICK_LINK,
-      checker: { roundMs: 200, graceMs: 500, sweepMs: 3_000, canaryMs: 200, silenceMsMax: 2_000 },
-      log: { retention: { ageMsMin: 0 } },
-      cache: { adapter: 'redis', nodes: [{ address: addresses.get(room) }] },
-    }),
-  });
-  const checkers = scene.rooms.rooms.map((room) => new CheckerClient(room.checker.grpc, credentials.createInsecure()));
-  const [mine, theirs] = checkers as [CheckerClient, CheckerClient];
-  const status = () => unary<CheckerStatus>((answer) => theirs.getStatus({}, answer));
-  const write = (index: number, from: number) =>
-    scene.submit(
-      index,
-      Array.from({ length: KEYS }, (_, n) =>
-        cacheWrite(`k${from + n}`, n % 5 === 4 ? [['DEL', `k${from + n - 1}`]] : [['SET', `k${from + n}`, `v${n}`]]),
-      ),
-      Wait.WAIT_EVERYWHERE,
-    );
-  for (const index of [0, 1]) await write(index, index * KEYS);
-  for (const room of scene.rooms.rooms)
-    await until(`the log of ${room.id} is trimmed`, async () => {
-      const text = await (await fetch(`http://${room.reship.http}/metrics`)).text();
-      return Number(/^wmb_log_trimmed_bytes_total\{[^}]*\} (\d+)/m.exec(text)?.[1] ?? 0) > 0;
+for (const mode of ['independent', 'master-slave'] as const) {
+  test(`a Redis that was flushed after the logs were trimmed is filled from the peer’s, and nothing is reported (${mode})`, async () => {
+    const addresses = new Map(['beijing', 'guangzhou'].map((room, index) => [room, servers[index]?.address]));
+    const scene = await Scene.open({
+      count: 2,
+      mode,
+      partitions: 2,
+      daemons: ['reship', 'collector', 'checker'],
+      topologySettings: { limits: { duplicateWindowWrites: 8 } },
+      roomSettings: (room) => ({
+        link: QUICK_LINK,
+        checker: { roundMs: 200, graceMs: 500, sweepMs: 3_000, canaryMs: 200, silenceMsMax: 2_000 },
+        log: { retention: { ageMsMin: 0 } },
+        cache: { adapter: 'redis', nodes: [{ address: addresses.get(room) }] },
+      }),
     });
-  await servers[1]?.cli('FLUSHALL');
-  await until('a copy is under way', async () => /^copying/.test((await status()).copy));
-  await until('the copy is done', async () => (await status()).copy === '');
-  for (const index of [0, 1]) await write(index, index * KEYS);
-  await until('both rooms show the same', async () => {
-    let last: CompareProgress | undefined;
-    for await (const step of mine.compare({ peer: 'guangzhou', prefix: '' })) last = step as CompareProgress;
-    return last?.done && last.different === 0 && last.compared > KEYS;
+    const checkers = scene.rooms.rooms.map((room) => new CheckerClient(room.checker.grpc, credentials.createInsecure()));
+    const [mine, theirs] = checkers as [CheckerClient, CheckerClient];
+    const status = () => unary<CheckerStatus>((answer) => theirs.getStatus({}, answer));
+    const write = (index: number, from: number) =>
+      scene.submit(
+        index,
+        Array.from({ length: KEYS }, (_, n) =>
+          cacheWrite(`k${from + n}`, n % 5 === 4 ? [['DEL', `k${from + n - 1}`]] : [['SET', `k${from + n}`, `v${n}`]]),
+        ),
+        Wait.WAIT_EVERYWHERE,
+      );
+    for (const index of [0, 1]) await write(index, index * KEYS);
+    // What the second room lacks then.
+    await until('the first room’s log is trimmed', async () => {
+      const text = await (await fetch(`http://${scene.room(0).reship.http}/metrics`)).text();
+      const log = mode === 'independent' ? 'writes' : 'effects';
+      return Number(new RegExp(`^wmb_log_trimmed_bytes_total\\{[^}]*log="${log}"[^}]*\\} (\\d+)`, 'm').exec(text)?.[1] ?? 0) > 0;
+    });
+    await servers[1]?.cli('FLUSHALL');
+    await until('a copy is under way', async () => /^copying/.test((await status()).copy));
+    await until('the copy is done', async () => (await status()).copy === '');
+    for (const index of [0, 1]) await write(index, index * KEYS);
+    await until('both rooms show the same', async () => {
+      let last: CompareProgress | undefined;
+      for await (const step of mine.compare({ peer: 'guangzhou', prefix: '' })) last = step as CompareProgress;
+      return last?.done && last.different === 0 && last.compared > KEYS;
+    });
+    for (const checker of checkers) {
+      const { drifts } = await unary<ListDriftsResponse>((answer) => checker.listDrifts({ status: 'all', limit: 100, id: '' }, answer));
+      assert.deepEqual(
+        drifts.filter(({ kind }) => kind !== 'stuck'),
+        [],
+      );
+      checker.close();
+    }
   });
-  for (const checker of checkers) {
-    const { drifts } = await unary<ListDriftsResponse>((answer) => checker.listDrifts({ status: 'all', limit: 100, id: '' }, answer));
-    assert.deepEqual(
-      drifts.filter(({ kind }) => kind !== 'stuck'),
-      [],
-    );
-    checker.close();
-  }
-});
+}
