@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { EMPTIED, type Plan } from '../plan.ts';
+import { EMPTIED, EMPTIED_SLAVE, type Plan } from '../plan.ts';
 import { run } from '../run.ts';
 
 const STORIES: readonly { readonly story: string; readonly seeds: readonly number[]; readonly plan?: Partial<Plan> }[] = [
@@ -27,6 +27,12 @@ const STORIES: readonly { readonly story: string; readonly seeds: readonly numbe
       'a write request that a replay into an emptied cache parked, though it had been applied in its first life, was late for ever once a peer’s cache had been copied',
     seeds: [46],
     plan: EMPTIED,
+  },
+  {
+    story:
+      'a copy whose peer had applied retries again right after it began went all its way in vain, and on slow disks the lanes stood for minutes',
+    seeds: [187, 188],
+    plan: EMPTIED_SLAVE,
   },
 ];
 
