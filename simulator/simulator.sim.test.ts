@@ -12,7 +12,7 @@ import { run } from './run.ts';
 
 const SEEDS = 200;
 /** With checkers, and a copy takes many calls. */
-const EMPTIED_SEEDS = 20;
+const EMPTIED_SEEDS = 8;
 /** Each takes less than a minute on a machine that is free. */
 const HUNT_MS_MAX = 300_000;
 const INVARIANTS: readonly Invariant[] = ['I1', 'I2', 'I3', 'I4', 'I5', 'I6', 'I7', 'I8', 'I9', 'I10', 'I11', 'I12'];
