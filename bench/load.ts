@@ -115,13 +115,15 @@ export function sendAll(client: LoadClient, batches: Iterator<Buffer>, onTheWay:
     const answered = () => {
       open -= 1;
       sendNext();
+      endIfDone();
+    };
+    const endIfDone = () => {
       if (open > 0) return;
       stream.close();
       resolve();
     };
     const stream = client.stream(answered, reject);
     for (let i = 0; i < onTheWay; i += 1) sendNext();
-    if (open === 0) stream.close();
-    if (open === 0) resolve();
+    endIfDone();
   });
 }

@@ -3,7 +3,7 @@ import { type LatencyGoal, latencyRows } from '../latency.ts';
 import type { Row } from '../report.ts';
 import { RealRooms } from './real-rooms.ts';
 
-const GOAL: LatencyGoal = { rate: 15_000, p99: { text: '≤ 20, aim 10', msMax: 20 } };
+const GOAL: LatencyGoal = { rate: 15_000, p99: { text: '< 20, aim 10', msMax: 20 } };
 
 export async function measureRealLatency(directory: string, rates: readonly number[], seconds: number): Promise<Row[]> {
   const real = await RealRooms.open(directory);

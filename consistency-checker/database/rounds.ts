@@ -65,6 +65,8 @@ interface Round extends OpenDatabases {
   readonly behindMsMax: number;
   /** Tables that both have, in order. */
   readonly tables: readonly string[];
+  /** Which tables only one of them has, for people; empty: none. */
+  readonly lacking: string;
   readonly replica: ReplicaStatus;
   /** Whether time is left in it. */
   readonly hasTime: () => boolean;
@@ -172,7 +174,8 @@ export class DatabaseRounds implements Service {
     try {
       const [all, theirs] = await Promise.all([databases.master.tables(), databases.slave.tables()]);
       const tables = all.filter((table) => theirs.includes(table));
-      return await work({ ...databases, behindMsMax: BEHIND_MS_MAX, tables, replica, hasTime });
+      const lacking = missingTables(all, theirs);
+      return await work({ ...databases, behindMsMax: BEHIND_MS_MAX, tables, lacking, replica, hasTime });
     } finally {
       await Promise.all([databases.master.close(), databases.slave.close()]);
     }
@@ -185,8 +188,7 @@ export class DatabaseRounds implements Service {
     const rows = this.#suspects.size + this.#openRows().length;
     if (rows >= ROWS_MAX) return `${rows} rows differ, and no more are looked for: make the database anew (docs/mysql.md)`;
     await this.#search(round);
-    const lacking = await missingTables(round);
-    if (lacking !== '') return lacking;
+    if (round.lacking !== '') return round.lacking;
     return round.replica.state === 'diverged' ? round.replica.reason : '';
   }
 
@@ -320,9 +322,9 @@ async function planOf(round: Round, row: ConfirmedRow): Promise<Pick<FoundRow, '
   }
 }
 
-async function missingTables({ master, slave, tables }: Round): Promise<string> {
-  const onlyOn = async (side: ComparableDatabase) => (await side.tables()).filter((table) => !tables.includes(table));
-  const [mine, theirs] = [await onlyOn(master), await onlyOn(slave)];
+function missingTables(inMaster: readonly string[], inSlave: readonly string[]): string {
+  const mine = inMaster.filter((table) => !inSlave.includes(table));
+  const theirs = inSlave.filter((table) => !inMaster.includes(table));
   const told = [
     mine.length === 0 ? '' : `the slave’s database does not have what the master’s has: ${mine.join(', ')}`,
     theirs.length === 0 ? '' : `the master’s database does not have what the slave’s has: ${theirs.join(', ')}`,
