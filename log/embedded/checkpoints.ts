@@ -14,8 +14,9 @@ import { extname } from 'node:path';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { Worker } from 'node:worker_threads';
 
-/** A round begins when so large a part of the limit is not in the database file yet. */
-const STEPS = 8;
+/** A round begins when so many pages are not in the database file yet, or an eighth of the limit: 4 MiB are fsynced in a few milliseconds. */
+const STEP_PAGES_MAX = 1_024;
+const STEPS_MIN = 8;
 /** So many pages are checkpointed on the writing thread. */
 const REST_PAGES_MAX = 256;
 /** Where writing is as fast as checkpointing the rest does not get small; it is tried again after the next step. */
@@ -42,6 +43,7 @@ export class Checkpoints {
   #isRunning = false;
   /** Since the WAL has been long enough to begin anew. */
   #rounds = 0;
+  readonly #step: number;
   /** The next round begins when so many pages are left. */
   #from: number;
   #over = false;
@@ -49,7 +51,8 @@ export class Checkpoints {
   constructor(options: CheckpointsOptions) {
     const { db, pages } = options;
     this.#options = options;
-    this.#from = pages / STEPS;
+    this.#step = Math.min(STEP_PAGES_MAX, pages / STEPS_MIN);
+    this.#from = this.#step;
     db.exec(`PRAGMA wal_autocheckpoint = ${BACKSTOP * pages}`);
     this.#state = db.prepare('PRAGMA wal_checkpoint(NOOP)');
     this.#rest = db.prepare('PRAGMA wal_checkpoint(PASSIVE)');
@@ -90,7 +93,7 @@ export class Checkpoints {
     const { pages } = this.#options;
     const { log, left } = this.#lengths();
     // What a reader still needs stays: not every commit shall ask for it again.
-    this.#from = left + pages / STEPS;
+    this.#from = left + this.#step;
     if (log < pages) return;
     if (left > REST_PAGES_MAX && this.#rounds < ROUNDS_MAX) {
       this.#rounds += 1;
