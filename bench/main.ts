@@ -41,7 +41,7 @@ type Measure = (directory: string) => Promise<Row[]>;
 
 const FULL: Readonly<Record<string, Measure>> = {
   throughput: (directory) => measureThroughput(directory, 200_000),
-  latency: (directory) => measureLatency(directory, [1_000, 5_000], 8),
+  latency: (directory) => measureLatency(directory, [1_000, 5_000], 20),
   backlog: (directory) => measureBacklog(directory, 1_000_000),
   checker: (directory) => measureChecker(directory, { keys: [10_000, 100_000, 1_000_000], writes: 40_000 }),
 };

@@ -1,5 +1,9 @@
-#!/usr/bin/env -S node --disable-warning=ExperimentalWarning
-/** `wmb`: one command for people. What it can do is put together in program.ts. */
+#!/usr/bin/env -S node --disable-warning=ExperimentalWarning --v8-pool-size=0
+/**
+ * `wmb`: one command for people. What it can do is put together in program.ts.
+ *
+ * --v8-pool-size=0 is as many helper threads of V8 as the machine has cores for; the default is four in every process (docs/adr/0008).
+ */
 
 const NODE_MAJOR_MIN = 24;
 const major = Number(process.versions.node.split('.')[0]);

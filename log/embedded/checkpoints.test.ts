@@ -50,7 +50,7 @@ async function untilBegunAnew({ commit }: Written, pagesMax: number, pause: () =
 
 test('a WAL that has reached its limit begins anew while commits go on, long before SQLite would see to it itself', async (t) => {
   const written = writtenFile(t, 1_000);
-  await untilBegunAnew(written, 8_000);
+  await untilBegunAnew(written, 4_000);
   assert.equal(written.db.prepare('PRAGMA integrity_check').get()?.['integrity_check'], 'ok');
 });
 

@@ -22,7 +22,7 @@ const REST_PAGES_MAX = 256;
 /** Where writing is as fast as checkpointing the rest does not get small; it is tried again after the next step. */
 const ROUNDS_MAX = 6;
 /** SQLite's own checkpoint comes when the WAL has grown to this many times the limit. */
-const BACKSTOP = 8;
+const BACKSTOP = 4;
 
 export interface CheckpointsOptions {
   /** The writer's connection. */

@@ -47,9 +47,9 @@ export const CACHE_FILE = 'cache.db';
 
 const SCAN_KEYS = 256;
 /** The WAL file is cut back to this after a burst. */
-const WAL_BYTES_KEPT = 320 * 1024 * 1024;
+const WAL_BYTES_KEPT = 160 * 1024 * 1024;
 /** A batch of writes to random keys touches a page each; the longer the WAL, the more of them meet in it before the checkpoint. */
-const CHECKPOINT_PAGES = 65_536;
+const CHECKPOINT_PAGES = 32_768;
 /** Page cache of SQLite, in KiB. */
 const PAGES_KIB = 65_536;
 

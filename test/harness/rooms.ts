@@ -117,14 +117,7 @@ export class Rooms {
     const log = openSync(join(room.directory, `${daemon}.log`), 'a');
     const child = spawn(
       process.execPath,
-      [
-        '--disable-warning=ExperimentalWarning',
-        ...(process.env['XF'] ?? '').split(' ').filter(Boolean),
-        main,
-        daemon,
-        '--config',
-        configFile,
-      ],
+      ['--disable-warning=ExperimentalWarning', '--v8-pool-size=0', main, daemon, '--config', configFile],
       {
         // By the end of the channel a daemon notices that the program that started it is gone, however that ended.
         stdio: ['ignore', log, log, 'ipc'],
