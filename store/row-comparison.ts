@@ -22,6 +22,8 @@ export interface RowHash {
 export interface ComparableDatabase {
   /** The user's tables, in order. */
   tables(): Promise<readonly string[]>;
+  /** Columns and primary key of a table, in their order, for people. Rows can be compared where both sides say the same. */
+  shape(table: string): Promise<string>;
   /** The key of the row that is `rows` rows behind `after`; undefined: there are fewer. */
   boundary(table: string, after: RowKey | undefined, rows: number): Promise<RowKey | undefined>;
   /** Number of rows and the sum of their hashes, as text; equal for equal rows. */

@@ -55,6 +55,12 @@ describe('comparing a slave’s rows with the master’s', () => {
     await assert.rejects(compare(new Side(20), slave), { code: 'STORE_UNAVAILABLE' });
   });
 
+  it('ends with an error where a table has other columns in the slave', async () => {
+    const slave = new Side(20);
+    slave.shapes.set('t', 'note, id; primary key id');
+    await assert.rejects(compare(new Side(20), slave), { code: 'SCHEMA_INVALID', message: /^table t is another one in the slave/ });
+  });
+
   it('names no more rows than it may', async () => {
     const master = new Side(100);
     assert.equal((await compare(master, new Side(0, master), 15))?.differing.length, 15);

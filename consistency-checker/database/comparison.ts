@@ -37,7 +37,7 @@ export interface ComparedTable {
 const LOOKS = 3;
 const CONFIRM_ROWS = 500;
 
-/** Table by table. STORE_UNAVAILABLE where the slave does not come as far; NOT_FOUND where it lacks a table. */
+/** Table by table. STORE_UNAVAILABLE where the slave does not come as far; NOT_FOUND where it lacks a table; SCHEMA_INVALID where that has other columns. */
 export async function* compareDatabases(options: ComparisonOptions): AsyncGenerator<ComparedTable> {
   const { master, slave } = options;
   const [all, theirs] = await Promise.all([master.tables(), slave.tables()]);
@@ -46,11 +46,20 @@ export async function* compareDatabases(options: ComparisonOptions): AsyncGenera
   for (const table of wanted) {
     if (!all.includes(table)) throw new WmbError('NOT_FOUND', `the master’s database has no table ${table}`);
     if (!theirs.includes(table)) throw new WmbError('NOT_FOUND', `the slave’s database has no table ${table}, which the master’s has`);
+    const unlike = await unlikeShapes(options, table);
+    if (unlike !== '') throw new WmbError('SCHEMA_INVALID', unlike);
     const compared = await compareTable(options, table, left);
     left -= compared.differing.length;
     yield compared;
     if (left <= 0) return;
   }
+}
+
+/** How a table of both is another one in the slave; empty: it is not. The hash of a row is over its columns, so every row would differ. */
+export async function unlikeShapes({ master, slave }: Pick<Sides, 'master' | 'slave'>, table: string): Promise<string> {
+  const [mine, theirs] = [await master.shape(table), await slave.shape(table)];
+  if (mine === theirs) return '';
+  return `table ${table} is another one in the slave’s database (${theirs}) than in the master’s (${mine}): change it there as it was changed in the master`;
 }
 
 async function compareTable(options: ComparisonOptions, table: string, rowsMax: number): Promise<ComparedTable> {

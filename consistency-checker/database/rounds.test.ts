@@ -217,6 +217,24 @@ describe('the rounds of a slave’s database', () => {
     assert.match(rig.rounds.text, /the slave’s database does not have what the master’s has: a; the master’s .* has: z$/);
   });
 
+  it('say that a table has other columns in the slave, report none of its rows, and compare it again when it has the same', async () => {
+    const rig = new Rig();
+    rig.slave.rowsById.set(11, 'x');
+    rig.slave.shapes.set('t', 'id; primary key id');
+    await rig.run(4 * GRACE_MS);
+    assert.deepEqual(rig.subjects(), []);
+    assert.match(
+      rig.rounds.text,
+      /^not compared .*table t is another one in the slave’s database \(id; primary key id\) than in the master’s \(id, note;/,
+    );
+    rig.slave.shapes.clear();
+    await rig.time.advance(4 * GRACE_MS);
+    assert.deepEqual(rig.subjects(), ['t(11)']);
+    rig.slave.shapes.set('t', 'id; primary key id');
+    await rig.time.advance(4 * GRACE_MS);
+    assert.deepEqual(rig.subjects(), ['t(11)'], 'nobody knows that it is gone');
+  });
+
   it('search no further where thousands differ', async () => {
     const rig = new Rig(3_000, { roundMs: ROUND_MS, workMsMax: 60_000 });
     for (let id = 0; id < 3_000; id += 1) rig.slave.rowsById.set(id, 'x');

@@ -16,7 +16,7 @@ import { ago } from '../report/pair.ts';
 import { plural } from '../report/phrases.ts';
 import { type DatabaseRooms, type FoundRow, rowDrift, stampOf } from '../report/row.ts';
 import type { WatchedBook } from '../report/watched-book.ts';
-import { type ConfirmedRow, compareChunk, confirm, isSameDifference } from './comparison.ts';
+import { type ConfirmedRow, compareChunk, confirm, isSameDifference, unlikeShapes } from './comparison.ts';
 import { repairRows, whyNotTaken } from './repair.ts';
 import { parseRowName, rowName } from './row-name.ts';
 
@@ -63,9 +63,10 @@ interface Place {
 
 interface Round extends OpenDatabases {
   readonly behindMsMax: number;
-  /** Tables that both have, in order. */
+  readonly inBoth: readonly string[];
+  /** Tables that both have with the same columns, in order. */
   readonly tables: readonly string[];
-  /** Which tables only one of them has, for people; empty: none. */
+  /** Which tables cannot be compared, for people; empty: none. */
   readonly lacking: string;
   readonly replica: ReplicaStatus;
   /** Whether time is left in it. */
@@ -173,9 +174,11 @@ export class DatabaseRounds implements Service {
     const hasTime = () => !this.#stopped.signal.aborted && runtime.monotonicMs() < endsMs;
     try {
       const [all, theirs] = await Promise.all([databases.master.tables(), databases.slave.tables()]);
-      const tables = all.filter((table) => theirs.includes(table));
-      const lacking = missingTables(all, theirs);
-      return await work({ ...databases, behindMsMax: BEHIND_MS_MAX, tables, lacking, replica, hasTime });
+      const unlike = new Map<string, string>();
+      for (const table of all.filter((name) => theirs.includes(name))) unlike.set(table, await unlikeShapes(databases, table));
+      const tables = [...unlike].filter(([, how]) => how === '').map(([table]) => table);
+      const lacking = [missingTables(all, theirs), ...unlike.values()].filter((text) => text !== '').join('; ');
+      return await work({ ...databases, behindMsMax: BEHIND_MS_MAX, inBoth: [...unlike.keys()], tables, lacking, replica, hasTime });
     } finally {
       await Promise.all([databases.master.close(), databases.slave.close()]);
     }
@@ -291,7 +294,8 @@ export class DatabaseRounds implements Service {
 
   async #lookAt(round: Round, drift: Drift): Promise<void> {
     const { table = '', key = [] } = parseRowName(drift.subject.name) ?? {};
-    if (!round.tables.includes(table)) return await this.#settle(drift, `the two databases do not both have a table ${table} any more`);
+    if (!round.inBoth.includes(table)) return await this.#settle(drift, `the two databases do not both have a table ${table} any more`);
+    if (!round.tables.includes(table)) return;
     const { differing, unsettled } = await confirm(round, table, [key]);
     if (differing[0] === undefined && unsettled === 0) return await this.#settle(drift, 'both databases show the same again');
     if (differing[0] === undefined || isAsRecorded(drift, differing[0], this.#options.rooms)) return;

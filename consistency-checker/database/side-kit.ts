@@ -10,6 +10,8 @@ export class Side implements ComparableDatabase, RowRepair {
   readonly follows: Side | undefined;
   follower: Side | undefined;
   names: readonly string[] = ['t'];
+  /** By table; any that is not here has two columns. */
+  readonly shapes = new Map<string, string>();
   /** Why rows of it cannot be written anew. */
   refusal = '';
   overwriting = true;
@@ -39,6 +41,9 @@ export class Side implements ComparableDatabase, RowRepair {
 
   async tables() {
     return this.names;
+  }
+  async shape(table: string) {
+    return this.shapes.get(table) ?? 'id, note; primary key id';
   }
   async boundary(_table: string, after: RowKey | undefined, rows: number) {
     return this.#in({ after, upTo: undefined })[rows - 1]?.key;

@@ -40,6 +40,11 @@ export class MysqlComparable implements ComparableDatabase, RowRepair {
     return [...this.#tables.values()].map((table) => table.name).sort();
   }
 
+  async shape(name: string): Promise<string> {
+    const { columns, key } = this.#table(name);
+    return `${[...columns.values()].join(', ')}; primary key ${key.join(', ')}`;
+  }
+
   async boundary(name: string, after: RowKey | undefined, rows: number): Promise<RowKey | undefined> {
     const table = this.#table(name);
     const order = table.key.map(quoted).join(', ');

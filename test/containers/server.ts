@@ -10,6 +10,7 @@ import { fileOf } from './tar.ts';
 
 const READY_MS_MAX = 120_000;
 const READY_POLL_MS = 50;
+const EXEC_MS_MAX = 60_000;
 const LOG_LINES = 20;
 const LOG_HEAD_BYTES = 8;
 
@@ -131,7 +132,10 @@ export class ServerContainer {
 
   /** Runs a command in the container and returns what it printed; throws when it fails. */
   async exec(...command: string[]): Promise<string> {
-    const { exitCode, output } = await this.#started.exec(command);
+    const late = sleep(EXEC_MS_MAX, undefined, { ref: false }).then(() => {
+      throw new Error(`${command.join(' ')} did not end within ${EXEC_MS_MAX} ms`);
+    });
+    const { exitCode, output } = await Promise.race([this.#started.exec(command), late]);
     if (exitCode !== 0) throw new Error(`${command.join(' ')} ended with ${exitCode}: ${output.trim()}`);
     return output;
   }

@@ -2,18 +2,18 @@
  * The servers of one room, each a container with a proxy before it. They live in the host's network, so that the servers of two rooms and the daemons
  * reach each other at the same addresses.
  */
-import { setTimeout as pause } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import mysql from 'mysql2/promise';
 import type { CacheValue } from '../../core/converge/effects.ts';
 import type { Row } from '../../store/database.ts';
 import { type SqlServer, startMysql } from '../containers/mysql.ts';
 import { type RedisServer, startRedis } from '../containers/redis.ts';
+import { until } from '../e2e/scene.ts';
 import { TcpProxy } from '../harness/proxy.ts';
 
 export const SCHEMA = 'messages';
 
-const POLL_MS = 100;
+const ANSWER_MS_MAX = 60_000;
 /** Several servers share this machine. */
 const MYSQL_FLAGS = ['--innodb-buffer-pool-size=64M', '--performance-schema=OFF', '--replica-net-timeout=4'];
 
@@ -70,19 +70,26 @@ export class RoomServers {
 
   /** Of the table `messages`, by id. */
   async rows(): Promise<readonly Row[]> {
-    const [rows] = await this.#withMysql((connection) => connection.query(`SELECT * FROM ${SCHEMA}.messages ORDER BY id`));
+    const [rows] = await this.#withMysql((connection) =>
+      connection.query({ sql: `SELECT * FROM ${SCHEMA}.messages ORDER BY id`, timeout: ANSWER_MS_MAX }),
+    );
     return rows as Row[];
   }
 
   /** Past the proxy, as root. */
   async sql(text: string): Promise<void> {
-    await this.#withMysql((connection) => connection.query(text));
+    await this.#withMysql((connection) => connection.query({ sql: text, timeout: ANSWER_MS_MAX }));
   }
 
   /** A replica takes the place of Redis; what happens `meanwhile` did not reach it any more. */
   async failOverRedis(meanwhile: () => Promise<void>): Promise<void> {
     this.#replica = await startRedis({ hostNetwork: true, flags: ['--replicaof', '127.0.0.1', String(this.redis.port)] });
-    while (!(await this.#replica.cli('INFO', 'replication')).includes('master_link_status:up')) await pause(POLL_MS);
+    const replica = this.#replica;
+    await until(
+      'the replica is in step',
+      async () => (await replica.cli('INFO', 'replication')).includes('master_link_status:up'),
+      ANSWER_MS_MAX,
+    );
     await this.#replica.cli('REPLICAOF', 'NO', 'ONE');
     await meanwhile();
     await this.redis.container.kill();
@@ -106,7 +113,7 @@ export class RoomServers {
   #plainClient(): Redis {
     if (this.#client !== undefined) return this.#client;
     // It connects again by itself when the server is back.
-    this.#client = new Redis({ port: this.redis.port });
+    this.#client = new Redis({ port: this.redis.port, commandTimeout: ANSWER_MS_MAX });
     this.#client.on('error', () => {});
     return this.#client;
   }

@@ -1,9 +1,12 @@
 /** What a test or the demo asks of running rooms, over their public gRPC interface only. */
-import { type Client, credentials, type ServiceError } from '@grpc/grpc-js';
+import { type Client, credentials, InterceptingCall, type Interceptor, type ServiceError } from '@grpc/grpc-js';
 import { CollectorClient, type CollectorStatus, type KeyEntry, ReshipClient, type ReshipStatus } from '../../proto/gen/wmb/v1/admin.ts';
 import { CheckerClient } from '../../proto/gen/wmb/v1/checker.ts';
 import { type SubmitRequest, type SubmitResponse, WritesClient } from '../../proto/gen/wmb/v1/writes.ts';
 import type { RunningRoom } from './rooms.ts';
+
+/** Longer than any of them takes in a room that is well or comes back; a test that waits for an answer for ever says nothing. */
+const ANSWER_MS_MAX = 120_000;
 
 type Answer<T> = (error: ServiceError | null, response: T) => void;
 
@@ -13,6 +16,13 @@ export function unary<T>(call: (answer: Answer<T>) => unknown): Promise<T> {
     call((error, response) => (error === null ? resolve(response) : reject(error)));
   });
 }
+
+/** A call that has no deadline gets one; streams may stay open. */
+const withDeadline: Interceptor = (options, nextCall) => {
+  const { deadline, method_definition: method } = options;
+  const isBounded = deadline !== undefined || method.requestStream || method.responseStream;
+  return new InterceptingCall(nextCall(isBounded ? options : { ...options, deadline: Date.now() + ANSWER_MS_MAX }));
+};
 
 export class RoomClients {
   readonly room: RunningRoom;
@@ -24,10 +34,11 @@ export class RoomClients {
   constructor(room: RunningRoom) {
     this.room = room;
     const insecure = credentials.createInsecure();
-    this.writes = new WritesClient(room.reship.grpc, insecure);
-    this.reship = new ReshipClient(room.reship.grpc, insecure);
-    this.collector = new CollectorClient(room.collector.grpc, insecure);
-    this.checker = new CheckerClient(room.checker.grpc, insecure);
+    const options = { interceptors: [withDeadline] };
+    this.writes = new WritesClient(room.reship.grpc, insecure, options);
+    this.reship = new ReshipClient(room.reship.grpc, insecure, options);
+    this.collector = new CollectorClient(room.collector.grpc, insecure, options);
+    this.checker = new CheckerClient(room.checker.grpc, insecure, options);
   }
 
   submit(request: SubmitRequest): Promise<SubmitResponse> {
@@ -45,7 +56,7 @@ export class RoomClients {
   /** Every visible key of the room's cache. */
   async dump(): Promise<Map<string, KeyEntry>> {
     const entries = new Map<string, KeyEntry>();
-    for await (const page of this.collector.scanKeys({ prefix: '' })) {
+    for await (const page of this.collector.scanKeys({ prefix: '' }, { deadline: Date.now() + ANSWER_MS_MAX })) {
       for (const entry of page.entries) entries.set(entry.key, entry);
     }
     return entries;
