@@ -34,5 +34,6 @@ async function page(source: StatusSource, drifts: readonly Drift[]): Promise<str
   const open = [...book.openDrifts.values()];
   const pairs = pairViews({ rooms, reports: [status], silent: new Map(), open }).filter((pair) => pair.rooms.includes(own));
   const notes = drifts.length < LIST_MAX ? [] : [`Only the newest ${LIST_MAX} are shown.`];
-  return reportPage({ madeMs: runtime.nowMs(), pairs, drifts, notes });
+  const databases = status.database === '' ? [] : [{ room: own, text: status.database }];
+  return reportPage({ madeMs: runtime.nowMs(), pairs, databases, drifts, notes });
 }

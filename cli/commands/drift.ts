@@ -119,7 +119,7 @@ function silentJson({ room, error: { code, message } }: Silent): object {
 
 function writePage(context: Context, { file, view, drifts }: { file: string; view: DriftView; drifts: readonly Drift[] }): void {
   const notes = view.silent.map(({ room, error }) => `${room} could not be asked: ${error.code}: ${error.message}`);
-  const page = reportPage({ madeMs: context.runtime.nowMs(), pairs: view.pairs, drifts, notes });
+  const page = reportPage({ madeMs: context.runtime.nowMs(), pairs: view.pairs, databases: view.databases, drifts, notes });
   try {
     writeFileSync(file, page);
   } catch (cause) {

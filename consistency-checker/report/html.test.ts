@@ -18,7 +18,7 @@ const PAIR: PairView = {
 };
 
 function page(more: Partial<Report> = {}): string {
-  return reportPage({ madeMs: STAMPED_MS + 12_000, pairs: [PAIR], drifts: [DRIFT], notes: [], ...more });
+  return reportPage({ madeMs: STAMPED_MS + 12_000, pairs: [PAIR], databases: [], drifts: [DRIFT], notes: [], ...more });
 }
 
 /** Tags that a browser would open, in order. */
@@ -37,10 +37,11 @@ function poisoned(value: unknown, text: string): unknown {
 }
 
 test('whatever text stands in a drift, the page has the same tags as without it', () => {
-  const expected = tags(page({ drifts: [poisoned(DRIFT, 'x') as Drift], notes: ['x'] }));
+  const databases = (text: string) => [{ room: text, text }];
+  const expected = tags(page({ drifts: [poisoned(DRIFT, 'x') as Drift], databases: databases('x'), notes: ['x'] }));
   const check = (text: string) => {
     const drift = poisoned(DRIFT, `x${text}`) as Drift;
-    const html = page({ drifts: [drift], pairs: [{ ...PAIR, rooms: [text, text] }], notes: [`x${text}`] });
+    const html = page({ drifts: [drift], pairs: [{ ...PAIR, rooms: [text, text] }], databases: databases(text), notes: [`x${text}`] });
     assert.deepEqual(tags(html), expected);
   };
   check(HOSTILE);
@@ -61,6 +62,11 @@ test('the page needs nothing from elsewhere, and forbids itself to', () => {
   const html = page({ drifts: [DRIFT, ALARM] });
   assert.doesNotMatch(html, /\b(src|href)\s*=|@import|url\(|<script|<link|https?:/);
   assert.match(html, /Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'"/);
+});
+
+test('how a slave’s database stands is said below the rooms', () => {
+  const html = page({ databases: [{ room: 'guangzhou', text: 'compared with the database of beijing, last as a whole 4 s ago' }] });
+  assert.match(html, /<li><b>database of guangzhou<\/b> compared with the database of beijing, last as a whole 4 s ago<\/li>/);
 });
 
 test('verification stands on top, drifts are grouped by kind with the alarms last', () => {

@@ -3,6 +3,7 @@
  * Every text of it that anybody could have chosen (keys, values, reasons) passes `escapeHtml`; the page's own policy forbids whatever would slip through.
  */
 import { stampMs } from '../../core/stamp.ts';
+import type { RoomId } from '../../core/words.ts';
 import type { Drift, DriftSide, ElementDifference } from '../drift.ts';
 import { hopsInOrder } from './hops.ts';
 import { STYLE } from './html-style.ts';
@@ -13,13 +14,15 @@ export interface Report {
   /** Wall clock when it was made: what “4 s ago” is counted from. */
   readonly madeMs: number;
   readonly pairs: readonly PairView[];
+  /** How slave rooms' databases on servers stand with the master's. */
+  readonly databases: readonly { readonly room: RoomId; readonly text: string }[];
   readonly drifts: readonly Drift[];
   /** What the report is short of: a room that could not be asked, drifts beyond a limit. */
   readonly notes: readonly string[];
 }
 
 export function reportPage(report: Report): string {
-  const { madeMs, pairs, drifts, notes } = report;
+  const { madeMs, pairs, databases, drifts, notes } = report;
   const open = drifts.filter(({ status }) => status === 'open');
   const title = headline(open);
   return `<!doctype html>
@@ -41,6 +44,7 @@ export function reportPage(report: Report): string {
 <section>
 <h2>Rooms</h2>
 ${pairs.length === 0 ? '<p>There are no two rooms whose checkers compare each other.</p>' : `<ul class="pairs">\n${pairs.map(pairItem).join('\n')}\n</ul>`}
+${databases.length === 0 ? '' : `<ul class="pairs">\n${databases.map(databaseItem).join('\n')}\n</ul>`}
 ${notes.map((note) => `<p class="warn">${escapeHtml(note)}</p>`).join('\n')}
 </section>
 ${groups(drifts)
@@ -76,6 +80,10 @@ export function escapeHtml(text: string): string {
 function pairItem(pair: PairView): string {
   const state = pair.reason !== '' ? 'bad' : pair.drifts + pair.alarms > 0 ? 'warn' : 'good';
   return `<li class="${state}"><b>${escapeHtml(pairName(pair))}</b> ${escapeHtml(verificationText(pair))}</li>`;
+}
+
+function databaseItem({ room, text }: Report['databases'][number]): string {
+  return `<li><b>database of ${escapeHtml(room)}</b> ${escapeHtml(text)}</li>`;
 }
 
 function groups(drifts: readonly Drift[]): readonly (readonly [kind: string, drifts: readonly Drift[]])[] {

@@ -94,7 +94,7 @@ test('a row comes over the wire as it is, and is shown to people with its column
   ])
     assert.match(text, wanted);
   assert.doesNotMatch(text, /expires|bytes/);
-  const page = reportPage({ madeMs: STAMPED_MS + 9_000, pairs: [], drifts: [drift], notes: [] });
+  const page = reportPage({ madeMs: STAMPED_MS + 9_000, pairs: [], databases: [], drifts: [drift], notes: [] });
   assert.match(page, /<th>note<\/th><td><code>&quot;a&quot;<\/code><\/td><td><code>&quot;b&quot;<\/code><\/td>/);
 });
 
