@@ -5,11 +5,14 @@ import type { LaneWatch } from '../consistency-checker/messages/lanes.ts';
 import { type PeerGate, peerHello } from '../consistency-checker/peer-hello.ts';
 import type { CopySide, RoomView } from '../consistency-checker/room.ts';
 import type { Config } from '../core/config/types.ts';
+import { exportState, stateDigest } from '../core/converge/state.ts';
 import type { Runtime } from '../core/runtime.ts';
 import type { Version } from '../core/stamp.ts';
 import { signHello } from '../link/identity.ts';
 import type { Hello, LinkHost } from '../link/link.ts';
+import type { CacheStore } from '../store/cache.ts';
 import type { BucketDigest, CacheInspector, CacheRepair } from '../store/inspection.ts';
+import type { MemoryCache } from '../store/memory/cache.ts';
 import { instead } from './instead.ts';
 import type { Mutation } from './mutations.ts';
 import type { Plan } from './plan.ts';
@@ -41,6 +44,12 @@ export const CHECKER_MUTATIONS: readonly Mutation[] = [
     make: () => ({ ownCollector: passedEverything, config: impatient }),
   },
   { name: 'a repair stamps anew', breaks: ['I9'], plan: UNDISTURBED, make: () => ({ ownCollector: stampingRepairs }) },
+  {
+    name: 'a repair does not look whether its key is still as it was seen',
+    breaks: ['I9'],
+    plan: REPAIRED,
+    make: () => ({ store: carelessStore }),
+  },
   {
     name: 'a repair says that it was done, and was not',
     breaks: ['I8', 'I9'],
@@ -125,6 +134,14 @@ function stampedAt(nowMs: number, repair: CacheRepair): CacheRepair {
   });
   if (repair.action === 'resend') return { ...repair, effects: repair.effects.map(anew) };
   return { ...repair, state: { ...repair.state, registers: repair.state.registers.map(anew) } };
+}
+
+function carelessStore(store: MemoryCache): CacheStore {
+  const asItIs = (repair: CacheRepair): CacheRepair => {
+    const cell = store.cell(repair.key);
+    return { ...repair, expected: stateDigest(cell && exportState(repair.key, cell)) };
+  };
+  return instead(store, { repair: (repairs, nowMs) => store.repair(repairs.map(asItIs), nowMs) });
 }
 
 function lazyRepairs(collector: OwnCollector): OwnCollector {

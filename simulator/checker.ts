@@ -40,6 +40,7 @@ export interface CheckerHost {
   readonly drifts: Drifts;
   /** No canaries are sent while somebody looks whether the rooms are at rest. */
   readonly quiet: boolean;
+  readonly beforeRepair: ((room: Room, keys: readonly string[]) => Promise<void>) | undefined;
   logger(life: Life): Logger;
   fate(from: RoomId, to: RoomId, what: string): Fate;
 }
@@ -158,7 +159,15 @@ function ownCollector(parts: Parts): OwnCollector {
     receiptDigests: (ranges) => ask(({ inspection }) => inspection.receiptDigests(ranges)),
     receipts: (range) => ask(({ inspection }) => inspection.receipts(range)),
     derive: (writes) => ask(({ inspection }) => inspection.derive(writes)),
-    repair: (repairs) => ask(({ inspection }) => inspection.repair(repairs)),
+    repair: (repairs) =>
+      ask(async ({ inspection }) => {
+        const { world, room } = parts;
+        await world.beforeRepair?.(
+          room,
+          repairs.map(({ key }) => key),
+        );
+        return inspection.repair(repairs);
+      }),
     cachePlaces: () => ask(({ inspection }) => inspection.cachePlaces()),
     takeOver: (end) => ask(({ inspection }) => inspection.takeOver(end)),
     retryParked: (position) =>

@@ -6,6 +6,8 @@ import type { Room } from './room.ts';
 import type { World } from './world.ts';
 
 const TRIES_MAX = 6;
+const OVERWRITE_CHANCE = 0.3;
+const OVERWRITE_MS_MAX = 1_000;
 const ELEMENTS = ['a', 'b', 'c'] as const;
 
 export class Workload {
@@ -35,6 +37,20 @@ export class Workload {
         });
       }
     }
+  }
+
+  /** Some of them, at once. */
+  async overwrite(room: Room, keys: readonly string[]): Promise<void> {
+    const { random, clock } = this.#world;
+    const chosen = keys.filter(() => random.chance(OVERWRITE_CHANCE));
+    if (chosen.length === 0) return;
+    const writes = chosen.map((key): IncomingWrite => {
+      this.#calls += 1;
+      const payload = Buffer.from(JSON.stringify([['SET', key, 'over']]));
+      return { requestId: `${room.id}-${this.#calls}`, kind: 'cache', key, trace: '', payload };
+    });
+    const answer = room.reship?.intake.submit(writes, { wait: 'applied', deadlineMs: OVERWRITE_MS_MAX });
+    await Promise.race([answer, clock.wait(OVERWRITE_MS_MAX)]);
   }
 
   async #call(room: Room): Promise<void> {

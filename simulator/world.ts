@@ -46,6 +46,8 @@ export class World {
   quiet = false;
   /** Faults happen by themselves, and not only by plan. */
   rough = false;
+  /** What happens to keys after a repair of them was planned. */
+  beforeRepair: ((room: Room, keys: readonly string[]) => Promise<void>) | undefined;
   #starts = 0;
 
   constructor(options: WorldOptions) {

@@ -12,18 +12,19 @@ export interface Repaired {
 }
 
 export function checkRepair({ room, repair, outcome, before, after }: Repaired): Failure | undefined {
+  const isOvertaken = stateDigest(before) !== repair.expected;
+  if (isOvertaken && (outcome === 'repaired' || outcome === 'unchanged'))
+    return failure(
+      'I9',
+      `a repair of ${repair.key} in ${room} is overtaken by what was written meanwhile`,
+      `it was ${outcome} all the same: ${JSON.stringify(before)}`,
+    );
   if (outcome !== 'repaired') {
     const isSame = stateDigest(before) === stateDigest(after);
     return isSame
       ? undefined
       : failure('I9', `a repair of ${repair.key} in ${room} that is ${outcome} changes nothing`, JSON.stringify(after));
   }
-  if (stateDigest(before) !== repair.expected)
-    return failure(
-      'I9',
-      `a repair of ${repair.key} in ${room} is overtaken by what was written meanwhile`,
-      `it was done all the same: ${JSON.stringify(before)}`,
-    );
   if (repair.action === 'resend') return undefined;
   const lost = [...(before?.registers ?? []), ...(before?.increments ?? [])].find((it) => it.version > repair.upTo && !has(after, it));
   return (
