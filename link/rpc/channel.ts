@@ -14,8 +14,11 @@ export interface LinkTls {
 
 const MESSAGE_BYTES_MAX = 32 * 1024 * 1024;
 
-/** Without a window of this size a line of 80 ms carries less than a megabyte a second. */
-const RECEIVE_WINDOW_BYTES = 16 * 1024 * 1024;
+/**
+ * More than the credits of all lanes, which are what bounds the bytes on their way: half a window may be waiting for its update, and what is left of it a long line
+ * empties once in each round trip.
+ */
+const RECEIVE_WINDOW_BYTES = 64 * 1024 * 1024;
 
 const KEEPALIVE: ChannelOptions = { 'grpc.keepalive_time_ms': 10_000, 'grpc.keepalive_timeout_ms': 5_000 };
 
