@@ -1,7 +1,7 @@
 /**
  * How much memory V8 may take before it tidies up. Left alone, its young generation grows with all that ever survived in it, to 128 MiB on a machine
  * with much memory, and what a garbage collection of the young would free lies about for so long: in a daemon that hands bytes on, mostly
- * buffers. What a few MiB cost in time can hardly be measured.
+ * buffers. 32 MiB save a third of the time that goes into collecting, but with them daemons took more than 300 MiB (docs/benchmarks.md).
  *
  * V8 takes the limit itself at its start only, from whoever starts it. But it looks at the factor of growth each time that it would grow.
  */
@@ -10,9 +10,9 @@ import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 /** Both halves of it. */
-const YOUNG_BYTES_MAX = 32 * 1024 * 1024;
+const YOUNG_BYTES_MAX = 8 * 1024 * 1024;
 /** V8 collects the young when the buffers in it have 4 times this many MiB, in place of 128 MiB. */
-const YOUNG_BUFFERS_MIB = 8;
+const YOUNG_BUFFERS_MIB = 4;
 
 /** Call it once, when everything is loaded: what loading left behind goes at once. */
 export function keepHeapSmall(): void {

@@ -205,7 +205,7 @@ const intakeSchema = z.strictObject({
 
 const linkLimitsSchema = z.strictObject({
   laneBytesMax: between(16 * KIB, 256 * MIB)
-    .default(4 * MIB)
+    .default(2 * MIB)
     .meta({
       description: 'Credit per partition and origin: bytes of frames on their way or queued in the collector.',
     }),
