@@ -83,17 +83,17 @@ export class RoomServers {
 
   /** A replica takes the place of Redis; what happens `meanwhile` did not reach it any more. */
   async failOverRedis(meanwhile: () => Promise<void>): Promise<void> {
-    this.#replica = await startRedis({ hostNetwork: true, flags: ['--replicaof', '127.0.0.1', String(this.redis.port)] });
-    const replica = this.#replica;
+    const replica = await startRedis({ hostNetwork: true, flags: ['--replicaof', '127.0.0.1', String(this.redis.port)] });
+    this.#replica = replica;
     await until(
       'the replica is in step',
       async () => (await replica.cli('INFO', 'replication')).includes('master_link_status:up'),
       ANSWER_MS_MAX,
     );
-    await this.#replica.cli('REPLICAOF', 'NO', 'ONE');
+    await replica.cli('REPLICAOF', 'NO', 'ONE');
     await meanwhile();
     await this.redis.container.kill();
-    await this.#replica.cli('CONFIG', 'SET', 'port', String(this.redis.port));
+    await replica.cli('CONFIG', 'SET', 'port', String(this.redis.port));
   }
 
   async killAll(): Promise<void> {
