@@ -7,7 +7,7 @@
  * show less, and would take its cost from the same cores.
  */
 import { Wait } from '../proto/gen/wmb/v1/writes.ts';
-import { encodeBatch, type LoadStream, Writes } from './load.ts';
+import { type LoadStream, PreparedWrites } from './load.ts';
 import type { Row } from './report.ts';
 import { Scene } from './scene.ts';
 
@@ -54,8 +54,8 @@ export async function latencyRows(
 
 /** Sends every due write with each turn of a 1 ms timer; returns the latency of each write but for those of the warm-up. */
 export async function openLoop(scene: Scene, rate: number, seconds: number): Promise<number[]> {
-  const writes = new Writes(`latency-${rate}`);
   const total = Math.round(rate * seconds);
+  const writes = new PreparedWrites(`latency-${rate}`, total);
   const warm = total * WARM_SHARE;
   const latenciesMs: number[] = [];
   /** First write and number of writes of every batch on its way. */
@@ -78,7 +78,7 @@ export async function openLoop(scene: Scene, rate: number, seconds: number): Pro
     const due = Math.min(total, Math.floor(((performance.now() - startedMs) / 1000) * rate) + 1);
     if (due === sent) return;
     batches.set(batchId, { from: sent, count: due - sent });
-    (streams[batchId % STREAMS] as LoadStream).send(encodeBatch(writes.batch(due - sent), batchId, Wait.WAIT_EVERYWHERE));
+    (streams[batchId % STREAMS] as LoadStream).send(writes.batch(sent, due, { batchId, wait: Wait.WAIT_EVERYWHERE }));
     batchId += 1;
     sent = due;
   }, 1);

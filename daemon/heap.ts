@@ -13,6 +13,11 @@ import { runInNewContext } from 'node:vm';
 const YOUNG_BYTES_MAX = 8 * 1024 * 1024;
 /** V8 collects the young when the buffers in it have 4 times this many MiB, in place of 128 MiB. */
 const YOUNG_BUFFERS_MIB = 4;
+/**
+ * The old generation is collected when it holds so much more than was left of it. After a collection of everything, as below, V8 takes a heap for one that shall
+ * stay small and lets it grow by a fifth: then a busy reship collects it every two seconds, and each time holds up what comes within 40 ms (docs/adr/0008).
+ */
+const OLD_GROWTH_PERCENT = 100;
 
 /** Call it once, when everything is loaded: what loading left behind goes at once. */
 export function keepHeapSmall(): void {
@@ -26,6 +31,7 @@ export function keepHeapSmall(): void {
   };
   adjust();
   new PerformanceObserver(adjust).observe({ entryTypes: ['gc'] });
+  setFlagsFromString(`--heap-growing-percent=${OLD_GROWTH_PERCENT}`);
   setFlagsFromString(`--scavenger-max-new-space-capacity-mb=${YOUNG_BUFFERS_MIB}`);
 }
 
