@@ -40,8 +40,11 @@ const FIXED_BYTES = 54;
 const CRC_BYTES = 4;
 /** Every frame is larger: bytes divided by it bound a number of frames. */
 export const FRAME_BYTES_MIN = FIXED_BYTES + CRC_BYTES;
-/** Smaller bodies are stored as they are: setting a compressor up costs tens of microseconds in every room, and saves some hundred bytes. */
-const COMPRESS_FROM_BYTES = 4_096;
+/**
+ * Smaller bodies are stored as they are. Setting a compressor up costs tens of microseconds in every room, and V8 frees what Node makes for it (objects, two
+ * buffers, its native part) only when it collects its old generation. Where bytes are many, frames are larger than this.
+ */
+const COMPRESS_FROM_BYTES = 16_384;
 const ZSTD_LEVEL = 1;
 
 export interface FrameHeader {
@@ -250,7 +253,8 @@ function compress(raw: Buffer): Buffer {
 
 function decompress(stored: Buffer, rawBytes: number): Buffer {
   try {
-    return zstdDecompressSync(stored, { maxOutputLength: rawBytes });
+    // In one piece, with a byte to spare that shows that it is the last one.
+    return zstdDecompressSync(stored, { maxOutputLength: rawBytes, chunkSize: Math.max(rawBytes + 1, Buffer.poolSize) });
   } catch (cause) {
     throw new WmbError('FRAME_CORRUPT', 'the frame’s body cannot be decompressed', { cause });
   }

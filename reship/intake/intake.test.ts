@@ -5,7 +5,7 @@ import { WmbError } from '../../core/errors.ts';
 import { partitionOf } from '../../core/partition.ts';
 import { parsePosition } from '../../core/words.ts';
 import type { WriteResult } from './call.ts';
-import { APPEND_MS_MIN } from './pack.ts';
+import { PACE } from './pack.ts';
 import { LOGGED, openRoom, PARTITIONS, type TestRoom, write } from './testing.ts';
 
 /** Whether the promise has been fulfilled by the time that everything runnable has run. */
@@ -117,16 +117,32 @@ describe('packing', () => {
     await submitOne(room, { key: 'k' });
     const answers = ['k', 'k', 'k'].map((key) => submitOne(room, { key }));
     assert.equal(await settledNow(Promise.all(answers)), false);
+    room.runtime.advance(PACE.msMin);
+    assert.equal(await settledNow(Promise.all(answers)), false);
     assert.equal(room.log.appends.length, 1);
-    room.runtime.advance(APPEND_MS_MIN);
+    room.runtime.advance(PACE.msPerWrite);
     await Promise.all(answers);
     assert.deepEqual(
       room.log.appends.map((drafts) => drafts.map(({ count }) => count)),
       [[1], [3]],
     );
-    room.runtime.advance(APPEND_MS_MIN);
+    room.runtime.advance(PACE.msMax);
     await settledNow(Promise.resolve());
     assert.equal(await settledNow(submitOne(room)), true);
+  });
+
+  test('the more an append holds the longer the next one waits, up to a limit', async () => {
+    const room = openRoom();
+    room.log.appendMs = 0;
+    await room.intake.submit(
+      Array.from({ length: 1_000 }, () => write()),
+      LOGGED,
+    );
+    const next = submitOne(room);
+    room.runtime.advance(PACE.msMax - 0.1);
+    assert.equal(await settledNow(next), false);
+    room.runtime.advance(0.1);
+    await next;
   });
 
   test('a frame has at most so many write requests and so many bytes, and several frames of a partition go in one append', async () => {

@@ -4,7 +4,8 @@
  * a busy one frames of hundreds.
  *
  * Appends begin at a pace (docs/adr/0008): on a fast disk an append takes a fraction of a millisecond, and at some thousand write requests a
- * second every one of them would travel as a frame of its own, at a hundred times its cost. The first one of a quiet room waits for nothing.
+ * second every one of them would travel as a frame of its own, at a hundred times its cost. The more there is, the longer they may wait for each other: every
+ * append costs all rooms' daemons milliseconds of processor time. The first one of a quiet room waits for nothing.
  *
  * Stamps are given here, in packing order, so that stamps ascend within a frame and from frame to frame of a partition. Appends follow one
  * another, so the order of a key is the order of its submits.
@@ -18,8 +19,8 @@ import type { FrameDraft, Log } from '../../log/log.ts';
 import type { Call, IncomingWrite, Segment } from './call.ts';
 import type { IntakeMetrics } from './metrics.ts';
 
-/** From the beginning of an append to that of the next. */
-export const APPEND_MS_MIN = 4;
+/** From the beginning of an append to that of the next: so long, more for each write request in it, and never longer than that. */
+export const PACE = { msMin: 4, msPerWrite: 0.1, msMax: 7 } as const;
 
 export interface StampSource {
   next(): Stamp;
@@ -133,14 +134,14 @@ export class Packer {
       this.#inFlight = batch;
       const startedMs = this.#options.runtime.monotonicMs();
       await this.#append(batch);
-      await this.#pause(startedMs);
+      await this.#pause(startedMs, paceMs(batch.writes));
     }
     this.#appending = undefined;
   }
 
-  async #pause(startedMs: number): Promise<void> {
+  async #pause(startedMs: number, paceMs: number): Promise<void> {
     const { runtime } = this.#options;
-    const restMs = APPEND_MS_MIN - (runtime.monotonicMs() - startedMs);
+    const restMs = paceMs - (runtime.monotonicMs() - startedMs);
     if (restMs > 0) await sleep(runtime, restMs);
   }
 
@@ -204,6 +205,11 @@ export class Packer {
     metrics.frameBytes.observe(bytes.length);
     return draft;
   }
+}
+
+/** How long after the beginning of an append with so many write requests the next one may begin. */
+function paceMs(writes: number): number {
+  return Math.min(PACE.msMax, PACE.msMin + PACE.msPerWrite * writes);
 }
 
 function place(frame: OpenFrame, call: Call, slot: number): void {

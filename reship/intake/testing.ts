@@ -10,7 +10,7 @@ import type { ReceiptException } from '../../link/link.ts';
 import type { FrameDraft, Log } from '../../log/log.ts';
 import type { IncomingWrite, WaitFor } from './call.ts';
 import { Intake } from './intake.ts';
-import { APPEND_MS_MIN } from './pack.ts';
+import { PACE } from './pack.ts';
 
 export const EPOCH = '0123456789abcdef';
 export const PARTITIONS = 4;
@@ -78,8 +78,8 @@ export class FakeLog implements Pick<Log, 'append' | 'epoch'> {
   /** Drafts of each append so far, also of those in flight. */
   readonly appends: (readonly FrameDraft[])[] = [];
   failure: Error | undefined;
-  /** How long an append takes. As long as the pace of appends, so that none has to wait where the clock is the test's. */
-  appendMs = APPEND_MS_MIN;
+  /** How long an append takes. As long as the longest pace of appends, so that none has to wait where the clock is the test's. */
+  appendMs: number = PACE.msMax;
   runtime: ManualRuntime | undefined;
   #held = false;
   #waiting: (() => void)[] = [];
