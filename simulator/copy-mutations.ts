@@ -1,9 +1,10 @@
-/** Guards of the copy of a peer's cache (docs/adr/0009), switched off one at a time from outside: see mutations.ts. */
+/**
+ * Guards of the copy of a peer's cache (docs/adr/0009), switched off one at a time from outside: see mutations.ts. That it ends with the marks that were read first has none here: a lane goes on from
+ * the lesser of its marks in cache and book, so what later marks would skip comes again.
+ */
 import type { CacheCopyOptions } from '../consistency-checker/repair/copy.ts';
 import { endOfCopy } from '../consistency-checker/repair/copy-plan.ts';
 import type { CopySide } from '../consistency-checker/room.ts';
-import type { CachePlace } from '../core/inspection.ts';
-import { laneKey } from '../core/words.ts';
 import { instead } from './instead.ts';
 import type { Mutation } from './mutations.ts';
 import { EMPTIED, type Plan } from './plan.ts';
@@ -25,36 +26,7 @@ export const COPY_MUTATIONS: readonly Mutation[] = [
     plan: LOST_AGAIN,
     make: () => ({ copy: anyLife }),
   },
-  {
-    name: 'a copy ends with the marks of a master’s effects that were read last',
-    breaks: LOST,
-    plan: { ...COPIED, mode: 'master-slave', ioMsMax: 3 },
-    make: () => ({ copy: marksLast }),
-  },
 ];
-
-/** What came between the first of the states and the last is skipped. */
-function marksLast(options: CacheCopyOptions): CacheCopyOptions {
-  const { mender, peers } = options;
-  let last: readonly CachePlace[] = [];
-  const remembered = (peer: CopySide): CopySide =>
-    instead(peer, {
-      cachePlaces: async () => {
-        const places = await peer.cachePlaces();
-        last = places.lanes;
-        return places;
-      },
-    });
-  const takeOver: CacheCopyOptions['mender']['takeOver'] = (end) => {
-    const moves = end.moves.map((move) => {
-      const place = last.find((it) => laneKey(it) === laneKey(move));
-      const next = move.log === 'effects' ? place?.applied : place?.cache;
-      return { ...move, next: Math.max(move.next, next ?? move.next) };
-    });
-    return mender.takeOver({ ...end, moves });
-  };
-  return { ...options, peers: peers.map(remembered), mender: instead(mender, { takeOver }) };
-}
 
 function marksFirst(options: CacheCopyOptions): CacheCopyOptions {
   const { own, mender, peers } = options;

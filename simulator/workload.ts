@@ -44,11 +44,7 @@ export class Workload {
     const { random, clock } = this.#world;
     const chosen = keys.filter(() => random.chance(OVERWRITE_CHANCE));
     if (chosen.length === 0) return;
-    const writes = chosen.map((key): IncomingWrite => {
-      this.#calls += 1;
-      const payload = Buffer.from(JSON.stringify([['SET', key, 'over']]));
-      return { requestId: `${room.id}-${this.#calls}`, kind: 'cache', key, trace: '', payload };
-    });
+    const writes = chosen.map((key) => cacheWrite(this.#requestId(room), key, [['SET', key, 'over']]));
     const answer = room.reship?.intake.submit(writes, { wait: 'applied', deadlineMs: OVERWRITE_MS_MAX });
     await Promise.race([answer, clock.wait(OVERWRITE_MS_MAX)]);
   }
@@ -74,21 +70,30 @@ export class Workload {
 
   #write(room: Room): IncomingWrite {
     const { random, plan, poison } = this.#world;
-    this.#calls += 1;
-    const requestId = `${room.id}-${this.#calls}`;
+    const requestId = this.#requestId(room);
     const key = `k${random.int(1, plan.keys)}`;
     const commands = Array.from({ length: random.chance(0.2) ? 2 : 1 }, () => command(key, this.#world));
     const poisoned = plan.poisonChance > 0 && !poison.isMended && random.chance(plan.poisonChance);
     if (poisoned) poison.add(requestId);
-    return { requestId, kind: poisoned ? FRAGILE : 'cache', key, trace: '', payload: Buffer.from(JSON.stringify(commands)) };
+    return { ...cacheWrite(requestId, key, commands), ...(poisoned && { kind: FRAGILE }) };
   }
+
+  #requestId(room: Room): string {
+    this.#calls += 1;
+    return `${room.id}-${this.#calls}`;
+  }
+}
+
+function cacheWrite(requestId: string, key: string, commands: readonly Command[]): IncomingWrite {
+  return { requestId, kind: 'cache', key, trace: '', payload: Buffer.from(JSON.stringify(commands)) };
 }
 
 function isWorthRetrying(result: WriteResult | undefined): boolean {
   return result?.error !== undefined && result.position === '' && result.error.retry !== 'never';
 }
 
-type Maker = (key: string, random: Random, nowMs: number) => readonly (string | number)[];
+type Command = readonly (string | number)[];
+type Maker = (key: string, random: Random, nowMs: number) => Command;
 
 /** Every key leans to one type, so that not everything is a clash of types. */
 const FAMILIES: readonly (readonly Maker[])[] = [
@@ -120,7 +125,7 @@ const ANY: readonly Maker[] = [
   (key, random, nowMs) => ['PEXPIREAT', key, Math.floor(nowMs) + random.int(-500, 4_000)],
 ];
 
-function command(key: string, { random, clock }: World): readonly (string | number)[] {
+function command(key: string, { random, clock }: World): Command {
   const family = FAMILIES[Number(key.slice(1)) % FAMILIES.length] ?? ANY;
   const makers = random.chance(0.25) ? ANY : random.chance(0.04) ? random.pick(FAMILIES) : family;
   return random.pick(makers)(key, random, clock.ms);

@@ -144,8 +144,7 @@ export class Arena {
 
   /** Everything is submitted and acked, and all of it is where it belongs. */
   async proves(): Promise<void> {
-    await this.messages.end();
-    await allSettled(this.clients, SETTLE_MS_MAX);
+    await this.rests();
     const dumps = await Promise.all(this.clients.map((client) => client.dump()));
     const [master, slave] = this.servers as readonly [RoomServers, RoomServers];
     await until(
@@ -165,6 +164,12 @@ export class Arena {
     await given(this.#watch).stop();
     none('drifts that nobody made', this.#falseOnes);
     this.#isProven = true;
+  }
+
+  /** Nothing more is written, and what was is everywhere. */
+  async rests(): Promise<void> {
+    await this.messages.end();
+    await allSettled(this.clients, SETTLE_MS_MAX);
   }
 
   async #verified(): Promise<void> {
