@@ -55,10 +55,15 @@ export class Watch {
     return { opened: this.#alarms.size, healed: this.#alarms.size - open };
   }
 
-  /** One more look at everybody, and no more. */
-  async stop(): Promise<void> {
+  /** Looks no more. */
+  async end(): Promise<void> {
     this.#stopped.abort();
     await Promise.all(this.#running);
+  }
+
+  /** One more look at everybody, and no more. */
+  async stop(): Promise<void> {
+    await this.end();
     await Promise.all(this.#clients.map((client) => this.#look(client)));
   }
 

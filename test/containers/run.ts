@@ -24,7 +24,14 @@ async function main(): Promise<number> {
   if (!(await isThere())) return reportMissing(chosen);
   const run = spawnSync(
     process.execPath,
-    ['--disable-warning=ExperimentalWarning', '--test', '--test-concurrency=2', `--test-timeout=${TIMEOUT_MS}`, '--test-reporter=spec', ...chosen],
+    [
+      '--disable-warning=ExperimentalWarning',
+      '--test',
+      '--test-concurrency=2',
+      `--test-timeout=${TIMEOUT_MS}`,
+      '--test-reporter=spec',
+      ...chosen,
+    ],
     { cwd: ROOT, stdio: 'inherit' },
   );
   if (slow.length > 0) say(`\nNot run, because they take minutes (WMB_SLOW_TESTS=1 runs them):\n  ${slow.join('\n  ')}`);
