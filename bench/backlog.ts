@@ -1,6 +1,5 @@
 /** A dead peer: what the origin’s reship holds in memory while the backlog grows, and how fast the peer catches up. */
-import { Wait } from '../proto/gen/wmb/v1/writes.ts';
-import { encodeBatch, sendAll, Writes } from './load.ts';
+import { batchesOf, sendAll } from './load.ts';
 import type { Row } from './report.ts';
 import { Scene } from './scene.ts';
 
@@ -19,9 +18,10 @@ export async function measureBacklog(directory: string, count: number): Promise<
     const peer = scene.rooms.room(1);
     await scene.settled(SETTLE_MS_MAX);
     await scene.rooms.end(peer, 'collector', 'SIGKILL');
-    await sendAll(scene.load, batches('early', count / 5), BATCHES_ON_THE_WAY);
+    // Made while they are sent: a million of them at once would be the bench’s own memory.
+    await sendAll(scene.load, batchesOf('early', count / 5, BATCH_WRITES), BATCHES_ON_THE_WAY);
     const earlyMiB = memory.peakMiB;
-    await sendAll(scene.load, batches('late', (count * 4) / 5), BATCHES_ON_THE_WAY);
+    await sendAll(scene.load, batchesOf('late', (count * 4) / 5, BATCH_WRITES), BATCHES_ON_THE_WAY);
     const grownMiB = memory.peakMiB;
     await scene.rooms.start(peer, 'collector');
     const startedMs = performance.now();
@@ -68,11 +68,4 @@ class Memory {
   stop(): void {
     clearInterval(this.#timer);
   }
-}
-
-/** Made while they are sent: a million of them at once would be the bench’s own memory. */
-function* batches(name: string, count: number): Generator<Buffer, void> {
-  const writes = new Writes(name);
-  for (let from = 0, id = 0; from < count; from += BATCH_WRITES, id += 1)
-    yield encodeBatch(writes.batch(Math.min(BATCH_WRITES, count - from)), id, Wait.WAIT_LOGGED);
 }

@@ -8,7 +8,6 @@ import { SubmitRequest, SubmitResponse, Wait, type WriteRequest } from '../proto
 
 export const PAYLOAD_BYTES = 200;
 export const KEYS = 100_000;
-const DEADLINE_MS = 60_000;
 /** Defaults take no bytes. */
 const NOTHING_ELSE = { wait: Wait.WAIT_UNSPECIFIED, deadlineMs: 0, batchId: 0 };
 
@@ -71,7 +70,14 @@ export function stamped(writes: readonly WriteRequest[], firstCounter: number): 
 
 /** A batch as it goes over the wire. */
 export function encodeBatch(writes: readonly WriteRequest[], batchId: number, wait: Wait): Buffer {
-  return Buffer.from(SubmitRequest.encode({ writes: [...writes], wait, deadlineMs: DEADLINE_MS, batchId }).finish());
+  return Buffer.from(SubmitRequest.encode({ writes: [...writes], wait, deadlineMs: 60_000, batchId }).finish());
+}
+
+/** Batches of `size` write requests, with ids 0, 1, …, that wait for the log alone; each is made when it is asked for. */
+export function* batchesOf(name: string, count: number, size: number): Generator<Buffer, void> {
+  const writes = new Writes(name);
+  for (let from = 0, id = 0; from < count; from += size, id += 1)
+    yield encodeBatch(writes.batch(Math.min(size, count - from)), id, Wait.WAIT_LOGGED);
 }
 
 /**
@@ -97,8 +103,7 @@ export class PreparedWrites {
 
   /** A batch of some of them as it goes over the wire: encoded messages one after the other are the encoding of both together (protobuf, "Last One Wins"). */
   batch(from: number, to: number, { batchId, wait }: { readonly batchId: number; readonly wait: Wait }): Buffer {
-    const rest = SubmitRequest.encode({ writes: [], wait, deadlineMs: DEADLINE_MS, batchId }).finish();
-    return Buffer.concat([this.#bytes.subarray(this.#offsets[from], this.#offsets[to]), rest]);
+    return Buffer.concat([this.#bytes.subarray(this.#offsets[from], this.#offsets[to]), encodeBatch([], batchId, wait)]);
   }
 }
 

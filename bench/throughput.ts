@@ -1,6 +1,5 @@
 /** Submitted in one room at full speed and applied in both, beside the references of the same run. */
-import { Wait } from '../proto/gen/wmb/v1/writes.ts';
-import { encodeBatch, LoadClient, sendAll, Writes } from './load.ts';
+import { batchesOf, LoadClient, sendAll } from './load.ts';
 import { grpcRate, sqliteRate } from './references.ts';
 import type { Row } from './report.ts';
 import { Scene } from './scene.ts';
@@ -42,8 +41,8 @@ export interface Measured {
 
 /** Submits `count` write requests into the first room as fast as it takes them, after a warm-up of a tenth. */
 export async function fullSpeed(scene: Scene, count: number, load: Load = LOAD): Promise<Measured> {
-  const warm = batchesOf('warm', Math.ceil(count / 10), load.batchWrites);
-  const batches = batchesOf('load', count, load.batchWrites);
+  const warm = [...batchesOf('warm', Math.ceil(count / 10), load.batchWrites)];
+  const batches = [...batchesOf('load', count, load.batchWrites)];
   await submitAll(scene, warm, load);
   await scene.settled(SETTLE_MS_MAX);
   const before = scene.usages();
@@ -71,14 +70,6 @@ async function submitAll(scene: Scene, batches: readonly Buffer[], { onTheWay, c
   const next = batches.values();
   await Promise.all(clients.map((client) => sendAll(client, next, onTheWay)));
   for (const client of clients) client.close();
-}
-
-function batchesOf(name: string, count: number, size: number): Buffer[] {
-  const writes = new Writes(name);
-  const batches: Buffer[] = [];
-  for (let from = 0; from < count; from += size)
-    batches.push(encodeBatch(writes.batch(Math.min(size, count - from)), batches.length, Wait.WAIT_LOGGED));
-  return batches;
 }
 
 interface Compared extends Measured {

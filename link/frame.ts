@@ -245,19 +245,23 @@ function compress(raw: Buffer): Buffer {
   return zstdCompressSync(raw, {
     // The compressor makes itself as large as what it is told to expect.
     pledgedSrcSize: raw.length,
-    // One piece, and none that is cut from Buffer's pool, which others use too.
-    chunkSize: Math.max(raw.length, Buffer.poolSize),
+    chunkSize: chunkOf(raw.length),
     params: { [zlib.ZSTD_c_compressionLevel]: ZSTD_LEVEL },
   });
 }
 
 function decompress(stored: Buffer, rawBytes: number): Buffer {
   try {
-    // In one piece, with a byte to spare that shows that it is the last one.
-    return zstdDecompressSync(stored, { maxOutputLength: rawBytes, chunkSize: Math.max(rawBytes + 1, Buffer.poolSize) });
+    // A byte to spare shows that it is the last piece.
+    return zstdDecompressSync(stored, { maxOutputLength: rawBytes, chunkSize: chunkOf(rawBytes + 1) });
   } catch (cause) {
     throw new WmbError('FRAME_CORRUPT', 'the frame’s body cannot be decompressed', { cause });
   }
+}
+
+/** So that it comes in one piece, and in none that is cut from Buffer's pool, which others use too. */
+function chunkOf(bytes: number): number {
+  return Math.max(bytes, Buffer.poolSize);
 }
 
 function checksum(frame: Buffer, bodyOffset: number): number {

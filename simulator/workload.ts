@@ -75,7 +75,7 @@ export class Workload {
     const commands = Array.from({ length: random.chance(0.2) ? 2 : 1 }, () => command(key, this.#world));
     const poisoned = plan.poisonChance > 0 && !poison.isMended && random.chance(plan.poisonChance);
     if (poisoned) poison.add(requestId);
-    return { ...cacheWrite(requestId, key, commands), ...(poisoned && { kind: FRAGILE }) };
+    return { ...cacheWrite(requestId, key, commands), kind: poisoned ? FRAGILE : 'cache' };
   }
 
   #requestId(room: Room): string {

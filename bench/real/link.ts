@@ -8,9 +8,8 @@ import { silentLogger } from '../../core/logger.ts';
 import { noMetrics } from '../../core/metrics.ts';
 import { systemRuntime } from '../../core/runtime.ts';
 import { rpcDialer } from '../../link/rpc/dialer.ts';
-import { Wait } from '../../proto/gen/wmb/v1/writes.ts';
 import { CountingConsumer, FakeBoard, FakeHints, MemoryStates } from '../../test/links/rig.ts';
-import { encodeBatch, sendAll, Writes } from '../load.ts';
+import { batchesOf, sendAll } from '../load.ts';
 import type { Row } from '../report.ts';
 import { Scene } from '../scene.ts';
 
@@ -25,7 +24,7 @@ export async function measureLink(directory: string, count: number, rounds: numb
   try {
     const { rooms } = scene;
     await rooms.end(rooms.room(1), 'collector', 'SIGTERM');
-    await sendAll(scene.load, batches(count), BATCHES_ON_THE_WAY);
+    await sendAll(scene.load, batchesOf('link', count, BATCH_WRITES), BATCHES_ON_THE_WAY);
     // The origin's own collector would take its share of the machine.
     await rooms.end(rooms.room(0), 'collector', 'SIGTERM');
     const near: number[] = [];
@@ -38,12 +37,6 @@ export async function measureLink(directory: string, count: number, rounds: numb
   } finally {
     await scene.close();
   }
-}
-
-function* batches(count: number): Generator<Buffer, void> {
-  const writes = new Writes('link');
-  for (let from = 0, id = 0; from < count; from += BATCH_WRITES, id += 1)
-    yield encodeBatch(writes.batch(Math.min(BATCH_WRITES, count - from)), id, Wait.WAIT_LOGGED);
 }
 
 /** Bytes of frames per second, from the first frame to the last. */

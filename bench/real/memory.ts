@@ -1,7 +1,6 @@
 /** What every daemon holds in memory: with a backlog for a dead peer, while the peer catches up, and under load that goes on. */
-import { Wait } from '../../proto/gen/wmb/v1/writes.ts';
 import { openLoop } from '../latency.ts';
-import { encodeBatch, sendAll, Writes } from '../load.ts';
+import { batchesOf, sendAll } from '../load.ts';
 import type { Row } from '../report.ts';
 import type { Scene } from '../scene.ts';
 import { RealRooms } from './real-rooms.ts';
@@ -28,7 +27,7 @@ export async function measureMemory(directory: string, { backlog, loadSeconds }:
     const { rooms } = real.scene;
     await real.scene.settled(SETTLE_MS_MAX);
     await rooms.end(rooms.room(1), 'collector', 'SIGKILL');
-    await sendAll(real.scene.load, batches(backlog), BATCHES_ON_THE_WAY);
+    await sendAll(real.scene.load, batchesOf('backlog', backlog, BATCH_WRITES), BATCHES_ON_THE_WAY);
     const grown = peaks.take();
     await rooms.start(rooms.room(1), 'collector');
     await real.scene.settled(SETTLE_MS_MAX);
@@ -48,12 +47,6 @@ export async function measureMemory(directory: string, { backlog, loadSeconds }:
     peaks.stop();
     await real.close();
   }
-}
-
-function* batches(count: number): Generator<Buffer, void> {
-  const writes = new Writes('backlog');
-  for (let from = 0, id = 0; from < count; from += BATCH_WRITES, id += 1)
-    yield encodeBatch(writes.batch(Math.min(BATCH_WRITES, count - from)), id, Wait.WAIT_LOGGED);
 }
 
 /** Peak resident memory of every daemon since it was last asked for, in MiB. */

@@ -134,14 +134,14 @@ export class Packer {
       this.#inFlight = batch;
       const startedMs = this.#options.runtime.monotonicMs();
       await this.#append(batch);
-      await this.#pause(startedMs, paceMs(batch.writes));
+      await this.#pause(startedMs, batch.writes);
     }
     this.#appending = undefined;
   }
 
-  async #pause(startedMs: number, paceMs: number): Promise<void> {
+  async #pause(startedMs: number, writes: number): Promise<void> {
     const { runtime } = this.#options;
-    const restMs = paceMs - (runtime.monotonicMs() - startedMs);
+    const restMs = paceMs(writes) - (runtime.monotonicMs() - startedMs);
     if (restMs > 0) await sleep(runtime, restMs);
   }
 

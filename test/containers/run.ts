@@ -4,12 +4,15 @@
  */
 import { spawnSync } from 'node:child_process';
 import { globSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { chooseTests } from './choose.ts';
 import { containersAvailable, NO_ENGINE } from './engine.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const TIMEOUT_MS = 300_000;
+/** As the test runner would have it, but two where there are only two cores: much of what a file does is waiting. `npm run test:unit` has the same. */
+const FILES_AT_ONCE = Math.max(2, availableParallelism() - 1);
 
 const say = (text: string) => process.stdout.write(`${text}\n`);
 
@@ -27,7 +30,7 @@ async function main(): Promise<number> {
     [
       '--disable-warning=ExperimentalWarning',
       '--test',
-      '--test-concurrency=2',
+      `--test-concurrency=${FILES_AT_ONCE}`,
       `--test-timeout=${TIMEOUT_MS}`,
       '--test-reporter=spec',
       ...chosen,

@@ -183,6 +183,7 @@ export class Arena {
   }
 
   async #close(t: TestContext): Promise<void> {
+    this.#messages?.stop();
     await this.#watch?.end();
     for (const client of this.clients) client.close();
     // Before their servers: daemons that stop have something to say to them.

@@ -28,6 +28,7 @@ export class Messages {
   readonly #resent = new Set<string>();
   readonly #running: Promise<void>;
   readonly #total: number;
+  readonly #stopped = new AbortController();
   #again = 0;
 
   /** Begins at once. */
@@ -65,6 +66,11 @@ export class Messages {
     await this.#running;
   }
 
+  /** Sends no more; whoever waits for more is told. */
+  stop(): void {
+    this.#stopped.abort(new Error('the story is over'));
+  }
+
   /**
    * What every room must hold. Where an answer was lost, the same request id was sent again, and the stamp in the second answer is that of the duplicate; which
    * of the two had its effect is taken from its row, `stampOf`.
@@ -80,6 +86,7 @@ export class Messages {
     failed.promise.catch(() => {});
     let [next, owed, lastMs] = [0, 0, performance.now()];
     while (next < writes.length) {
+      this.#stopped.signal.throwIfAborted();
       await Promise.race([failed.promise, pause(TICK_MS)]);
       const nowMs = performance.now();
       owed = Math.min(owed + ((nowMs - lastMs) / 1_000) * perSecond, perSecond);
@@ -99,6 +106,7 @@ export class Messages {
 
   #send(client: RoomClients, writes: readonly WriteRequest[]): Promise<void> {
     return submitUntilAcked(client, writes, {
+      signal: this.#stopped.signal,
       acked: ({ requestId, stamp }) => this.#stamps.set(requestId, stamp),
       again: (left) => {
         this.#again += 1;

@@ -11,11 +11,18 @@ export interface Acking {
   readonly acked: (result: WriteResult) => void;
   /** Before these are sent again. */
   readonly again: (left: readonly WriteRequest[]) => void;
+  /** Aborted: nothing is sent any more. */
+  readonly signal?: AbortSignal;
 }
 
-/** Resolves when all are acked as durable. Rejects where one is refused for good. */
-export async function submitUntilAcked(client: RoomClients, writes: readonly WriteRequest[], { acked, again }: Acking): Promise<void> {
+/** Resolves when all are acked as durable. Rejects where one is refused for good, and where it is aborted. */
+export async function submitUntilAcked(
+  client: RoomClients,
+  writes: readonly WriteRequest[],
+  { acked, again, signal }: Acking,
+): Promise<void> {
   for (let left = writes; left.length > 0; ) {
+    signal?.throwIfAborted();
     const { results } = await client
       .submit({ writes: [...left], wait: Wait.WAIT_LOGGED, deadlineMs: DEADLINE_MS, batchId: 0 })
       .catch(() => ({ results: [] }));
