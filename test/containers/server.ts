@@ -44,6 +44,8 @@ export interface ServerKind {
   readonly environment: Readonly<Record<string, string>>;
   /** The port that the server listens on unless it is told another. */
   readonly port: number;
+  /** The port on this machine, for a server that has to be told where clients reach it; otherwise any free one. */
+  readonly publishedPort?: number;
   /** The whole command line. `listen` is where to listen, unless that is left to the image. */
   command(listen: { readonly host: string; readonly port: number } | undefined): readonly string[];
   /** Whether the server does its work: not that a port is open, which Docker's proxy opens at once. */
@@ -85,7 +87,7 @@ export class ServerContainer {
   static async start(kind: ServerKind, options: ServerOptions): Promise<ServerContainer> {
     await requiredEngine();
     await sweep();
-    const [port = 0] = await freePorts(1);
+    const [port = 0] = kind.publishedPort === undefined ? await freePorts(1) : [kind.publishedPort];
     const container = describeContainer(kind, options, port);
     try {
       const server = new ServerContainer(kind, await container.start(), port);
