@@ -82,6 +82,9 @@ export const ERRORS = {
   LOG_READONLY: spec('never', 'FAILED_PRECONDITION', 500, EXIT.environment, 'The data directory cannot be written.', 'Check permissions and mount options.'),
   LOG_CORRUPT: spec('never', 'DATA_LOSS', 500, EXIT.environment, 'A stored frame does not match its checksum; its position is named.', 'Restore the log from a copy, or let the checker resend from a peer; nothing after the frame is shipped until then.'),
   LOG_GAP: spec('never', 'OUT_OF_RANGE', 409, EXIT.refused, 'A range of frames that is needed is no longer in the log (purged, reset, lost tail or other epoch). The partition stops; the range is named.', 'Where only the cache lacks it, the checker copies a peer’s cache by itself, and `wmb status` says how far it is. Otherwise put the log back from a copy, or accept the loss with `wmb link skip ORIGIN PEER` (docs/links.md).'),
+  LOG_DENIED: spec('never', 'FAILED_PRECONDITION', 500, EXIT.config, 'Kafka refuses the user of the log: wrong name or password, or a missing right.', 'Correct the user or its password in the configuration, or grant what the message names.'),
+  LOG_UNFIT: spec('never', 'FAILED_PRECONDITION', 500, EXIT.config, 'Kafka is too old for a log, or a topic of it has a setting with which WMB cannot keep its promises.', 'Do what the message says; the setting and its value are named.'),
+  LOG_UNPREPARED: spec('never', 'FAILED_PRECONDITION', 500, EXIT.config, 'Kafka has no topics of this log.', 'Run `wmb log init`.'),
   LOG_UNAVAILABLE: spec('later', 'UNAVAILABLE', 503, EXIT.unavailable, 'The log cannot be reached or failed to answer.', 'It is retried; see the cause.'),
   // frames and links
   FRAME_CORRUPT: spec('now', 'DATA_LOSS', 500, EXIT.refused, 'A frame does not match its checksum or cannot be decoded.', 'It is fetched again; if it persists, the origin’s log is damaged: see LOG_CORRUPT there.'),

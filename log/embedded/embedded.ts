@@ -12,11 +12,11 @@ import type { Stamp } from '../../core/stamp.ts';
 import type { LogEpoch, LogName, RoomId, Seq } from '../../core/words.ts';
 import { Listeners } from '../listeners.ts';
 import type { Extent, FrameDraft, Log, RetentionFloor, RetentionPolicy, StoredFrame } from '../log.ts';
+import { Tail } from '../tail.ts';
 import { FrameTable } from './frames.ts';
 import { type DirectoryLock, lockDirectory } from './lock.ts';
 import { createFrameTables } from './schema.ts';
 import { inTransaction, logError, openForReading, openForWriting } from './sqlite.ts';
-import { Tail } from './tail.ts';
 import { LogWriter } from './writer.ts';
 
 export interface EmbeddedLogOptions {

@@ -25,6 +25,7 @@ export function readImportTable(markdown: string): ImportTable {
 /** Concrete adapters: only wiring.ts says which of them there is. */
 const ADAPTERS = [
   'log/embedded',
+  'log/kafka',
   'log/memory',
   'store/embedded',
   'store/mysql',
@@ -38,7 +39,7 @@ const ADAPTERS = [
 const LIBRARIES: readonly { readonly name: RegExp; readonly home: RegExp }[] = [
   {
     name: /^node:sqlite$/,
-    home: /^(store\/embedded|log\/embedded)\/|^collector\/(receipts|receive)\/|^consistency-checker\/report\/embedded-book\.ts$/,
+    home: /^(store\/embedded|log\/embedded|log\/kafka)\/|^collector\/(receipts|receive)\/|^consistency-checker\/report\/embedded-book\.ts$/,
   },
   { name: /^node:worker_threads$/, home: /^log\/embedded\// },
   {
@@ -50,7 +51,8 @@ const LIBRARIES: readonly { readonly name: RegExp; readonly home: RegExp }[] = [
   { name: /^@prometheus-io\/client$/, home: /^daemon\/metrics\.ts$/ },
   { name: /^(yaml|zod)$/, home: /^core\/config\// },
   { name: /^commander$/, home: /^cli\// },
-  { name: /^(ioredis|mysql2|kafkajs|@vlasky\/zongji)$/, home: /^(store|log|link)\/(redis|mysql|kafka|mq)\// },
+  { name: /^(ioredis|mysql2|@vlasky\/zongji)$/, home: /^store\/(redis|mysql)\// },
+  { name: /^kafkajs(\/|$)/, home: /^kafka\/library\.ts$/ },
 ];
 
 export function checkImports(sources: readonly Source[], table: ImportTable): readonly Problem[] {

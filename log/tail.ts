@@ -2,8 +2,8 @@
  * The newest frames of all partitions, in memory: peers that keep up are served from here, without SQLite and without a checksum.
  * Bounded in bytes over all partitions; the oldest frame of all goes first. A peer that falls behind reads from disk.
  */
-import type { Seq } from '../../core/words.ts';
-import type { StoredFrame } from '../log.ts';
+import type { Seq } from '../core/words.ts';
+import type { StoredFrame } from './log.ts';
 
 /** What a frame costs beyond its bytes: objects and slots. Keeps a tail of tiny frames within its bound too. */
 const FRAME_OVERHEAD_BYTES = 256;

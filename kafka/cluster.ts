@@ -1,0 +1,283 @@
+/**
+ * The brokers of one Kafka, each with connections of its own, and who leads which partition. A connection that fails is thrown away and made anew at the next
+ * request; whether what was asked on it was done is not known. Nothing is tried again here: the callers know what may be repeated.
+ */
+import { readFileSync } from 'node:fs';
+import { connect as connectTcp, isIP, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import type { Runtime } from '../core/runtime.ts';
+import {
+  type LibraryBroker,
+  libraryBroker,
+  type MetadataAnswer,
+  metadataExchange,
+  type NewTopic,
+  protocolError,
+  type SocketPlace,
+  TOPIC_RESOURCE,
+} from './library.ts';
+import type { Exchange } from './requests.ts';
+
+const CONNECT_MS_MAX = 5_000;
+/** A broker that says nothing for so long is connected anew; it may have stopped, or its machine may be gone. */
+const ANSWER_MS_MAX = 10_000;
+const ADMINISTRATION_MS_MAX = 8_000;
+const KEEP_ALIVE_MS = 30_000;
+
+export interface KafkaServers {
+  /** host:port of some brokers; they name the others. */
+  readonly brokers: readonly string[];
+  readonly sasl: { readonly mechanism: SaslMechanism; readonly user: string; readonly password: string } | undefined;
+  readonly tls: { readonly caFile: string; readonly certFile: string | undefined; readonly keyFile: string | undefined } | undefined;
+}
+
+export type SaslMechanism = 'plain' | 'scram-sha-256' | 'scram-sha-512';
+
+export interface KafkaClusterOptions {
+  readonly servers: KafkaServers;
+  /** Shown in the brokers' logs and quotas. */
+  readonly clientId: string;
+  readonly runtime: Runtime;
+  readonly answerMsMax?: number;
+}
+
+export interface TopicPartition {
+  readonly partition: number;
+  /** Undefined while there is none. */
+  readonly leader: number | undefined;
+  readonly replicas: number;
+  readonly inSync: number;
+}
+
+/** Answers on one connection come in the order of the requests: one that waits for records has a connection of its own. */
+export type ConnectionUse = 'ask' | 'wait';
+
+interface Node {
+  readonly host: string;
+  readonly port: number;
+}
+
+interface Connected {
+  readonly broker: LibraryBroker;
+  readonly ready: Promise<void>;
+  readonly sockets: Set<Socket>;
+}
+
+export class KafkaCluster {
+  readonly #options: KafkaClusterOptions;
+  readonly #topics = new Set<string>();
+  readonly #connected = new Map<string, Connected>();
+  #nodes: ReadonlyMap<number, Node> = new Map();
+  #partitions: ReadonlyMap<string, readonly TopicPartition[]> = new Map();
+  #controller = -1;
+  #refreshing: Promise<void> | undefined;
+  #isClosed = false;
+
+  constructor(options: KafkaClusterOptions) {
+    this.#options = options;
+  }
+
+  /** In messages. */
+  get place(): string {
+    return `Kafka at ${this.#options.servers.brokers.join(', ')}`;
+  }
+
+  /** The topic's partitions are known from now on, where it exists. */
+  async watch(topic: string): Promise<void> {
+    this.#topics.add(topic);
+    await this.refresh();
+  }
+
+  /** Asks again who leads what. */
+  refresh(): Promise<void> {
+    this.#refreshing ??= this.#refresh().finally(() => {
+      this.#refreshing = undefined;
+    });
+    return this.#refreshing;
+  }
+
+  /** In their order; undefined where there is no such topic. */
+  partitions(topic: string): readonly TopicPartition[] | undefined {
+    return this.#partitions.get(topic);
+  }
+
+  /** Sends it to one broker. What it rejects with is the library's, see trouble.ts. */
+  send<T>(node: number, exchange: Exchange<T>, use: ConnectionUse = 'ask'): Promise<T> {
+    return this.#with(node, use, (broker) => broker.connectionPool.send(exchange));
+  }
+
+  /** A name for one sender of batches. */
+  async producerId(): Promise<{ readonly producerId: bigint; readonly producerEpoch: number }> {
+    const [node = -1] = this.#nodes.keys();
+    // It is for transactions, and must be within the broker's limits all the same.
+    const { producerId, producerEpoch } = await this.#with(node, 'ask', (broker) => broker.initProducerId({ transactionTimeout: 60_000 }));
+    return { producerId: BigInt(producerId), producerEpoch };
+  }
+
+  /** By partition: the offset of the first record that is kept, or the one after the last. */
+  async offsets(topic: string, which: 'first' | 'end'): Promise<readonly number[]> {
+    const found: number[] = [];
+    await this.#eachLeader(topic, async (broker, partitions) => {
+      const timestamp = which === 'first' ? -2 : -1;
+      const topics = [{ topic, partitions: partitions.map((partition) => ({ partition, timestamp })) }];
+      const { responses } = await broker.listOffsets({ replicaId: -1, isolationLevel: 0, topics });
+      for (const { partition, offset } of responses[0]?.partitions ?? []) found[partition] = Number(offset);
+    });
+    return found;
+  }
+
+  /** Removes the records before these offsets. */
+  async deleteBefore(topic: string, offsets: ReadonlyMap<number, number>): Promise<void> {
+    await this.#eachLeader(topic, async (broker, all) => {
+      const partitions = all.filter((partition) => offsets.has(partition));
+      if (partitions.length === 0) return;
+      const places = partitions.map((partition) => ({ partition, offset: String(offsets.get(partition)) }));
+      await broker.deleteRecords({ topics: [{ topic, partitions: places }] });
+    });
+  }
+
+  async createTopic(topic: NewTopic): Promise<void> {
+    await this.#with(this.#controller, 'ask', (broker) =>
+      broker.createTopics({ topics: [topic], validateOnly: false, timeout: ADMINISTRATION_MS_MAX }),
+    );
+  }
+
+  async deleteTopic(topic: string): Promise<void> {
+    await this.#with(this.#controller, 'ask', (broker) => broker.deleteTopics({ topics: [topic], timeout: ADMINISTRATION_MS_MAX }));
+  }
+
+  /** The settings of a topic, with the broker's where it has none of its own. */
+  async settings(topic: string, names: readonly string[]): Promise<ReadonlyMap<string, string>> {
+    const resources = [{ type: TOPIC_RESOURCE, name: topic, configNames: names }];
+    const answer = await this.#with(this.#controller, 'ask', (broker) => broker.describeConfigs({ resources }));
+    return new Map(answer.resources[0]?.configEntries.map(({ configName, configValue }) => [configName, configValue]));
+  }
+
+  /** What is on its way is rejected. */
+  close(): void {
+    this.#isClosed = true;
+    for (const key of [...this.#connected.keys()]) this.#drop(key);
+  }
+
+  async #eachLeader(topic: string, ask: (broker: LibraryBroker, partitions: readonly number[]) => Promise<void>): Promise<void> {
+    const byLeader = Map.groupBy(this.partitions(topic) ?? [], ({ leader }) => leader);
+    await Promise.all(
+      [...byLeader].map(async ([leader, partitions]) => {
+        if (leader === undefined) throw protocolError(LEADER_NOT_AVAILABLE);
+        await this.#with(leader, 'ask', (broker) =>
+          ask(
+            broker,
+            partitions.map(({ partition }) => partition),
+          ),
+        );
+      }),
+    );
+  }
+
+  async #with<T>(node: number, use: ConnectionUse, ask: (broker: LibraryBroker) => Promise<T>): Promise<T> {
+    const place = this.#nodes.get(node);
+    if (place === undefined) throw protocolError(LEADER_NOT_AVAILABLE);
+    return this.#at(place, use, ask);
+  }
+
+  async #at<T>(place: Node, use: ConnectionUse, ask: (broker: LibraryBroker) => Promise<T>): Promise<T> {
+    const key = `${place.host}:${place.port}/${use}`;
+    const connected = this.#connected.get(key) ?? this.#connect(key, place);
+    try {
+      await connected.ready;
+      return await ask(connected.broker);
+    } catch (cause) {
+      // A broker that answers with an error answers; anything else is said by a connection that may be of no further use.
+      if (!(cause instanceof Error && 'type' in cause) && this.#connected.get(key) === connected) this.#drop(key);
+      throw cause;
+    }
+  }
+
+  #connect(key: string, { host, port }: Node): Connected {
+    const { servers, clientId, answerMsMax = ANSWER_MS_MAX } = this.#options;
+    if (this.#isClosed) throw new Error('the connection to Kafka is closed');
+    const sockets = new Set<Socket>();
+    const broker = libraryBroker({
+      host,
+      port,
+      clientId,
+      ssl: servers.tls && readTls(servers.tls),
+      sasl: servers.sasl && { mechanism: servers.sasl.mechanism, username: servers.sasl.user, password: servers.sasl.password },
+      connectionTimeout: CONNECT_MS_MAX,
+      requestTimeout: answerMsMax,
+      socketFactory: (place) => openSocket(place, sockets),
+    });
+    const connected = { broker, ready: broker.connect(), sockets };
+    this.#connected.set(key, connected);
+    return connected;
+  }
+
+  /** The library would wait for the answers that are on their way, and not hear of a socket that is closed here without an error. */
+  #drop(key: string): void {
+    const connected = this.#connected.get(key);
+    this.#connected.delete(key);
+    for (const socket of connected?.sockets ?? []) socket.destroy(new Error('the connection was given up'));
+    connected?.ready.catch(() => {});
+  }
+
+  async #refresh(): Promise<void> {
+    let failure: unknown;
+    for (const place of this.#places()) {
+      try {
+        const topics = [...this.#topics];
+        return this.#learn(await this.#at(place, 'ask', (broker) => broker.connectionPool.send(metadataExchange(broker, topics))));
+      } catch (cause) {
+        failure = cause;
+      }
+    }
+    throw failure;
+  }
+
+  /** Whom to ask, in this order: who is connected, who is configured, who was named. */
+  #places(): readonly Node[] {
+    const configured = this.#options.servers.brokers.map((address) => {
+      const at = address.lastIndexOf(':');
+      return { host: address.slice(0, at), port: Number(address.slice(at + 1)) };
+    });
+    const named = [...this.#nodes.values()];
+    const isConnected = ({ host, port }: Node) => this.#connected.has(`${host}:${port}/ask`);
+    const all = [...named.filter(isConnected), ...configured, ...named];
+    return [...new Map(all.map((place) => [`${place.host}:${place.port}`, place])).values()];
+  }
+
+  #learn({ brokers, controllerId, topicMetadata }: MetadataAnswer): void {
+    this.#nodes = new Map(brokers.map(({ nodeId, host, port }) => [nodeId, { host, port }]));
+    this.#controller = controllerId;
+    this.#partitions = new Map(
+      topicMetadata
+        .filter(({ topicErrorCode }) => topicErrorCode === 0)
+        .map(({ topic, partitionMetadata }) => [
+          topic,
+          partitionMetadata
+            .map(({ partitionId, leader, replicas, isr }) => ({
+              partition: partitionId,
+              leader: leader < 0 ? undefined : leader,
+              replicas: replicas.length,
+              inSync: isr.length,
+            }))
+            .sort((a, b) => a.partition - b.partition),
+        ]),
+    );
+  }
+}
+
+const LEADER_NOT_AVAILABLE = 5;
+
+function readTls({ caFile, certFile, keyFile }: NonNullable<KafkaServers['tls']>): object {
+  return { ca: readFileSync(caFile), cert: certFile && readFileSync(certFile), key: keyFile && readFileSync(keyFile) };
+}
+
+function openSocket({ host, port, ssl, onConnect }: SocketPlace, sockets: Set<Socket>): Socket {
+  const name = isIP(host) === 0 ? { servername: host } : {};
+  const socket = ssl === null ? connectTcp({ host, port }, onConnect) : connectTls({ host, port, ...name, ...ssl }, onConnect);
+  socket.setKeepAlive(true, KEEP_ALIVE_MS);
+  socket.setNoDelay(true);
+  sockets.add(socket);
+  socket.once('close', () => sockets.delete(socket));
+  return socket;
+}

@@ -1,0 +1,148 @@
+/**
+ * What of kafkajs is used, with types of our own: the only file that imports it. It is asked for less than it offers: one connection to one broker, with
+ * TLS, SASL and the choice of versions, and the requests of administration. Its producer and consumer are of no use for a log:
+ *
+ * - its consumer cannot be told what to read; it joins a group and has one position in it. A log is read by many at once, each from where it wants;
+ * - its producer answers a request for several partitions with one error for all of them, and after a failure gives the sequence numbers of what
+ *   may be stored already to the next batch, which the broker then takes for a repetition and does not store.
+ *
+ * What is used lies in its `src/`: the version is pinned in package.json, and the project is in maintenance, so it does not move.
+ */
+import { createRequire } from 'node:module';
+import type { Exchange } from './requests.ts';
+
+const library = createRequire(import.meta.url);
+
+export interface LibraryConnection {
+  readonly requestQueue: { readonly pending: readonly unknown[]; scheduleCheckPendingRequests(): void };
+}
+
+export interface LibraryPool {
+  readonly pool: readonly LibraryConnection[];
+  send<T>(exchange: Exchange<T>): Promise<T>;
+}
+
+export interface SocketPlace {
+  readonly host: string;
+  readonly port: number;
+  readonly ssl: object | null;
+  readonly onConnect: () => void;
+}
+
+export interface PoolOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly rack: null;
+  readonly ssl: object | undefined;
+  readonly sasl: object | undefined;
+  readonly clientId: string;
+  readonly connectionTimeout: number;
+  readonly requestTimeout: number;
+  readonly enforceRequestTimeout: boolean;
+  readonly socketFactory: (place: SocketPlace) => unknown;
+  readonly logger: unknown;
+}
+
+export interface MetadataAnswer {
+  readonly brokers: readonly { readonly nodeId: number; readonly host: string; readonly port: number }[];
+  readonly controllerId: number;
+  readonly topicMetadata: readonly {
+    readonly topicErrorCode: number;
+    readonly topic: string;
+    readonly partitionMetadata: readonly {
+      readonly partitionId: number;
+      readonly leader: number;
+      readonly replicas: readonly number[];
+      readonly isr: readonly number[];
+    }[];
+  }[];
+}
+
+export interface NewTopic {
+  readonly topic: string;
+  readonly numPartitions: number;
+  readonly replicationFactor: number;
+  readonly configEntries: readonly { readonly name: string; readonly value: string }[];
+}
+
+interface OffsetPlace {
+  readonly topic: string;
+  readonly partitions: readonly { readonly partition: number; readonly offset: string }[];
+}
+
+/** One broker. Its methods throw errors of the library, see trouble.ts. */
+export interface LibraryBroker {
+  readonly connectionPool: LibraryPool;
+  connect(): Promise<void>;
+  disconnect(): Promise<void>;
+  lookupRequest(apiKey: number, definition: unknown): (options: object) => { readonly request: object; readonly response: Decoder };
+  initProducerId(options: {
+    readonly transactionTimeout: number;
+  }): Promise<{ readonly producerId: string; readonly producerEpoch: number }>;
+  listOffsets(options: {
+    readonly replicaId: number;
+    readonly isolationLevel: number;
+    readonly topics: readonly { readonly topic: string; readonly partitions: readonly { partition: number; timestamp: number }[] }[];
+  }): Promise<{ readonly responses: readonly OffsetPlace[] }>;
+  deleteRecords(options: { readonly topics: readonly OffsetPlace[] }): Promise<unknown>;
+  createTopics(options: {
+    readonly topics: readonly NewTopic[];
+    readonly validateOnly: boolean;
+    readonly timeout: number;
+  }): Promise<unknown>;
+  deleteTopics(options: { readonly topics: readonly string[]; readonly timeout: number }): Promise<unknown>;
+  describeConfigs(options: { readonly resources: readonly object[] }): Promise<{
+    readonly resources: readonly { readonly configEntries: readonly { readonly configName: string; readonly configValue: string }[] }[];
+  }>;
+}
+
+interface Decoder {
+  readonly decode: (answer: Buffer) => Promise<unknown>;
+}
+
+const Broker = library('kafkajs/src/broker') as new (options: object) => LibraryBroker;
+const ConnectionPool = library('kafkajs/src/network/connectionPool') as new (options: PoolOptions) => LibraryPool;
+const loggers = library('kafkajs/src/loggers') as {
+  readonly LEVELS: { readonly NOTHING: number };
+  createLogger(options: object): unknown;
+};
+const { requests } = library('kafkajs/src/protocol/requests') as { readonly requests: { readonly Metadata: unknown } };
+const apiKeys = library('kafkajs/src/protocol/requests/apiKeys') as { readonly Metadata: number };
+const errors = library('kafkajs/src/protocol/error') as { createErrorFromCode(code: number): Error & { readonly type: string } };
+
+/** The resource type of topics in describeConfigs. */
+export const TOPIC_RESOURCE = 2;
+
+/** Every failure is told to the caller, who knows what it means: the library's own lines would only repeat it. */
+const logger = loggers.createLogger({ level: loggers.LEVELS.NOTHING, logCreator: () => () => {} });
+
+export function libraryBroker(options: Omit<PoolOptions, 'logger' | 'rack' | 'enforceRequestTimeout'>): LibraryBroker {
+  const connectionPool = new ConnectionPool({ ...options, logger, rack: null, enforceRequestTimeout: true });
+  for (const { requestQueue } of connectionPool.pool) calm(requestQueue);
+  return new Broker({ connectionPool, logger, nodeId: null, allowAutoTopicCreation: false });
+}
+
+/** The library asks for a timer after every answer, of some negative duration, of which Node warns; it needs none unless something waits. */
+function calm(queue: LibraryConnection['requestQueue']): void {
+  const schedule = queue.scheduleCheckPendingRequests.bind(queue);
+  queue.scheduleCheckPendingRequests = () => {
+    if (queue.pending.length > 0) schedule();
+  };
+}
+
+/** What the cluster is made of. An error of one topic is in the answer; in the library's own method it would be the answer. */
+export function metadataExchange(broker: LibraryBroker, topics: readonly string[]): Exchange<MetadataAnswer> {
+  const { request, response } = broker.lookupRequest(apiKeys.Metadata, requests.Metadata)({ topics, allowAutoTopicCreation: false });
+  return {
+    request: request as Exchange<MetadataAnswer>['request'],
+    response: {
+      decode: async (answer) => ({ value: (await response.decode(answer)) as MetadataAnswer, clientSideThrottleTime: 0 }),
+      parse: async ({ value }) => value,
+    },
+  };
+}
+
+/** The error that a broker means by a code; its `type` has Kafka's name of it. */
+export function protocolError(code: number): Error & { readonly type: string } {
+  return errors.createErrorFromCode(code);
+}

@@ -1,0 +1,301 @@
+/**
+ * The appending side of a log in Kafka. What is appended while a round of requests is on its way goes into the next one together; a round has one batch for each
+ * partition, and is over when all replicas in sync have all of it.
+ *
+ * A batch whose answer does not come may be stored all the same. It is sent again, and nothing else of its partition before it, until an answer says what became of it: Kafka tells
+ * by the producer id and sequence numbers that it has it already. So frames are stored once, and in order. Whoever waits gets LOG_UNAVAILABLE when it takes too long; what
+ * was to be appended then is still sent, and comes before everything that is appended later.
+ */
+import { asWmbError, WmbError } from '../../core/errors.ts';
+import type { Runtime } from '../../core/runtime.ts';
+import type { Seq } from '../../core/words.ts';
+import type { KafkaCluster } from '../../kafka/cluster.ts';
+import { protocolError } from '../../kafka/library.ts';
+import { type ProduceAnswer, type ProduceBatch, produceExchange } from '../../kafka/requests.ts';
+import { type Trouble, troubleOf } from '../../kafka/trouble.ts';
+import type { FrameDraft } from '../log.ts';
+import { leaderOf, pause } from './calls.ts';
+import { isPassing, toldError } from './errors.ts';
+
+/** Frames of one batch; one that is larger has a batch of its own. */
+const BATCH_BYTES_MAX = 1024 * 1024;
+/** A round takes no more than this, but always one whole append. */
+const ROUND_BYTES_MAX = 8 * 1024 * 1024;
+const ROUND_FRAMES_MAX = 4_096;
+/** Appends that wait for their round; beyond it they are refused. Intake's own limits are far below. */
+const PENDING_BYTES_MAX = 256 * 1024 * 1024;
+const PENDING_APPENDS_MAX = 65_536;
+/** A new leader takes ten seconds where the old one died without a word. */
+const APPEND_MS_MAX = 30_000;
+const REPLICAS_MS_MAX = 5_000;
+/** So many failed attempts in a row, and whoever waits is told why. */
+const SEQUENCE_MAX = 2 ** 31;
+
+export interface AppenderOptions {
+  readonly cluster: KafkaCluster;
+  readonly topic: string;
+  readonly partitions: number;
+  readonly runtime: Runtime;
+  /** The drafts have the seqs from `first` on. Resolves when whoever reads the log sees them; rejects where others are there. */
+  readonly placed: (partition: number, first: Seq, drafts: readonly FrameDraft[]) => Promise<void>;
+  /** A broker does not take a partition's batches in their order: some may be gone. Rejects where they are. */
+  readonly doubted: (partition: number) => Promise<void>;
+}
+
+interface Append {
+  readonly drafts: readonly FrameDraft[];
+  readonly bytes: number;
+  readonly resolve: (seqs: readonly Seq[]) => void;
+  readonly reject: (error: WmbError) => void;
+}
+
+/** A part of the drafts of a group, all of one partition. */
+interface Batch {
+  readonly partition: number;
+  readonly drafts: FrameDraft[];
+  /** Where in the group each of them stands. */
+  readonly places: number[];
+  bytes: number;
+}
+
+interface Sender {
+  readonly producerId: bigint;
+  readonly producerEpoch: number;
+  /** By partition: the sequence number of the next record. */
+  readonly sequences: number[];
+}
+
+export class Appender {
+  readonly #options: AppenderOptions;
+  #pending: Append[] = [];
+  #pendingBytes = 0;
+  #running: Promise<void> | undefined;
+  #sender: Sender | undefined;
+  #refusal: WmbError | undefined;
+  /** What Kafka said last, while it does not take what it is sent. */
+  #trouble: Trouble | undefined;
+  readonly #waiting = new Set<Append>();
+
+  constructor(options: AppenderOptions) {
+    this.#options = options;
+  }
+
+  append(drafts: readonly FrameDraft[]): Promise<readonly Seq[]> {
+    const { runtime } = this.#options;
+    const bytes = drafts.reduce((sum, draft) => sum + draft.bytes.length, 0);
+    return new Promise((resolve, reject) => {
+      if (this.#refusal !== undefined) return reject(this.#refusal);
+      if (drafts.length === 0) return resolve([]);
+      if (this.#pendingBytes + bytes > PENDING_BYTES_MAX || this.#pending.length >= PENDING_APPENDS_MAX)
+        return reject(new WmbError('OVERLOADED', `${this.#pendingBytes} bytes wait to be appended; Kafka does not keep up`));
+      const timer = runtime.after(APPEND_MS_MAX, () => append.reject(this.#late()), true);
+      const settle = () => {
+        timer.cancel();
+        this.#waiting.delete(append);
+      };
+      const append: Append = {
+        drafts,
+        bytes,
+        resolve: (seqs) => {
+          settle();
+          resolve(seqs);
+        },
+        reject: (error) => {
+          settle();
+          reject(error);
+        },
+      };
+      this.#waiting.add(append);
+      this.#pending.push(append);
+      this.#pendingBytes += bytes;
+      this.#running ??= this.#run();
+    });
+  }
+
+  /** Nothing more is taken, and what is not answered yet is rejected: nobody knows whether it is stored. */
+  stop(reason: WmbError): void {
+    this.#refusal ??= reason;
+    for (const append of [...this.#waiting]) append.reject(reason);
+  }
+
+  /** Resolves when what was appended is answered. */
+  async idle(): Promise<void> {
+    while (this.#waiting.size > 0 && this.#running !== undefined) await this.#running;
+  }
+
+  #late(): WmbError {
+    const { cluster, topic } = this.#options;
+    const doing = `what was to be appended to the topic ${topic} is not acked after ${APPEND_MS_MAX} ms, and may come into the log later`;
+    const trouble = this.#trouble ?? { kind: 'away', type: '', text: 'does not answer' };
+    return toldError(trouble, { place: cluster.place, doing });
+  }
+
+  async #run(): Promise<void> {
+    // One turn later, so that appends made in the same turn share the first round too.
+    await undefined;
+    while (this.#pending.length > 0 && this.#refusal === undefined) await this.#appendGroup(this.#takeGroup());
+    this.#running = undefined;
+  }
+
+  #takeGroup(): readonly Append[] {
+    let bytes = 0;
+    let frames = 0;
+    let taken = 0;
+    for (const append of this.#pending) {
+      bytes += append.bytes;
+      frames += append.drafts.length;
+      if (taken > 0 && (bytes > ROUND_BYTES_MAX || frames > ROUND_FRAMES_MAX)) break;
+      taken += 1;
+    }
+    return this.#pending.splice(0, taken);
+  }
+
+  async #appendGroup(group: readonly Append[]): Promise<void> {
+    const drafts = group.flatMap((append) => append.drafts);
+    const seqs: Seq[] = new Array(drafts.length);
+    let failure: WmbError | undefined;
+    try {
+      for (const round of roundsOf(drafts)) await this.#send(round, seqs);
+    } catch (cause) {
+      failure = asWmbError(cause, 'LOG_UNAVAILABLE');
+    }
+    let at = 0;
+    for (const append of group) {
+      this.#pendingBytes -= append.bytes;
+      if (failure === undefined) append.resolve(seqs.slice(at, at + append.drafts.length));
+      else append.reject(failure);
+      at += append.drafts.length;
+    }
+  }
+
+  /** Until every batch of the round is answered for good. */
+  async #send(round: readonly Batch[], seqs: Seq[]): Promise<void> {
+    let rest = round;
+    for (let attempt = 0; rest.length > 0; attempt += 1) {
+      if (this.#refusal !== undefined) throw this.#refusal;
+      if (attempt > 0) {
+        await pause(this.#options.runtime, attempt);
+        await this.#options.cluster.refresh().catch(() => {});
+      }
+      rest = await this.#attempt(rest, seqs);
+    }
+    this.#trouble = undefined;
+  }
+
+  /** The batches that have to be sent again. */
+  async #attempt(batches: readonly Batch[], seqs: Seq[]): Promise<readonly Batch[]> {
+    const { cluster, topic } = this.#options;
+    try {
+      this.#sender ??= await this.#newSender();
+    } catch (cause) {
+      this.#failed(cause);
+      return batches;
+    }
+    const sender = this.#sender;
+    const again: Batch[] = [];
+    const byLeader = new Map<number, Batch[]>();
+    for (const batch of batches) {
+      try {
+        const leader = leaderOf(cluster, topic, batch.partition);
+        byLeader.set(leader, [...(byLeader.get(leader) ?? []), batch]);
+      } catch (cause) {
+        this.#failed(cause);
+        again.push(batch);
+      }
+    }
+    await Promise.all([...byLeader].map(async ([leader, led]) => again.push(...(await this.#ask(leader, led, { sender, seqs })))));
+    return again;
+  }
+
+  async #ask(leader: number, batches: readonly Batch[], { sender, seqs }: { sender: Sender; seqs: Seq[] }): Promise<readonly Batch[]> {
+    const { cluster, topic, runtime } = this.#options;
+    let answers: readonly ProduceAnswer[];
+    try {
+      const exchange = produceExchange({
+        topic,
+        batches: batches.map((batch) => toProduce(batch, sender)),
+        timeoutMs: REPLICAS_MS_MAX,
+        nowMs: Math.floor(runtime.nowMs()),
+      });
+      answers = await cluster.send(leader, exchange);
+    } catch (cause) {
+      this.#failed(cause);
+      return batches;
+    }
+    const again = await Promise.all(batches.map((batch) => this.#answered(batch, answers, { sender, seqs })));
+    return again.filter((batch) => batch !== undefined);
+  }
+
+  /** The batch where it has to be sent again. */
+  async #answered(
+    batch: Batch,
+    answers: readonly ProduceAnswer[],
+    { sender, seqs }: { sender: Sender; seqs: Seq[] },
+  ): Promise<Batch | undefined> {
+    const { partition, drafts, places } = batch;
+    const answer = answers.find((each) => each.partition === partition);
+    if (answer === undefined || answer.error !== 0) {
+      const cause = protocolError(answer?.error ?? -1);
+      if (LOST_SENDER.includes(cause.type)) {
+        this.#sender = undefined;
+        await this.#options.doubted(partition);
+      }
+      this.#failed(cause);
+      return batch;
+    }
+    sender.sequences[partition] = ((sender.sequences[partition] ?? 0) + drafts.length) % SEQUENCE_MAX;
+    for (const [index, place] of places.entries()) seqs[place] = answer.firstOffset + index;
+    await this.#options.placed(partition, answer.firstOffset, drafts);
+    return undefined;
+  }
+
+  /** Throws where trying again is of no use. */
+  #failed(cause: unknown): void {
+    const { cluster, topic } = this.#options;
+    const trouble = troubleOf(cause);
+    this.#trouble = trouble;
+    if (isPassing(trouble) || LOST_SENDER.includes(trouble.type)) return;
+    // What may be stored of this sender must not be taken for what is sent next.
+    this.#sender = undefined;
+    throw toldError(trouble, { place: cluster.place, doing: `the topic ${topic} cannot be appended to`, cause });
+  }
+
+  async #newSender(): Promise<Sender> {
+    const id = await this.#options.cluster.producerId();
+    return { ...id, sequences: new Array(this.#options.partitions).fill(0) };
+  }
+}
+
+/** Kafka does not know the sender any more, or not what it sent last. */
+const LOST_SENDER: readonly string[] = [
+  'OUT_OF_ORDER_SEQUENCE_NUMBER',
+  'UNKNOWN_PRODUCER_ID',
+  'INVALID_PRODUCER_EPOCH',
+  'INVALID_PRODUCER_ID_MAPPING',
+];
+
+function toProduce({ partition, drafts }: Batch, { producerId, producerEpoch, sequences }: Sender): ProduceBatch {
+  const sender = { producerId, producerEpoch, sequence: sequences[partition] ?? 0 };
+  return { partition, values: drafts.map(({ bytes }) => bytes), sender };
+}
+
+/** Splits drafts into rounds, each with at most one batch of a partition, in the order of the drafts. */
+export function roundsOf(drafts: readonly FrameDraft[]): readonly (readonly Batch[])[] {
+  const rounds: Batch[][] = [];
+  const open = new Map<number, { readonly batch: Batch; readonly round: number }>();
+  for (const [place, draft] of drafts.entries()) {
+    const last = open.get(draft.partition);
+    if (last !== undefined && last.batch.bytes + draft.bytes.length <= BATCH_BYTES_MAX) {
+      last.batch.drafts.push(draft);
+      last.batch.places.push(place);
+      last.batch.bytes += draft.bytes.length;
+      continue;
+    }
+    const round = last === undefined ? 0 : last.round + 1;
+    const batch = { partition: draft.partition, drafts: [draft], places: [place], bytes: draft.bytes.length };
+    rounds[round] ??= [];
+    rounds[round].push(batch);
+    open.set(draft.partition, { batch, round });
+  }
+  return rounds;
+}
