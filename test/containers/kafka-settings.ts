@@ -1,11 +1,8 @@
 /** What a broker of the tests is told, by the names of Kafka's own settings. */
+import type { SASLOptions } from 'kafkajs';
 import type { ContainerFile } from './server.ts';
 
-export interface KafkaSasl {
-  readonly mechanism: 'plain';
-  readonly username: string;
-  readonly password: string;
-}
+export type KafkaSasl = Extract<SASLOptions, { mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512' }>;
 
 export interface KafkaTls {
   readonly ca: Buffer;
@@ -26,6 +23,8 @@ export interface BrokerPlace {
   readonly controller: number;
   /** The port on 127.0.0.1 by which clients reach `client`. */
   readonly published: number;
+  /** A second listener for clients, on `target`, who are told that the broker is at `port`: there a proxy of the test can stand. */
+  readonly proxied?: { readonly target: number; readonly port: number };
 }
 
 type Settings = Readonly<Record<string, string>>;
@@ -42,18 +41,30 @@ export const USUAL: Settings = {
 };
 
 export function placeSettings(place: BrokerPlace, all: readonly BrokerPlace[], hostNetwork = false): Settings {
+  const { proxied } = place;
   // In a network of the container's own, Docker's proxy comes from outside.
-  const clients = hostNetwork ? '127.0.0.1' : '0.0.0.0';
-  const replicas = `${Math.min(3, all.length)}`;
-  const inSync = `${Math.min(2, all.length)}`;
+  const listeners = [`CLIENT://${hostNetwork ? '127.0.0.1' : '0.0.0.0'}:${place.client}`, `INTERNAL://127.0.0.1:${place.internal}`];
+  const advertised = [`CLIENT://127.0.0.1:${place.published}`, `INTERNAL://127.0.0.1:${place.internal}`];
+  if (proxied !== undefined) {
+    listeners.push(`PROXIED://127.0.0.1:${proxied.target}`);
+    advertised.push(`PROXIED://127.0.0.1:${proxied.port}`);
+  }
   return {
     'process.roles': 'broker,controller',
     'node.id': `${place.nodeId}`,
     'controller.quorum.voters': all.map(({ nodeId, controller }) => `${nodeId}@127.0.0.1:${controller}`).join(),
-    listeners: `CLIENT://${clients}:${place.client},INTERNAL://127.0.0.1:${place.internal},CONTROLLER://127.0.0.1:${place.controller}`,
-    'advertised.listeners': `CLIENT://127.0.0.1:${place.published},INTERNAL://127.0.0.1:${place.internal}`,
+    listeners: [...listeners, `CONTROLLER://127.0.0.1:${place.controller}`].join(),
+    'advertised.listeners': advertised.join(),
     'inter.broker.listener.name': 'INTERNAL',
     'controller.listener.names': 'CONTROLLER',
+    ...replicaSettings(all.length),
+  };
+}
+
+function replicaSettings(brokers: number): Settings {
+  const replicas = `${Math.min(3, brokers)}`;
+  const inSync = `${Math.min(2, brokers)}`;
+  return {
     'offsets.topic.replication.factor': replicas,
     'transaction.state.log.replication.factor': replicas,
     'transaction.state.log.min.isr': inSync,
@@ -64,18 +75,24 @@ export function placeSettings(place: BrokerPlace, all: readonly BrokerPlace[], h
 export function clientSettings({ sasl, tls }: { readonly sasl?: KafkaSasl; readonly tls?: KafkaTls }): Settings {
   const protocol = `${sasl ? 'SASL_' : ''}${tls ? 'SSL' : 'PLAINTEXT'}`;
   return {
-    'listener.security.protocol.map': `CLIENT:${protocol},INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT`,
+    'listener.security.protocol.map': `CLIENT:${protocol},PROXIED:${protocol},INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT`,
     ...(sasl && saslSettings(sasl)),
     ...(tls && tlsSettings(tls)),
   };
 }
 
-function saslSettings({ username, password }: KafkaSasl): Settings {
-  const module = 'org.apache.kafka.common.security.plain.PlainLoginModule';
-  return {
-    'listener.name.client.sasl.enabled.mechanisms': 'PLAIN',
-    'listener.name.client.plain.sasl.jaas.config': `${module} required user_${username}="${password}";`,
-  };
+/** Users of PLAIN are written here; those of SCRAM are Kafka's to keep, and made once it runs. */
+function saslSettings({ mechanism, username, password }: KafkaSasl): Settings {
+  const login =
+    mechanism === 'plain'
+      ? `org.apache.kafka.common.security.plain.PlainLoginModule required user_${username}="${password}";`
+      : 'org.apache.kafka.common.security.scram.ScramLoginModule required;';
+  return { 'sasl.enabled.mechanisms': mechanism.toUpperCase(), ...forClients(`${mechanism}.sasl.jaas.config`, login) };
+}
+
+/** A setting of the two listeners for clients, where Kafka takes no common one. */
+function forClients(setting: string, value: string): Settings {
+  return Object.fromEntries(['client', 'proxied'].map((listener) => [`listener.name.${listener}.${setting}`, value]));
 }
 
 const [CA, SERVER] = ['/tls/ca.pem', '/tls/server.pem'] as const;
@@ -90,11 +107,11 @@ export function tlsFiles(tls: KafkaTls | undefined): readonly ContainerFile[] {
 
 function tlsSettings({ client }: KafkaTls): Settings {
   return {
-    'listener.name.client.ssl.keystore.type': 'PEM',
-    'listener.name.client.ssl.keystore.location': SERVER,
-    'listener.name.client.ssl.truststore.type': 'PEM',
-    'listener.name.client.ssl.truststore.location': CA,
-    'listener.name.client.ssl.client.auth': client ? 'required' : 'none',
+    'ssl.keystore.type': 'PEM',
+    'ssl.keystore.location': SERVER,
+    'ssl.truststore.type': 'PEM',
+    'ssl.truststore.location': CA,
+    ...forClients('ssl.client.auth', client ? 'required' : 'none'),
   };
 }
 
