@@ -40,6 +40,8 @@ test('every command has a description, and every command that does something has
     'link pause',
     'link resume',
     'link skip',
+    'log init',
+    'log inspect',
     'parked discard',
     'parked list',
     'parked retry',

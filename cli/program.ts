@@ -14,6 +14,7 @@ import { addDriftCommands } from './commands/drift.ts';
 import { addErrorsCommand } from './commands/errors.ts';
 import { addGetCommand } from './commands/get.ts';
 import { addLinkCommands } from './commands/link.ts';
+import { addLogCommands } from './commands/log.ts';
 import { addParkedCommands } from './commands/parked.ts';
 import { addRepairCommand } from './commands/repair.ts';
 import { addReplayCommand } from './commands/replay.ts';
@@ -60,6 +61,7 @@ export function buildProgram(context: Context): Command {
   addLinkCommands(program, context);
   addCacheCommands(program, context);
   addDbCommands(program, context);
+  addLogCommands(program, context);
   addConfigCommands(program, context);
   addTopologyCommands(program, context);
   addErrorsCommand(program, context);

@@ -2,7 +2,9 @@
 import type { Config, MysqlConfig } from '../core/config/types.ts';
 import { WmbError } from '../core/errors.ts';
 import type { Runtime } from '../core/runtime.ts';
-import { masterRoom } from '../core/topology.ts';
+import { logsKept, masterRoom } from '../core/topology.ts';
+import type { LogAdministration } from '../log/administration.ts';
+import { KafkaLogAdministration } from '../log/kafka/administration.ts';
 import type { CacheAdministration, DatabaseAdministration } from '../store/administration.ts';
 import { MysqlAdministration } from '../store/mysql/administration.ts';
 import { type MysqlComparable, openBoth } from '../store/mysql/comparable.ts';
@@ -10,14 +12,14 @@ import { RedisAdministration } from '../store/redis/administration.ts';
 import { serversOf } from '../store/redis/connection.ts';
 
 /** Undefined: the room's own user. */
-export interface DatabaseUser {
+export interface ServerUser {
   readonly user: string;
   readonly password: string;
 }
 
 export interface Administered {
   readonly config: Config;
-  readonly user: DatabaseUser | undefined;
+  readonly user: ServerUser | undefined;
   readonly runtime: Runtime;
 }
 
@@ -46,7 +48,21 @@ export function cacheAdministration({ room }: Config, runtime: Runtime): CacheAd
   throw new WmbError('NOT_FOUND', `room ${id} has no cache on servers; an embedded one is made by the collector itself`);
 }
 
-function serverOf({ address, name, user, password, tls }: MysqlConfig, other: DatabaseUser | undefined) {
+/** Of every log that the room keeps in Kafka. NOT_FOUND where it keeps none there; USAGE for a user where the room's own needs no password. */
+export function logAdministrations({ config, user, runtime }: Administered): readonly LogAdministration[] {
+  const { topology, room } = config;
+  const { log: kept, id: origin } = room;
+  if (kept.adapter !== 'kafka')
+    throw new WmbError('NOT_FOUND', `room ${origin} has no log in Kafka; an embedded one is made by the daemons themselves`);
+  if (user !== undefined && kept.sasl === undefined)
+    throw new WmbError('USAGE', '--user is for a Kafka that asks who somebody is, and log.sasl is not configured');
+  const kafka = { ...kept, sasl: kept.sasl && { ...kept.sasl, ...user } };
+  // The changes log of an embedded database lives in the database's own file.
+  const logs = logsKept(topology, origin).filter((log) => log !== 'changes');
+  return logs.map((log) => new KafkaLogAdministration({ kafka, log, origin, partitions: topology.partitions, runtime }));
+}
+
+function serverOf({ address, name, user, password, tls }: MysqlConfig, other: ServerUser | undefined) {
   return { address, schema: name, user, password, tls, ...other };
 }
 

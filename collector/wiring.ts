@@ -13,6 +13,8 @@ import type { Service } from '../daemon/service.ts';
 import { readTls } from '../daemon/tls.ts';
 import { rpcDialer } from '../link/rpc/dialer.ts';
 import { EmbeddedLog } from '../log/embedded/embedded.ts';
+import { KafkaLog } from '../log/kafka/kafka.ts';
+import type { Log } from '../log/log.ts';
 import { CollectorService } from '../proto/gen/wmb/v1/admin.ts';
 import { InspectionService } from '../proto/gen/wmb/v1/inspection.ts';
 import type { CacheStore } from '../store/cache.ts';
@@ -35,7 +37,7 @@ import { Receiver } from './receive/receiver.ts';
 import { ReplicationWatch, type ReplicationWatchOptions } from './replication.ts';
 
 const HTTP_BODY_BYTES_MAX = 64 * 1024;
-/** The effect log is only read by the reship, from its file; what was just appended is in the page cache. */
+/** The effect log is only read by the reship, from its file or from Kafka; what was just appended is in the page cache. */
 const EFFECTS_TAIL_BYTES_MAX = 1024 * 1024;
 
 /**
@@ -148,18 +150,18 @@ function linkAdmin(receiver: Receiver): LinkAdmin {
 }
 
 /** In the master room of a master–slave topology. */
-function effectLogOf({ config, runtime }: DaemonParts): EmbeddedLog | undefined {
+function effectLogOf({ config, runtime, logger }: DaemonParts): Log | undefined {
   const { topology, room } = config;
   if (!logsKept(topology, room.id).includes('effects')) return undefined;
-  const directory = join(room.directory, 'effects');
-  return new EmbeddedLog({
-    directory,
+  const place = {
     log: 'effects',
     origin: room.id,
     partitions: topology.partitions,
     runtime,
-    tailBytesMax: EFFECTS_TAIL_BYTES_MAX,
-  });
+    directory: join(room.directory, 'effects'),
+  } as const;
+  if (room.log.adapter === 'kafka') return new KafkaLog({ ...place, kafka: room.log, logger, tailBytesMax: 0 });
+  return new EmbeddedLog({ ...place, tailBytesMax: EFFECTS_TAIL_BYTES_MAX });
 }
 
 function cacheOf({ config, runtime }: DaemonParts): CacheStore {

@@ -1,5 +1,5 @@
 /**
- * Puts the checker together: the only file of it that names concrete adapters. It reads this room's cache from its file or servers, its write log from its file, everything else through this room's
+ * Puts the checker together: the only file of it that names concrete adapters. It reads this room's cache from its file or servers, its write log from its file or Kafka, everything else through this room's
  * collector, and the peers through their checkers.
  */
 import { join } from 'node:path';
@@ -16,6 +16,8 @@ import type { Service } from '../daemon/service.ts';
 import { readTls } from '../daemon/tls.ts';
 import { logFile } from '../log/embedded/embedded.ts';
 import { EmbeddedLogReader } from '../log/embedded/reader.ts';
+import { KafkaLogReader } from '../log/kafka/reader.ts';
+import type { LogReader } from '../log/log.ts';
 import { CheckerService, PeerService } from '../proto/gen/wmb/v1/checker.ts';
 import { EmbeddedCacheInspector } from '../store/embedded/cache-inspector.ts';
 import type { CacheInspector } from '../store/inspection.ts';
@@ -194,12 +196,20 @@ function ownRoom(parts: DaemonParts): OwnRoom {
   const takeDirty = (max: number) => collector.takeDirty(max);
   const { sweepMs, workPercentMax } = room.checker;
   const leaves = new LeafKeeper({ inspector, takeDirty, runtime, sweepMs, workPercentMax, logger });
-  const log = new EmbeddedLogReader({ file: logFile(join(room.directory, 'writes')), log: 'writes', origin: room.id, runtime });
+  const log = writeLogOf(parts);
   const { duplicateWindowWrites } = topology.limits;
   const view = new LocalRoom({ room: room.id, inspector, leaves, collector, log, duplicateWindowWrites, runtime });
   const submit = (writes: readonly { readonly key: string }[]) => intake.submitCanaries(writes);
   const canaries = new Canaries({ partitions: topology.partitions, submit, canaryMs: room.checker.canaryMs, runtime, logger });
   return { instance: instanceName(room.id, runtime), view, leaves, collector, intake, background: [leaves, canaries] };
+}
+
+function writeLogOf({ config, runtime }: DaemonParts): LogReader {
+  const { topology, room } = config;
+  const directory = join(room.directory, 'writes');
+  const place = { log: 'writes', origin: room.id, runtime } as const;
+  if (room.log.adapter === 'embedded') return new EmbeddedLogReader({ ...place, file: logFile(directory) });
+  return new KafkaLogReader({ ...place, kafka: room.log, directory, partitions: topology.partitions });
 }
 
 /** Where the daemon listens; where that is every interface, as others reach it. */

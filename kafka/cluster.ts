@@ -5,6 +5,8 @@
 import { readFileSync } from 'node:fs';
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import { parseAddress } from '../core/config/address.ts';
+import type { KafkaServersConfig } from '../core/config/types.ts';
 import type { Runtime } from '../core/runtime.ts';
 import {
   type LibraryBroker,
@@ -24,17 +26,8 @@ const ANSWER_MS_MAX = 10_000;
 const ADMINISTRATION_MS_MAX = 8_000;
 const KEEP_ALIVE_MS = 30_000;
 
-export interface KafkaServers {
-  /** host:port of some brokers; they name the others. */
-  readonly brokers: readonly string[];
-  readonly sasl: { readonly mechanism: SaslMechanism; readonly user: string; readonly password: string } | undefined;
-  readonly tls: { readonly caFile: string; readonly certFile: string | undefined; readonly keyFile: string | undefined } | undefined;
-}
-
-export type SaslMechanism = 'plain' | 'scram-sha-256' | 'scram-sha-512';
-
 export interface KafkaClusterOptions {
-  readonly servers: KafkaServers;
+  readonly servers: KafkaServersConfig;
   /** Shown in the brokers' logs and quotas. */
   readonly clientId: string;
   readonly runtime: Runtime;
@@ -235,10 +228,7 @@ export class KafkaCluster {
 
   /** Whom to ask, in this order: who is connected, who is configured, who was named. */
   #places(): readonly Node[] {
-    const configured = this.#options.servers.brokers.map((address) => {
-      const at = address.lastIndexOf(':');
-      return { host: address.slice(0, at), port: Number(address.slice(at + 1)) };
-    });
+    const configured = this.#options.servers.brokers.map(parseAddress).filter((place) => place !== undefined);
     const named = [...this.#nodes.values()];
     const isConnected = ({ host, port }: Node) => this.#connected.has(`${host}:${port}/ask`);
     const all = [...named.filter(isConnected), ...configured, ...named];
@@ -268,7 +258,7 @@ export class KafkaCluster {
 
 const LEADER_NOT_AVAILABLE = 5;
 
-function readTls({ caFile, certFile, keyFile }: NonNullable<KafkaServers['tls']>): object {
+function readTls({ caFile, certFile, keyFile }: NonNullable<KafkaServersConfig['tls']>): object {
   return { ca: readFileSync(caFile), cert: certFile && readFileSync(certFile), key: keyFile && readFileSync(keyFile) };
 }
 

@@ -2,7 +2,7 @@
  * The collector of a master room writes the effect log and, with an embedded database, the changes log. They may not be there yet when reship starts, and
  * intake must not wait for them: they are offered to the peers as soon as they can be opened.
  */
-import { asWmbError } from '../core/errors.ts';
+import { asWmbError, type ErrorCode } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Runtime, Timer } from '../core/runtime.ts';
 import type { Service } from '../daemon/service.ts';
@@ -22,6 +22,7 @@ export class LateLogs implements Service {
   readonly name = 'late logs';
   readonly #options: LateLogsOptions;
   readonly #open: ServedLog[] = [];
+  readonly #told = new Map<ServedLog, ErrorCode>();
   #timer: Timer | undefined;
   #stopped = false;
 
@@ -48,14 +49,16 @@ export class LateLogs implements Service {
     this.#timer = this.#options.runtime.after(RETRY_MS, () => void this.#tryAll(missing), true);
   }
 
-  /** LOG_UNAVAILABLE means that the collector has not made the log yet; anything else is worth a line. */
+  /** LOG_UNAVAILABLE means that the collector has not made the log yet; anything else is worth a line, once. */
   async #try(log: ServedLog): Promise<boolean> {
     const { offer, logger } = this.#options;
     try {
       await log.open();
     } catch (cause) {
       const error = asWmbError(cause);
-      if (error.code !== 'LOG_UNAVAILABLE')
+      const isNew = this.#told.get(log) !== error.code;
+      this.#told.set(log, error.code);
+      if (isNew && error.code !== 'LOG_UNAVAILABLE')
         logger.warn({ log: log.log, code: error.code, reason: error.message }, 'a log cannot be opened; it is tried again');
       return false;
     }

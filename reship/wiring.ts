@@ -1,9 +1,10 @@
 /**
  * Puts reship together: the only file of it that names concrete adapters. Intake and ship share the write log; what the collector of a
- * master room writes (effect log, changes log) is read from its files as soon as they are there.
+ * master room writes (effect log, changes log) is read from where it is as soon as it is there.
  */
 import { join } from 'node:path';
 import { HybridClock } from '../core/clock.ts';
+import type { KafkaLogConfig } from '../core/config/types.ts';
 import { instanceName } from '../core/runtime.ts';
 import { writerId } from '../core/stamp.ts';
 import { logsKept, roomEntry } from '../core/topology.ts';
@@ -15,7 +16,8 @@ import type { Service } from '../daemon/service.ts';
 import { addLinkService } from '../link/rpc/service.ts';
 import { EmbeddedLog, logFile } from '../log/embedded/embedded.ts';
 import { EmbeddedLogReader } from '../log/embedded/reader.ts';
-import type { ServedLog } from '../log/log.ts';
+import { KafkaLog } from '../log/kafka/kafka.ts';
+import type { Log, ServedLog } from '../log/log.ts';
 import { addReshipAdmin } from './admin.ts';
 import { addWritesService } from './intake/grpc.ts';
 import { writesRoute } from './intake/http.ts';
@@ -35,14 +37,7 @@ export async function wireReship(parts: DaemonParts): Promise<readonly Service[]
   const { config, runtime, logger, metrics, readiness } = parts;
   const { topology, room } = config;
   const instance = instanceName(room.id, runtime);
-  const log = new EmbeddedLog({
-    directory: join(room.directory, 'writes'),
-    log: 'writes',
-    origin: room.id,
-    partitions: topology.partitions,
-    runtime,
-    tailBytesMax: TAIL_BYTES_MAX,
-  });
+  const log = writeLog(parts);
   await log.open();
   const { lease, stampLast } = await log.leaseWriter(instance);
   const number = roomEntry(topology, room.id)?.number ?? 0;
@@ -90,9 +85,32 @@ export async function wireReship(parts: DaemonParts): Promise<readonly Service[]
   ];
 }
 
+function writeLog(parts: DaemonParts): Log {
+  const { config, runtime } = parts;
+  const { topology, room } = config;
+  if (room.log.adapter === 'kafka') return kafkaLog('writes', room.log, parts);
+  const directory = join(room.directory, 'writes');
+  return new EmbeddedLog({
+    directory,
+    log: 'writes',
+    origin: room.id,
+    partitions: topology.partitions,
+    runtime,
+    tailBytesMax: TAIL_BYTES_MAX,
+  });
+}
+
+function kafkaLog(log: LogName, kafka: KafkaLogConfig, { config, runtime, logger }: DaemonParts): KafkaLog {
+  const { topology, room } = config;
+  const place = { kafka, log, origin: room.id, partitions: topology.partitions, runtime };
+  return new KafkaLog({ ...place, directory: join(room.directory, log), logger, tailBytesMax: TAIL_BYTES_MAX });
+}
+
 /** Where the collector of a master room keeps the effect log, and the embedded database its changes. */
-function otherLog(log: Exclude<LogName, 'writes'>, { config, runtime }: DaemonParts): ServedLog {
-  const { directory, id } = config.room;
+function otherLog(log: Exclude<LogName, 'writes'>, parts: DaemonParts): ServedLog {
+  const { config, runtime } = parts;
+  const { directory, id, log: kept } = config.room;
+  if (log === 'effects' && kept.adapter === 'kafka') return kafkaLog(log, kept, parts);
   const file = log === 'effects' ? logFile(join(directory, 'effects')) : join(directory, 'database', 'database.db');
   return new EmbeddedLogReader({ file, log, origin: id, runtime });
 }

@@ -8,7 +8,7 @@ import { roomEntry } from '../../core/topology.ts';
 import type { DifferingRow } from '../../store/row-comparison.ts';
 import { type ConfigOptions, type Context, configOf, configOption, type JsonOptions, jsonOption, wholeNumber } from '../context.ts';
 import { databaseSides } from '../wiring.ts';
-import { type UserOptions, userOf, withUser } from './db-user.ts';
+import { type UserOptions, userOf, withUser } from './server-user.ts';
 
 interface CompareOptions extends ConfigOptions, UserOptions, JsonOptions {
   readonly table?: readonly string[];

@@ -6,7 +6,7 @@ import { roomEntry } from '../../core/topology.ts';
 import { type ConfigOptions, type Context, configOf, configOption } from '../context.ts';
 import { databaseAdministration } from '../wiring.ts';
 import { addCompareDatabases } from './db-compare.ts';
-import { type UserOptions, userOf, withUser } from './db-user.ts';
+import { type UserOptions, userOf, withUser } from './server-user.ts';
 
 export function addDbCommands(program: Command, context: Context): void {
   const db = program.command('db').helpCommand(false).description('prepare databases on MySQL or MariaDB');

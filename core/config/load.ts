@@ -8,12 +8,14 @@ import { WmbError } from '../errors.ts';
 import { roomEntry } from '../topology.ts';
 import { checkCacheAdapter } from './check-cache.ts';
 import { checkDatabaseAdapter } from './check-database.ts';
+import { checkLogAdapter } from './check-log.ts';
 import { checkRoom, type Environment, type PartialRoom } from './check-room.ts';
 import { BUILT_IN_KIND, checkTopology, type PartialTopology } from './check-topology.ts';
 import { type ConfigDocument, parseConfigDocument } from './document.ts';
 import { type ConfigProblem, type Path, problemsError, quote, sortProblems } from './problem.ts';
 import { PROCESSOR_CONCURRENT_DEFAULT, type RoomDocument, roomFileSchema, type TopologyDocument, topologySchema } from './schema.ts';
-import type { CacheConfig, Config, DatabaseConfig, ProcessorConfig, RoomConfig, ServerTlsFiles, Topology } from './types.ts';
+import { REPLICAS_DEFAULT } from './schema-log.ts';
+import type { CacheConfig, Config, DatabaseConfig, LogConfig, ProcessorConfig, RoomConfig, ServerTlsFiles, Topology } from './types.ts';
 import { validate } from './validate.ts';
 
 /** The text of a file; throws where it cannot be read. */
@@ -60,6 +62,7 @@ export function checkConfig(roomFile: string, env: Environment = process.env, re
   checkRoom(check);
   checkDatabaseAdapter(check);
   checkCacheAdapter(check);
+  checkLogAdapter(check);
   checkFiles({ document, room, read });
   problems.push(...document.problems);
   if (problems.length > 0 || complete === undefined || topology.complete === undefined)
@@ -133,11 +136,14 @@ function checkFiles({
   }
 }
 
-function namedFiles({ tls, cache, database, processors }: PartialRoom): readonly NamedFile[] {
+function namedFiles({ tls, log, cache, database, processors }: PartialRoom): readonly NamedFile[] {
   const named = [
     { path: ['tls', 'caFile'], file: tls?.caFile },
     { path: ['tls', 'certFile'], file: tls?.certFile },
     { path: ['tls', 'keyFile'], file: tls?.keyFile },
+    { path: ['log', 'tls', 'caFile'], file: log?.tls?.caFile },
+    { path: ['log', 'tls', 'certFile'], file: log?.tls?.certFile },
+    { path: ['log', 'tls', 'keyFile'], file: log?.tls?.keyFile },
     { path: ['cache', 'tls', 'caFile'], file: cache?.tls?.caFile },
     { path: ['cache', 'tls', 'certFile'], file: cache?.tls?.certFile },
     { path: ['cache', 'tls', 'keyFile'], file: cache?.tls?.keyFile },
@@ -201,7 +207,7 @@ function toConfig({ roomFile, room, topology, env }: Complete): Config {
     },
     secret: room.secret === undefined ? '' : (env[room.secret.env] ?? ''),
     tls: tls && { caFile: absolute(tls.caFile), certFile: absolute(tls.certFile), keyFile: absolute(tls.keyFile) },
-    log,
+    log: toLog(log, absolute, env),
     cache: toCache(cache, absolute, env),
     database: database && toDatabase(database, absolute, env),
     processors: Object.fromEntries(processors),
@@ -224,6 +230,14 @@ function toCache(document: RoomDocument['cache'], absolute: (path: string) => st
   const { adapter, nodes = [], user, password, tls, database = 0 } = document;
   if (adapter === 'embedded') return { adapter };
   return { adapter, nodes, user, password: password && env[password.env], tls: tls && toServerTls(tls, absolute), database };
+}
+
+function toLog(document: RoomDocument['log'], absolute: (path: string) => string, env: Environment): LogConfig {
+  const { adapter, brokers = [], replicas = REPLICAS_DEFAULT, sasl, tls, retention } = document;
+  if (adapter === 'embedded') return { adapter, retention };
+  const { minInSyncReplicas = Math.max(1, replicas - 1) } = document;
+  const user = sasl && { mechanism: sasl.mechanism, user: sasl.user, password: (sasl.password && env[sasl.password.env]) ?? '' };
+  return { adapter, brokers, replicas, minInSyncReplicas, sasl: user, tls: tls && toServerTls(tls, absolute), retention };
 }
 
 function toServerTls(tls: NonNullable<RoomDocument['cache']['tls']>, absolute: (path: string) => string): ServerTlsFiles {

@@ -58,6 +58,22 @@ export const optionalText = (description: string, regex: RegExp, allowed: string
   z.string().regex(regex).optional().meta({ description, allowed });
 export const USER_NAME = /^[^\0]{1,80}$/;
 
+/** To brokers of Kafka. */
+export const saslOf = (description: string) =>
+  z
+    .strictObject({
+      mechanism: z.enum(['plain', 'scram-sha-256', 'scram-sha-512']).default('scram-sha-512').meta({
+        description: 'How the password is proved. `plain` sends it as it is: only over `tls`.',
+      }),
+      user: z
+        .string()
+        .regex(USER_NAME)
+        .meta({ description: 'Name of the user.', allowed: 'a user name of up to 80 characters', example: 'wmb' }),
+      password: passwordOf('The user’s password.'),
+    })
+    .optional()
+    .meta({ description, example: null });
+
 /** To a server. */
 export const tlsOf = (caExample: string) =>
   z

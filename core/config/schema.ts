@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { cacheSchema } from './schema-cache.ts';
 import { databaseSchema } from './schema-database.ts';
+import { logSchema } from './schema-log.ts';
 import { address, addressOf, between, DAY_MS, KIB, MIB, pathOf, roomId } from './schema-parts.ts';
 
 // ── the topology ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -163,27 +164,6 @@ const processorSchema = z.strictObject({
 });
 export const PROCESSOR_CONCURRENT_DEFAULT = 64;
 
-const logSchema = z.strictObject({
-  adapter: z.enum(['embedded']).default('embedded').meta({ description: 'Where the write log lives.' }),
-  retention: z
-    .strictObject({
-      ageMsMin: between(0, 365 * DAY_MS)
-        .default(DAY_MS)
-        .meta({ description: 'Frames younger than this stay, milliseconds.' }),
-      bytesMax: between(MIB, Number.MAX_SAFE_INTEGER)
-        .default(10 * 1024 * MIB)
-        .meta({
-          description: 'Size to which the log may grow; beyond it, what every peer has applied goes although it is young. Bytes.',
-        }),
-      overflow: z.enum(['keep', 'drop']).default('keep').meta({
-        description:
-          'Over `bytesMax` with frames that a peer still needs: `keep` them (the disk is the limit), or `drop` the oldest (that peer then stops on the gap).',
-      }),
-    })
-    .prefault({})
-    .meta({ description: 'What may be removed from the old end of the log.' }),
-});
-
 const intakeSchema = z.strictObject({
   pendingWritesMax: between(1, 10_000_000)
     .default(65_536)
@@ -303,7 +283,7 @@ export const roomFileSchema = z.strictObject({
     })
     .optional()
     .meta({ description: 'Encrypts links and proves the rooms’ identity. Without it links are plain text.' }),
-  log: logSchema.prefault({}).meta({ description: 'The write log.' }),
+  log: logSchema.prefault({}).meta({ description: 'The room’s write log, and the effect log of a master room.' }),
   cache: cacheSchema.prefault({}).meta({ description: 'The room’s cache.' }),
   database: databaseSchema
     .optional()

@@ -138,9 +138,32 @@ export interface TlsFiles {
   readonly keyFile: string;
 }
 
-export interface LogConfig {
-  readonly adapter: 'embedded';
-  readonly retention: { readonly ageMsMin: number; readonly bytesMax: number; readonly overflow: 'keep' | 'drop' };
+export type LogConfig = ({ readonly adapter: 'embedded' } | KafkaLogConfig) & { readonly retention: RetentionConfig };
+
+export interface RetentionConfig {
+  readonly ageMsMin: number;
+  readonly bytesMax: number;
+  readonly overflow: 'keep' | 'drop';
+}
+
+export interface KafkaLogConfig extends KafkaServersConfig {
+  readonly adapter: 'kafka';
+  readonly replicas: number;
+  readonly minInSyncReplicas: number;
+}
+
+/** A Kafka. */
+export interface KafkaServersConfig {
+  /** host:port of some brokers, which name the others. */
+  readonly brokers: readonly string[];
+  readonly sasl: SaslConfig | undefined;
+  readonly tls: ServerTlsFiles | undefined;
+}
+
+export interface SaslConfig {
+  readonly mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512';
+  readonly user: string;
+  readonly password: string;
 }
 
 export type ProcessorConfig =

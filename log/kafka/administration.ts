@@ -133,13 +133,13 @@ export class KafkaLogAdministration implements LogAdministration {
   }
 
   #wish(topic: string, partitions: number): TopicWish {
-    const { replicas, minInSyncReplicas } = this.#place;
+    const { replicas, minInSyncReplicas } = this.#place.kafka;
     return { topic, partitions, replicas, minInSyncReplicas };
   }
 
   #cluster(): KafkaCluster {
-    const { servers, runtime, origin } = this.#place;
-    return new KafkaCluster({ servers, clientId: `wmb-${origin}`, runtime });
+    const { kafka, runtime, origin } = this.#place;
+    return new KafkaCluster({ servers: kafka, clientId: `wmb-${origin}`, runtime });
   }
 }
 

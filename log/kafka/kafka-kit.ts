@@ -3,15 +3,16 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
+import type { KafkaLogConfig } from '../../core/config/types.ts';
 import { silentLogger } from '../../core/logger.ts';
 import { systemRuntime } from '../../core/runtime.ts';
-import type { KafkaServers } from '../../kafka/cluster.ts';
 import { containersAvailable } from '../../test/containers/engine.ts';
 import { type KafkaServer, startKafka } from '../../test/containers/kafka.ts';
 import type { LogUnderTest } from '../log.contract.ts';
 import { KafkaLogAdministration } from './administration.ts';
 import { KafkaLog, type KafkaLogOptions } from './kafka.ts';
 import type { LogPlace } from './open.ts';
+import { KafkaLogReader } from './reader.ts';
 
 /** Undefined: the tests are skipped. Removed when the file is done. */
 export async function testKafka(): Promise<KafkaServer | undefined> {
@@ -21,8 +22,8 @@ export async function testKafka(): Promise<KafkaServer | undefined> {
   return kafka;
 }
 
-export function serversAt(address: string, more: Partial<KafkaServers> = {}): KafkaServers {
-  return { brokers: [address], sasl: undefined, tls: undefined, ...more };
+export function kafkaAt(address: string, more: Partial<KafkaLogConfig> = {}): KafkaLogConfig {
+  return { adapter: 'kafka', brokers: [address], sasl: undefined, tls: undefined, replicas: 1, minInSyncReplicas: 1, ...more };
 }
 
 let rooms = 0;
@@ -31,8 +32,7 @@ let rooms = 0;
 export function placeAt(address: string, more: Partial<LogPlace> = {}): LogPlace {
   rooms += 1;
   const origin = `room-${process.pid}-${rooms}`;
-  const servers = serversAt(address);
-  return { servers, replicas: 1, minInSyncReplicas: 1, log: 'writes', origin, partitions: 2, runtime: systemRuntime, ...more };
+  return { kafka: kafkaAt(address), log: 'writes', origin, partitions: 2, runtime: systemRuntime, ...more };
 }
 
 export async function init(place: LogPlace, newEpoch = false): Promise<string[]> {
@@ -51,8 +51,11 @@ export function temporaryDirectory(): string {
   return mkdtempSync(join(tmpdir(), 'wmb-log-'));
 }
 
-/** A log with its topics, for log.contract.ts. */
-export async function logUnderTest(address: string, partitions: number, tailBytesMax: number): Promise<LogUnderTest> {
+/** A log with its topics, for log.contract.ts. Its readers have an index of their own, or share the log's. */
+export async function logUnderTest(
+  address: string,
+  { partitions, tailBytesMax, shares = false }: { partitions: number; tailBytesMax: number; shares?: boolean },
+): Promise<LogUnderTest> {
   const place = placeAt(address, { partitions });
   const directory = temporaryDirectory();
   const open = () => openLog(place, { directory, tailBytesMax });
@@ -60,7 +63,12 @@ export async function logUnderTest(address: string, partitions: number, tailByte
   let log = await open();
   return {
     log,
-    reader: open,
+    reader: async () => {
+      if (!shares) return open();
+      const reader = new KafkaLogReader({ ...place, directory });
+      await reader.open();
+      return reader;
+    },
     reopen: async () => {
       await log.close();
       log = await open();

@@ -67,9 +67,9 @@ export class KafkaLog implements Log {
    * Reads what is new in the topic: all of it where there is no index. LOG_UNPREPARED, LOG_UNFIT, LOG_DENIED, LOG_FOREIGN, LOG_GAP, LOG_UNAVAILABLE, LOG_READONLY.
    */
   async open(): Promise<void> {
-    const { servers, runtime, directory, origin } = this.#options;
+    const { kafka, runtime, directory, origin } = this.#options;
     const slot = takeSlot(directory);
-    const cluster = new KafkaCluster({ servers, clientId: `wmb-${origin}`, runtime });
+    const cluster = new KafkaCluster({ servers: kafka, clientId: `wmb-${origin}`, runtime });
     let opened: OpenLog | undefined;
     try {
       opened = this.#assemble(await findLog(this.#options, cluster), slot);

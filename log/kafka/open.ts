@@ -1,9 +1,10 @@
 /** Opening a log in Kafka: whether its topics are there, fit and whose, whether they still hold what they held, and what is new in them. */
+import type { KafkaLogConfig } from '../../core/config/types.ts';
 import { WmbError } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import { type Runtime, sleep } from '../../core/runtime.ts';
 import type { LogName, RoomId, Seq } from '../../core/words.ts';
-import type { KafkaCluster, KafkaServers } from '../../kafka/cluster.ts';
+import type { KafkaCluster } from '../../kafka/cluster.ts';
 import { protocolError } from '../../kafka/library.ts';
 import { type Calling, fetchOnce, tryAgain } from './calls.ts';
 import type { FrameIndex } from './frame-index.ts';
@@ -19,9 +20,7 @@ const PROGRESS_MS = 5_000;
 const COMPARED_AT_ONCE = 16;
 
 export interface LogPlace {
-  readonly servers: KafkaServers;
-  readonly replicas: number;
-  readonly minInSyncReplicas: number;
+  readonly kafka: KafkaLogConfig;
   readonly log: LogName;
   readonly origin: RoomId;
   readonly partitions: number;
@@ -49,7 +48,7 @@ export async function findLog(place: LogPlace, cluster: KafkaCluster): Promise<F
   }
   requireSame(state, place, registry.topic);
   const topic = framesTopic(origin, log, state.epoch);
-  const { replicas, minInSyncReplicas } = place;
+  const { replicas, minInSyncReplicas } = place.kafka;
   await checkTopic(cluster, { topic, partitions, replicas, minInSyncReplicas }, runtime);
   return { cluster, registry, state, home: { log, origin, epoch: state.epoch }, topic };
 }

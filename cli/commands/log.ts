@@ -1,0 +1,54 @@
+/** `wmb log`: what the logs of a room in Kafka need before the daemons may use them, and what stands in them. */
+import { type Command, Option } from 'commander';
+import type { LogView } from '../../log/administration.ts';
+import { type ConfigOptions, type Context, configOf, configOption, type JsonOptions, jsonOption } from '../context.ts';
+import { formatTable } from '../table.ts';
+import { logAdministrations } from '../wiring.ts';
+import { type UserOptions, userOf, withUser } from './server-user.ts';
+
+type InitOptions = ConfigOptions & UserOptions & { readonly dryRun?: boolean; readonly newEpoch?: boolean };
+
+export function addLogCommands(program: Command, context: Context): void {
+  const log = program.command('log').helpCommand(false).description('prepare logs in Kafka, and look at them');
+  withUser(log.command('init'))
+    .description('make the topics of the room’s logs where they are missing, and check the settings of those that are there')
+    .addOption(new Option('--new-epoch', 'begin the logs again, empty: where topics were lost or damaged; stop the daemons before'))
+    .addOption(new Option('--dry-run', 'print what would be done, and do nothing'))
+    .addOption(configOption())
+    .addHelpText('after', '\nExample:\n  wmb log init --config beijing.yaml')
+    .action((options: InitOptions) => init(context, options));
+  log
+    .command('inspect')
+    .description('print where each partition of the logs begins and ends in Kafka, who leads it, and which settings are wrong')
+    .addOption(configOption())
+    .addOption(jsonOption())
+    .addHelpText('after', '\nExample:\n  wmb log inspect --config beijing.yaml')
+    .action((options: ConfigOptions & JsonOptions) => inspect(context, options));
+}
+
+async function init(context: Context, options: InitOptions): Promise<void> {
+  const { dryRun = false, newEpoch = false } = options;
+  const logs = logAdministrations({ config: configOf(options), user: userOf(options), runtime: context.runtime });
+  for (const log of logs) for await (const line of log.init({ dryRun, newEpoch })) context.print(line);
+  if (dryRun) context.note('This was a dry run: nothing was done.');
+}
+
+async function inspect(context: Context, options: ConfigOptions & JsonOptions): Promise<void> {
+  const logs = logAdministrations({ config: configOf(options), user: undefined, runtime: context.runtime });
+  const views: LogView[] = [];
+  for (const log of logs) views.push(await log.inspect());
+  context.print(options.json === true ? JSON.stringify(views) : views.map(viewText).join('\n\n'));
+}
+
+function viewText({ log, epoch, topic, trouble, partitions }: LogView): string {
+  const rows = partitions.map(({ partition, first, next, noted, leader, replicas, inSync }) => [
+    `${partition}`,
+    `${first}`,
+    `${next}`,
+    next < noted ? `${noted}: frames were lost` : `${noted}`,
+    leader === undefined ? 'none' : `${leader}`,
+    `${inSync} of ${replicas}`,
+  ]);
+  const table = formatTable({ head: ['PARTITION', 'FIRST', 'NEXT', 'NOTED', 'LEADER', 'IN SYNC'], rows, right: [0, 1, 2] });
+  return [`log ${log}, epoch ${epoch}, topic ${topic}`, ...(trouble === '' ? [] : [trouble]), table].join('\n');
+}
