@@ -4,7 +4,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { afterEach, beforeEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { TcpProxy } from './proxy.ts';
+import { freePorts, TcpProxy } from './proxy.ts';
 
 /** Answers with what it is sent, and ends when the other side has. */
 let echo: Awaited<ReturnType<typeof startEcho>>;
@@ -163,4 +163,9 @@ test('an answer is lost once: what was asked is delivered, and its connection br
   await closed;
   assert.deepEqual([answers, echo.received], [[], ['INSERT', 'COMMIT 1']]);
   assert.equal(await ask(other, 'COMMIT 2'), 'COMMIT 2');
+});
+
+test('a free port is given to one asker only', async () => {
+  const ports = (await Promise.all(Array.from({ length: 40 }, () => freePorts(50)))).flat();
+  assert.equal(new Set(ports).size, 2_000);
 });

@@ -143,11 +143,17 @@ function destroy({ near, far }: Pair): void {
 /** Below the range from which connections get their own ports: the port of a daemon that is down for a moment stays free. */
 const PORTS = { from: 10_000, count: 20_000 } as const;
 
-/** `count` ports of 127.0.0.1 that were free a moment ago. */
+/** By this process, which may not listen on them yet. */
+const given = new Set<number>();
+
+/** `count` ports of 127.0.0.1 that were free a moment ago, and that nobody else in this process got. */
 export async function freePorts(count: number): Promise<number[]> {
   const ports: number[] = [];
-  for (let port = PORTS.from + Math.floor(Math.random() * PORTS.count); ports.length < count; port += 1)
+  for (let port = PORTS.from + Math.floor(Math.random() * PORTS.count); ports.length < count; port += 1) {
+    if (given.has(port)) continue;
+    given.add(port);
     if (await isFree(port)) ports.push(port);
+  }
   return ports;
 }
 
