@@ -13,7 +13,8 @@ import { Scene } from './scene.ts';
 
 /** A stream has a limit of batches that wait; together these have more than any healthy latency needs. */
 const STREAMS = 16;
-const WARM_SHARE = 0.2;
+/** V8 compiles for the first ten seconds or so. */
+const WARM_SHARE = 0.5;
 const ANSWER_MS_MAX = 30_000;
 
 export interface LatencyGoal {

@@ -41,7 +41,7 @@ type Measure = (directory: string) => Promise<Row[]>;
 
 const FULL: Readonly<Record<string, Measure>> = {
   // First: what others leave to be written to the disk would be in its way.
-  latency: (directory) => measureLatency(directory, [1_000, 5_000], 20),
+  latency: (directory) => measureLatency(directory, [1_000, 5_000], 30),
   throughput: (directory) => measureThroughput(directory, 200_000),
   backlog: (directory) => measureBacklog(directory, 1_000_000),
   checker: (directory) => measureChecker(directory, { keys: [10_000, 100_000, 1_000_000], writes: 40_000 }),
@@ -56,8 +56,8 @@ const QUICK: Readonly<Record<string, Measure>> = {
 
 const REAL: Readonly<Record<string, Measure>> = {
   apply: () => measureApply(204_800, 5),
-  rooms: (directory) => measureRooms(directory, 400_000),
-  latency: (directory) => measureRealLatency(directory, [5_000, 15_000], 10),
+  rooms: (directory) => measureRooms(directory, 800_000),
+  latency: (directory) => measureRealLatency(directory, [5_000, 15_000], 30),
   link: (directory) => measureLink(directory, 1_000_000, 3),
   database: () => measureDatabase(51_200, 3),
   memory: (directory) => measureMemory(directory, { backlog: 1_000_000, loadSeconds: 60 * Number(options.minutes) }),

@@ -10,7 +10,7 @@ import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 /** Both halves of it. */
-const YOUNG_BYTES_MAX = 8 * 1024 * 1024;
+const YOUNG_BYTES_MAX = 16 * 1024 * 1024;
 /** V8 collects the young when the buffers in it have 4 times this many MiB, in place of 128 MiB. */
 const YOUNG_BUFFERS_MIB = 4;
 /**

@@ -6,7 +6,7 @@ import { RealRooms } from './real-rooms.ts';
 const GOAL: LatencyGoal = { rate: 15_000, p99: { text: '< 20, aim 10', msMax: 20 } };
 
 export async function measureRealLatency(directory: string, rates: readonly number[], seconds: number): Promise<Row[]> {
-  const real = await RealRooms.open(directory);
+  const real = await RealRooms.open(directory, { direct: true });
   try {
     return await latencyRows(real.scene, { rates, seconds, goal: GOAL });
   } finally {

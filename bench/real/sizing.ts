@@ -14,7 +14,7 @@ import { type SqlServer, startMariadb, startMysql } from '../../test/containers/
 import { startRedis } from '../../test/containers/redis.ts';
 import { openLoop } from '../latency.ts';
 import type { Row } from '../report.ts';
-import { fullSpeed } from '../throughput.ts';
+import { fullSpeed, type Load } from '../throughput.ts';
 import { execute, TABLE } from './database.ts';
 import { RealRooms } from './real-rooms.ts';
 import { removeAll } from './servers.ts';
@@ -23,6 +23,8 @@ const ROOM: RoomId = 'beijing';
 const BATCH = 256;
 const FIELDS = 10;
 const QUIET_PER_SECOND = 100;
+/** Every write request counts: what the files hold is divided by their number. */
+const LOAD: Load = { batchWrites: 256, onTheWay: 24, connections: 1, warmShare: 0 };
 
 export interface SizingScale {
   readonly keys: number;
@@ -135,7 +137,7 @@ async function tableBytes(session: Session, table: string): Promise<number> {
 async function diskRows(directory: string, { writes, seconds }: SizingScale): Promise<Row[]> {
   const real = await RealRooms.open(directory);
   try {
-    await fullSpeed(real.scene, writes);
+    await fullSpeed(real.scene, writes, LOAD);
     const fast = rowsOfDisk('at full speed', real, (bytes) => bytes / writes);
     await real.emptied();
     await openLoop(real.scene, QUIET_PER_SECOND, seconds);
