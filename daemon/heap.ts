@@ -1,7 +1,7 @@
 /**
  * How much memory V8 may take before it tidies up. Left alone, its young generation grows with all that ever survived in it, to 128 MiB on a machine
  * with much memory, and what a garbage collection of the young would free lies about for so long: in a daemon that hands bytes on, mostly
- * buffers. 32 MiB save a third of the time that goes into collecting, but with them daemons took more than 300 MiB (docs/benchmarks.md).
+ * buffers. 16 MiB and few buffers in them collected less in all than 8, and with shorter stops than 32; with 32 daemons also took more than 300 MiB (docs/benchmarks.md).
  *
  * V8 takes the limit itself at its start only, from whoever starts it. But it looks at the factor of growth each time that it would grow.
  */
