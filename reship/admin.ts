@@ -4,7 +4,14 @@ import type { Config } from '../core/config/types.ts';
 import type { Runtime } from '../core/runtime.ts';
 import { toGrpcError } from '../daemon/grpc-errors.ts';
 import type { ServedLog } from '../log/log.ts';
-import { type GetStatusRequest, type LogStatus, type PeerStatus, ReshipService, type ReshipStatus } from '../proto/gen/wmb/v1/admin.ts';
+import {
+  type GetStatusRequest,
+  type IntakeTopicStatus,
+  type LogStatus,
+  type PeerStatus,
+  ReshipService,
+  type ReshipStatus,
+} from '../proto/gen/wmb/v1/admin.ts';
 import type { IntakeState } from './intake/intake.ts';
 
 export interface AdminOptions {
@@ -14,6 +21,7 @@ export interface AdminOptions {
   readonly intake: { readonly state: IntakeState };
   readonly logs: () => readonly ServedLog[];
   readonly peers: () => Promise<PeerStatus[]>;
+  readonly topics: readonly { readonly status: IntakeTopicStatus }[];
 }
 
 export function addReshipAdmin(server: Server, options: AdminOptions): void {
@@ -29,7 +37,7 @@ export function addReshipAdmin(server: Server, options: AdminOptions): void {
 }
 
 async function statusOf(options: AdminOptions, startedMs: number): Promise<ReshipStatus> {
-  const { config, instance, runtime, intake, logs, peers } = options;
+  const { config, instance, runtime, intake, logs, peers, topics } = options;
   const { pendingWrites, pendingBytes, waiting, taken, refused, draining } = intake.state;
   return {
     room: config.room.id,
@@ -40,6 +48,7 @@ async function statusOf(options: AdminOptions, startedMs: number): Promise<Reshi
     logs: logs().map(logStatus),
     peers: await peers(),
     intake: { pendingWrites, pendingBytes, waiting, taken, refused, draining },
+    topics: topics.map(({ status }) => status),
   };
 }
 

@@ -22,6 +22,9 @@ import { addReshipAdmin } from './admin.ts';
 import { addWritesService } from './intake/grpc.ts';
 import { writesRoute } from './intake/http.ts';
 import { Intake } from './intake/intake.ts';
+import { topicsMetrics } from './intake/kafka/metrics.ts';
+import { TopicIntake } from './intake/kafka/topic.ts';
+import { writeRules } from './intake/validate.ts';
 import { LateLogs } from './late-logs.ts';
 import { Retention } from './retention.ts';
 import { PromiseCeiling } from './ship/promise-ceiling.ts';
@@ -45,6 +48,10 @@ export async function wireReship(parts: DaemonParts): Promise<readonly Service[]
   const clock = new HybridClock({ runtime, writer: writerId(number, lease), stampLast, aheadMsMax });
   const ceiling = new PromiseCeiling({ log, stampLast, aheadMsMax, runtime, logger });
   const intake = new Intake({ room: room.id, topology, limits: room.intake, log, clock, runtime, metrics });
+  const ofTopics = topicsMetrics(metrics);
+  const topics = room.topics.map(
+    (topic) => new TopicIntake({ config: topic, rules: writeRules(topology), instance, intake, log, runtime, logger, metrics: ofTopics }),
+  );
   const readers: ServedLog[] = [log];
   const shipper = new Shipper({
     config,
@@ -63,7 +70,7 @@ export async function wireReship(parts: DaemonParts): Promise<readonly Service[]
   const grpc = new GrpcServer({ address: room.listen.reship.grpc, tls: room.tls, readiness, runtime, logger });
   addWritesService(grpc.server, intake);
   addLinkService(grpc.server, shipper, { logger, runtime, certificates: room.tls !== undefined });
-  addReshipAdmin(grpc.server, { config, instance, runtime, intake, logs: () => readers, peers: () => shipper.peers() });
+  addReshipAdmin(grpc.server, { config, instance, runtime, intake, logs: () => readers, peers: () => shipper.peers(), topics });
   const http = new OpsHttp({ address: room.listen.reship.http, bodyBytesMax: HTTP_BODY_BYTES_MAX, readiness, metrics, logger });
   await http.app.register(writesRoute, { intake, bodyBytesMax: HTTP_BODY_BYTES_MAX, bodiesBytesMax: HTTP_BODIES_BYTES_MAX });
   return [
@@ -82,6 +89,7 @@ export async function wireReship(parts: DaemonParts): Promise<readonly Service[]
     new Retention({ config, logs: () => readers, floors: (name) => shipper.retentionFloors(name), runtime, logger, metrics }),
     grpc,
     http,
+    ...topics,
   ];
 }
 

@@ -25,6 +25,7 @@ export function configOf(plan: Plan, id: RoomId): Config {
       cache: { adapter: 'embedded' },
       database: undefined,
       processors: {},
+      topics: [],
       intake: INTAKE,
       link: { laneBytesMax: plan.laneBytesMax, pulseMs: 200, silenceMsMax: 1_500, reconnectMsMin: 20, reconnectMsMax: 1_000 },
       checker: { roundMs, graceMs, sweepMs, workPercentMax: 5, canaryMs, silenceMsMax, database: { roundMs: 0, workMsMax: 1 }, repair },

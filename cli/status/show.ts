@@ -4,6 +4,7 @@ import type { DatabaseStatus, LaneStatus, ReshipStatus } from '../../proto/gen/w
 import { pairLines } from '../drift/list.ts';
 import { formatDuration, formatTable, shorten, wrap } from '../table.ts';
 import type { KnownLink, RoomStatus, Silent, TopologyStatus } from './read.ts';
+import { topicsTable } from './topics.ts';
 
 const REASON_COLUMNS_MAX = 200;
 
@@ -24,6 +25,7 @@ export function showStatus(status: TopologyStatus, options: ShowOptions): string
   const parts = [
     `topology epoch ${epoch}, ${mode}, ${partitions} partitions`,
     daemons,
+    topicsTable(status, columnsMax),
     linksTable(status, options),
     verification(status, columnsMax),
   ];

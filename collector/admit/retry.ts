@@ -10,6 +10,7 @@
 import { asWmbError, type ErrorCode } from '../../core/errors.ts';
 import { stampMs } from '../../core/stamp.ts';
 import type { Outcome, Position } from '../../core/words.ts';
+import { parks } from '../process/processors.ts';
 import type { Retried } from '../receipts/parked.ts';
 import type { ParkedWrite } from '../receipts/receipts.ts';
 import type { Serial } from '../receipts/serial.ts';
@@ -96,7 +97,7 @@ export class Retry {
       Object.assign(work, await processors.run(work.write));
     } catch (cause) {
       const error = asWmbError(cause);
-      if (error.code !== 'PROCESSOR_FAILED' && error.code !== 'PROCESSOR_TIMEOUT') throw error;
+      if (!parks(error.code)) throw error;
       decide(work, 'parked', error.code, error.message);
     }
   }

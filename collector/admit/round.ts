@@ -4,6 +4,7 @@
 import { CANARY_KIND } from '../../core/canary.ts';
 import type { KindEntry } from '../../core/config/types.ts';
 import { asWmbError, type ErrorCode, type WmbError } from '../../core/errors.ts';
+import { parks } from '../process/processors.ts';
 import type { Context } from './context.ts';
 import { ParkedKeys } from './parked-keys.ts';
 import { decide, type Work } from './work.ts';
@@ -76,7 +77,7 @@ export class Round {
 
   #processFailed(work: Work, cause: unknown): void {
     const error = asWmbError(cause);
-    if (error.code === 'PROCESSOR_FAILED' || error.code === 'PROCESSOR_TIMEOUT') this.fail(work, error.code, error.message);
+    if (parks(error.code)) this.fail(work, error.code, error.message);
     else this.#down ??= error;
   }
 

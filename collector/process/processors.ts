@@ -1,5 +1,5 @@
 /**
- * All processors of the room, by kind: the built-in ones for `cache` and the checker's canaries, modules and gRPC services. What they answer is checked and compiled
+ * All processors of the room, by kind: the built-in ones for `cache`, for the checker's canaries and for records that intake refused, modules and gRPC services. What they answer is checked and compiled
  * into effects here, so that everything behind this door is known to be well formed.
  *
  * A synchronous processor answers without a promise: at tens of thousands of write requests a second the promises would cost more
@@ -9,7 +9,8 @@ import { CANARY_KIND } from '../../core/canary.ts';
 import type { Config, ProcessorConfig } from '../../core/config/types.ts';
 import { compileCommands, parseCachePayload } from '../../core/converge/commands.ts';
 import type { Effect } from '../../core/converge/effects.ts';
-import { asWmbError, WmbError } from '../../core/errors.ts';
+import { asWmbError, type ErrorCode, WmbError } from '../../core/errors.ts';
+import { REFUSED_RECORD_KIND, tellRefusedRecord } from '../../core/refused-record.ts';
 import type { Runtime } from '../../core/runtime.ts';
 import { processesWrites } from '../../core/topology.ts';
 import type { StampedWrite } from '../../core/words.ts';
@@ -39,6 +40,9 @@ export class Processors {
     this.#config = options.config;
     this.#runtime = options.runtime;
     this.#handlers.set(CANARY_KIND, () => NOTHING);
+    this.#handlers.set(REFUSED_RECORD_KIND, ({ payload }) => {
+      throw new WmbError('RECORD_REFUSED', tellRefusedRecord(payload));
+    });
     this.#handlers.set('cache', (write) => ({ commands: parseCachePayload(write.payload), statements: [] }));
   }
 
@@ -70,7 +74,7 @@ export class Processors {
   }
 
   /**
-   * Throws, or rejects with, PROCESSOR_FAILED or PROCESSOR_TIMEOUT where this write request cannot be processed, and
+   * Throws, or rejects with, PROCESSOR_FAILED, PROCESSOR_TIMEOUT or RECORD_REFUSED where this write request cannot be processed, and
    * PROCESSOR_UNAVAILABLE where none can.
    */
   run(write: StampedWrite): Processed | Promise<Processed> {
@@ -103,9 +107,14 @@ function compile(output: CheckedOutput, write: StampedWrite): Processed {
   }
 }
 
+/** Whether a processor's failure with this code concerns one write request only, which is then parked. */
+export function parks(code: ErrorCode): boolean {
+  return code === 'PROCESSOR_FAILED' || code === 'PROCESSOR_TIMEOUT' || code === 'RECORD_REFUSED';
+}
+
 /** What parse and compile find wrong is the processor's failure here: intake lets no such payload of the kind `cache` in. */
 function failed(cause: unknown): WmbError {
   const error = asWmbError(cause);
-  if (error.code === 'PROCESSOR_FAILED' || error.code === 'PROCESSOR_TIMEOUT' || error.code === 'PROCESSOR_UNAVAILABLE') return error;
+  if (parks(error.code) || error.code === 'PROCESSOR_UNAVAILABLE') return error;
   return new WmbError('PROCESSOR_FAILED', error.message, { cause });
 }

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { canaryKeys } from '../../core/canary.ts';
 import { VirtualTime } from '../../core/flow/virtual-time.testing.ts';
 import { type LogFields, silentLogger } from '../../core/logger.ts';
 import { partitionOf } from '../../core/partition.ts';
-import { Canaries, canaryKeys } from './canaries.ts';
+import { Canaries } from './canaries.ts';
 
 function rig(options: { readonly canaryMs?: number; readonly submit?: () => Promise<void> } = {}) {
   const runtime = new VirtualTime();

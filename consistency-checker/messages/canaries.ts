@@ -2,13 +2,10 @@
  * L0: a write request that means nothing, into every partition of this room's write log, for ever. It goes the whole way that users' write requests go (intake, log,
  * link, admission, receipt), so that silence on a lane is never mistaken for health: where canaries do not arrive, nothing would.
  */
+import { canaryKeys } from '../../core/canary.ts';
 import { asWmbError } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
-import { partitionOf } from '../../core/partition.ts';
 import type { Runtime, Timer } from '../../core/runtime.ts';
-
-/** Keys of canaries begin so. Nothing is ever stored under them. */
-export const CANARY_PREFIX = 'wmb.canary/';
 
 export interface CanaryOptions {
   readonly partitions: number;
@@ -68,15 +65,4 @@ export class Canaries {
     if (failing) logger.warn({ error }, 'canaries cannot be submitted; the lanes of this room will look silent in every room');
     else logger.info({}, 'canaries are submitted again');
   }
-}
-
-/** For each partition the first key `wmb.canary/<n>` that lies in it. */
-export function canaryKeys(partitions: number): readonly string[] {
-  const keys = new Map<number, string>();
-  for (let n = 0; keys.size < partitions; n += 1) {
-    const key = `${CANARY_PREFIX}${n}`;
-    const partition = partitionOf(key, partitions);
-    if (!keys.has(partition)) keys.set(partition, key);
-  }
-  return Array.from({ length: partitions }, (_, partition) => keys.get(partition) ?? '');
 }

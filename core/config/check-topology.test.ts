@@ -71,7 +71,7 @@ runCases([
     name: 'A key without a value',
     room: [[AT_END, 'intake:\n  # pendingWritesMax: 5']],
     lines: [
-      'beijing.yaml:8:1 intake: is empty; allowed: a mapping of pendingWritesMax, pendingBytesMax, waitingMax, waitMsDefault, frameBytesMax, frameWritesMax, or no such key at all for the default',
+      'beijing.yaml:8:1 intake: is empty; allowed: a mapping of pendingWritesMax, pendingBytesMax, waitingMax, waitMsDefault, frameBytesMax, frameWritesMax, topics, or no such key at all for the default',
     ],
   },
   {

@@ -10,12 +10,24 @@ import { checkCacheAdapter } from './check-cache.ts';
 import { checkDatabaseAdapter } from './check-database.ts';
 import { checkLogAdapter } from './check-log.ts';
 import { checkRoom, type Environment, type PartialRoom } from './check-room.ts';
+import { checkTopics } from './check-topics.ts';
 import { BUILT_IN_KIND, checkTopology, type PartialTopology } from './check-topology.ts';
 import { type ConfigDocument, parseConfigDocument } from './document.ts';
 import { type ConfigProblem, type Path, problemsError, quote, sortProblems } from './problem.ts';
 import { PROCESSOR_CONCURRENT_DEFAULT, type RoomDocument, roomFileSchema, type TopologyDocument, topologySchema } from './schema.ts';
 import { REPLICAS_DEFAULT } from './schema-log.ts';
-import type { CacheConfig, Config, DatabaseConfig, LogConfig, ProcessorConfig, RoomConfig, ServerTlsFiles, Topology } from './types.ts';
+import type {
+  CacheConfig,
+  Config,
+  DatabaseConfig,
+  KafkaServersConfig,
+  LogConfig,
+  ProcessorConfig,
+  RoomConfig,
+  ServerTlsFiles,
+  TopicConfig,
+  Topology,
+} from './types.ts';
 import { validate } from './validate.ts';
 
 /** The text of a file; throws where it cannot be read. */
@@ -63,6 +75,7 @@ export function checkConfig(roomFile: string, env: Environment = process.env, re
   checkDatabaseAdapter(check);
   checkCacheAdapter(check);
   checkLogAdapter(check);
+  checkTopics(check);
   checkFiles({ document, room, read });
   problems.push(...document.problems);
   if (problems.length > 0 || complete === undefined || topology.complete === undefined)
@@ -136,7 +149,7 @@ function checkFiles({
   }
 }
 
-function namedFiles({ tls, log, cache, database, processors }: PartialRoom): readonly NamedFile[] {
+function namedFiles({ tls, log, cache, database, processors, intake }: PartialRoom): readonly NamedFile[] {
   const named = [
     { path: ['tls', 'caFile'], file: tls?.caFile },
     { path: ['tls', 'certFile'], file: tls?.certFile },
@@ -152,6 +165,12 @@ function namedFiles({ tls, log, cache, database, processors }: PartialRoom): rea
     { path: ['database', 'tls', 'certFile'], file: database?.tls?.certFile },
     { path: ['database', 'tls', 'keyFile'], file: database?.tls?.keyFile },
     ...Object.entries(processors ?? {}).map(([kind, processor]) => ({ path: ['processors', kind, 'module'], file: processor?.module })),
+    ...(intake?.topics ?? []).flatMap((topic, index) =>
+      (['caFile', 'certFile', 'keyFile'] as const).map((key) => ({
+        path: ['intake', 'topics', index, 'tls', key],
+        file: topic?.tls?.[key],
+      })),
+    ),
   ];
   return named.flatMap(({ path, file }) => (file === undefined ? [] : [{ path, file }]));
 }
@@ -195,7 +214,8 @@ function toConfig({ roomFile, room, topology, env }: Complete): Config {
   const entry = roomEntry(topology, room.room);
   if (entry === undefined) throw new WmbError('INTERNAL', `the room ${room.room} passed its checks and is not in the topology`);
   const absolute = (path: string) => resolve(pathBeside(roomFile, path));
-  const { log, cache, intake, link, checker, drainMsMax, logLevel, database, tls } = room;
+  const { log, cache, link, checker, drainMsMax, logLevel, database, tls } = room;
+  const { topics, ...intake } = room.intake;
   const processors = Object.entries(room.processors).map(([kind, processor]) => [kind, toProcessor(processor, absolute)] as const);
   const config: RoomConfig = {
     id: room.room,
@@ -212,6 +232,7 @@ function toConfig({ roomFile, room, topology, env }: Complete): Config {
     database: database && toDatabase(database, absolute, env),
     processors: Object.fromEntries(processors),
     intake,
+    topics: topics.map((topic) => toTopic(topic, { room, absolute, env })),
     link,
     checker,
     drainMsMax,
@@ -233,11 +254,30 @@ function toCache(document: RoomDocument['cache'], absolute: (path: string) => st
 }
 
 function toLog(document: RoomDocument['log'], absolute: (path: string) => string, env: Environment): LogConfig {
-  const { adapter, brokers = [], replicas = REPLICAS_DEFAULT, sasl, tls, retention } = document;
+  const { adapter, brokers = [], replicas = REPLICAS_DEFAULT, retention } = document;
   if (adapter === 'embedded') return { adapter, retention };
   const { minInSyncReplicas = Math.max(1, replicas - 1) } = document;
+  return { adapter, replicas, minInSyncReplicas, retention, ...toServers({ ...document, brokers }, absolute, env) };
+}
+
+function toServers(
+  document: Pick<RoomDocument['log'], 'sasl' | 'tls'> & { readonly brokers: readonly string[] },
+  absolute: (path: string) => string,
+  env: Environment,
+): KafkaServersConfig {
+  const { brokers, sasl, tls } = document;
   const user = sasl && { mechanism: sasl.mechanism, user: sasl.user, password: (sasl.password && env[sasl.password.env]) ?? '' };
-  return { adapter, brokers, replicas, minInSyncReplicas, sasl: user, tls: tls && toServerTls(tls, absolute), retention };
+  return { brokers, sasl: user, tls: tls && toServerTls(tls, absolute) };
+}
+
+/** A topic that names no brokers is in the Kafka of the room's log. */
+function toTopic(
+  document: RoomDocument['intake']['topics'][number],
+  { room, absolute, env }: { readonly room: RoomDocument; readonly absolute: (path: string) => string; readonly env: Environment },
+): TopicConfig {
+  const { topic, brokers, format, kind = '', group = `wmb.${room.room}.${topic}`, from } = document;
+  const own = brokers === undefined ? { ...room.log, brokers: room.log.brokers ?? [] } : { ...document, brokers };
+  return { topic, kafka: toServers(own, absolute, env), format, kind, group, from };
 }
 
 function toServerTls(tls: NonNullable<RoomDocument['cache']['tls']>, absolute: (path: string) => string): ServerTlsFiles {

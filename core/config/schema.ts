@@ -7,6 +7,7 @@ import { cacheSchema } from './schema-cache.ts';
 import { databaseSchema } from './schema-database.ts';
 import { logSchema } from './schema-log.ts';
 import { address, addressOf, between, DAY_MS, KIB, MIB, pathOf, roomId } from './schema-parts.ts';
+import { topicsSchema } from './schema-topics.ts';
 
 // ── the topology ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -181,6 +182,7 @@ const intakeSchema = z.strictObject({
     .default(256 * KIB)
     .meta({ description: 'Size at which a frame is full, bytes before compression.' }),
   frameWritesMax: between(1, 65_535).default(2_048).meta({ description: 'Write requests at which a frame is full.' }),
+  topics: topicsSchema,
 });
 
 const linkLimitsSchema = z.strictObject({
@@ -294,7 +296,7 @@ export const roomFileSchema = z.strictObject({
     keyName: 'KIND',
     example: 'message',
   }),
-  intake: intakeSchema.prefault({}).meta({ description: 'Limits of the room’s intake.' }),
+  intake: intakeSchema.prefault({}).meta({ description: 'The room’s intake: its limits, and topics of Kafka that it takes.' }),
   link: linkLimitsSchema.prefault({}).meta({ description: 'Limits of the links from and to this room.' }),
   checker: checkerSchema.prefault({}).meta({ description: 'How this room is compared with the others, and repaired.' }),
   drainMsMax: between(0, 600_000)

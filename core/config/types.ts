@@ -91,6 +91,8 @@ export interface RoomConfig {
   /** By kind: who handles it. A kind of the topology that is for this room must be here (except `cache`), in rooms that run processors. */
   readonly processors: Readonly<Record<string, ProcessorConfig>>;
   readonly intake: IntakeLimits;
+  /** Of Kafka: their records are write requests of this room. */
+  readonly topics: readonly TopicConfig[];
   readonly link: LinkLimits;
   readonly checker: CheckerConfig;
   readonly drainMsMax: number;
@@ -179,6 +181,17 @@ export interface IntakeLimits {
   readonly waitMsDefault: number;
   readonly frameBytesMax: number;
   readonly frameWritesMax: number;
+}
+
+export interface TopicConfig {
+  readonly topic: string;
+  /** Where it is. */
+  readonly kafka: KafkaServersConfig;
+  readonly format: 'json' | 'protobuf' | 'payload';
+  /** Of write requests that name none; empty: each must. */
+  readonly kind: string;
+  readonly group: string;
+  readonly from: 'earliest' | 'latest';
 }
 
 export interface CheckerConfig {

@@ -16,6 +16,8 @@ export interface SubmitOptions {
   readonly wait: WaitFor;
   /** How long to wait beyond `logged`; 0: the room's default. Never longer than WAIT_MS_MAX. */
   readonly deadlineMs: number;
+  /** The caller has checked its write requests (validate.ts), and may submit kinds of WMB's own. */
+  readonly checked?: boolean;
 }
 
 export const WAIT_MS_MAX = 3_600_000;

@@ -7,7 +7,7 @@
  * refused with a hint and never queued, so memory has a limit (I11). Once a write request of a call finds no room, the rest of that
  * call is refused too: otherwise a small one could overtake a large one of the same key.
  *
- * gRPC and HTTP (grpc.ts, http.ts) are faces of this class. It has no sockets.
+ * gRPC, HTTP and topics of Kafka (grpc.ts, http.ts, kafka/) are faces of this class. It has no sockets.
  */
 
 import type { IntakeLimits, Topology } from '../../core/config/types.ts';
@@ -23,7 +23,7 @@ import { followingOf } from './arrivals.ts';
 import { type Call, type IncomingWrite, type OpenResult, refused, type SubmitOptions, type WriteResult } from './call.ts';
 import { type IntakeMetrics, intakeMetrics } from './metrics.ts';
 import { type Batch, type OpenFrame, Packer, type StampSource } from './pack.ts';
-import { checkWrite, makeRequestId, type WriteRules } from './validate.ts';
+import { checkWrite, makeRequestId, type WriteRules, writeRules } from './validate.ts';
 import { type RoomAck, Waits } from './waits.ts';
 
 export interface IntakeOptions {
@@ -61,7 +61,7 @@ export class Intake implements Service {
   constructor(options: IntakeOptions) {
     const { room, topology, limits, log, clock, runtime } = options;
     this.#options = options;
-    this.#rules = { kinds: new Set(Object.keys(topology.kinds)), payloadBytesMax: topology.limits.payloadBytesMax };
+    this.#rules = writeRules(topology);
     this.#metrics = intakeMetrics(options.metrics ?? noMetrics, {
       pendingWrites: () => this.#packer.pendingWrites,
       pendingBytes: () => this.#packer.pendingBytes,
@@ -162,7 +162,7 @@ export class Intake implements Service {
     let stop: WmbError | undefined;
     for (let slot = 0; slot < requests.length; slot += 1) {
       const request = requests[slot] as IncomingWrite;
-      let error = stop ?? checkWrite(request, this.#rules);
+      let error = stop ?? (call.options.checked ? undefined : checkWrite(request, this.#rules));
       if (error === undefined) {
         stop = this.#take(call, request, slot);
         error = stop;

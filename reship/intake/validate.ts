@@ -1,5 +1,6 @@
 /** What intake checks of a write request before it gives it a stamp: after the ack it is too late to refuse. */
 import { CANARY_KEY_PREFIX, CANARY_KIND } from '../../core/canary.ts';
+import type { Topology } from '../../core/config/types.ts';
 import { parseCachePayload, validateCommands } from '../../core/converge/commands.ts';
 import { asWmbError, WmbError } from '../../core/errors.ts';
 import type { Runtime } from '../../core/runtime.ts';
@@ -16,6 +17,10 @@ export interface WriteRules {
   /** Of the topology; `cache` and the checker's canaries are always known. */
   readonly kinds: ReadonlySet<string>;
   readonly payloadBytesMax: number;
+}
+
+export function writeRules({ kinds, limits }: Topology): WriteRules {
+  return { kinds: new Set(Object.keys(kinds)), payloadBytesMax: limits.payloadBytesMax };
 }
 
 /** Why `write` cannot be taken, naming the field; undefined where it can. */

@@ -58,6 +58,7 @@ export function configOf(options: RigConfig): Config {
       cache: { adapter: 'embedded' },
       database: undefined,
       processors: {},
+      topics: [],
       intake: { pendingWritesMax: 1, pendingBytesMax: 1, waitingMax: 1, waitMsDefault: 1, frameBytesMax: 1, frameWritesMax: 1 },
       link: {
         laneBytesMax: options.laneBytesMax ?? 1_000_000,

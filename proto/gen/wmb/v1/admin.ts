@@ -37,7 +37,11 @@ export interface ReshipStatus {
   nowMs: number;
   logs: LogStatus[];
   peers: PeerStatus[];
-  intake: IntakeStatus | undefined;
+  intake:
+    | IntakeStatus
+    | undefined;
+  /** Of Kafka, whose records are write requests of this room. */
+  topics: IntakeTopicStatus[];
 }
 
 export interface LogStatus {
@@ -79,6 +83,27 @@ export interface IntakeStatus {
   taken: number;
   refused: number;
   draining: boolean;
+}
+
+export interface IntakeTopicStatus {
+  topic: string;
+  group: string;
+  /** Those that this instance has. */
+  partitions: IntakeTopicPartitionStatus[];
+  /** What does not work; empty: nothing. */
+  trouble: string;
+}
+
+export interface IntakeTopicPartitionStatus {
+  partition: number;
+  /** Of the first record that is not in the write log. */
+  offset: number;
+  /** Records that are not in the write log; absent while that is not known. */
+  lagWrites?:
+    | number
+    | undefined;
+  /** Why it stands still until somebody does something; empty: it does not. */
+  stopped: string;
 }
 
 export interface CollectorStatus {
@@ -287,7 +312,17 @@ export const GetStatusRequest: MessageFns<GetStatusRequest> = {
 };
 
 function createBaseReshipStatus(): ReshipStatus {
-  return { room: "", topologyEpoch: 0, instance: "", uptimeMs: 0, nowMs: 0, logs: [], peers: [], intake: undefined };
+  return {
+    room: "",
+    topologyEpoch: 0,
+    instance: "",
+    uptimeMs: 0,
+    nowMs: 0,
+    logs: [],
+    peers: [],
+    intake: undefined,
+    topics: [],
+  };
 }
 
 export const ReshipStatus: MessageFns<ReshipStatus> = {
@@ -315,6 +350,9 @@ export const ReshipStatus: MessageFns<ReshipStatus> = {
     }
     if (message.intake !== undefined) {
       IntakeStatus.encode(message.intake, writer.uint32(66).fork()).join();
+    }
+    for (const v of message.topics) {
+      IntakeTopicStatus.encode(v!, writer.uint32(74).fork()).join();
     }
     return writer;
   },
@@ -394,6 +432,14 @@ export const ReshipStatus: MessageFns<ReshipStatus> = {
             }
 
             message.intake = IntakeStatus.decode(reader, reader.uint32());
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.topics.push(IntakeTopicStatus.decode(reader, reader.uint32()));
             continue;
           }
         }
@@ -833,6 +879,164 @@ export const IntakeStatus: MessageFns<IntakeStatus> = {
             }
 
             message.draining = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseIntakeTopicStatus(): IntakeTopicStatus {
+  return { topic: "", group: "", partitions: [], trouble: "" };
+}
+
+export const IntakeTopicStatus: MessageFns<IntakeTopicStatus> = {
+  encode(message: IntakeTopicStatus, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.topic !== "") {
+      writer.uint32(10).string(message.topic);
+    }
+    if (message.group !== "") {
+      writer.uint32(18).string(message.group);
+    }
+    for (const v of message.partitions) {
+      IntakeTopicPartitionStatus.encode(v!, writer.uint32(26).fork()).join();
+    }
+    if (message.trouble !== "") {
+      writer.uint32(34).string(message.trouble);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): IntakeTopicStatus {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseIntakeTopicStatus();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.topic = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.group = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.partitions.push(IntakeTopicPartitionStatus.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.trouble = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseIntakeTopicPartitionStatus(): IntakeTopicPartitionStatus {
+  return { partition: 0, offset: 0, lagWrites: undefined, stopped: "" };
+}
+
+export const IntakeTopicPartitionStatus: MessageFns<IntakeTopicPartitionStatus> = {
+  encode(message: IntakeTopicPartitionStatus, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.partition !== 0) {
+      writer.uint32(8).uint32(message.partition);
+    }
+    if (message.offset !== 0) {
+      writer.uint32(16).uint64(message.offset);
+    }
+    if (message.lagWrites !== undefined) {
+      writer.uint32(24).uint64(message.lagWrites);
+    }
+    if (message.stopped !== "") {
+      writer.uint32(34).string(message.stopped);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): IntakeTopicPartitionStatus {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseIntakeTopicPartitionStatus();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.partition = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.offset = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.lagWrites = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.stopped = reader.string();
             continue;
           }
         }

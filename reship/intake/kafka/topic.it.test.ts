@@ -1,0 +1,145 @@
+/** Applications' topics on a real Kafka: every record gets its place in the log once, whatever happens to the members; and what is wrong is said with its remedy. */
+import assert from 'node:assert/strict';
+import { after, describe, test } from 'node:test';
+import { WmbError } from '../../../core/errors.ts';
+import { containersAvailable, NO_ENGINE } from '../../../test/containers/engine.ts';
+import { type KafkaServer, startKafka } from '../../../test/containers/kafka.ts';
+import { numbered, TopicScene, until } from './topic-kit.ts';
+
+async function assertOnceInOrder(scene: TopicScene, count: number): Promise<void> {
+  const writes = await scene.writes();
+  const byKey = Map.groupBy(writes, ({ key }) => key);
+  for (const [key, some] of byKey) {
+    const numbers = some.map(({ payload }) => Number(Buffer.from(payload)));
+    assert.deepEqual(
+      numbers,
+      [...numbers].sort((a, b) => a - b),
+      `the order of ${key}`,
+    );
+  }
+  const all = writes.map(({ payload }) => Number(Buffer.from(payload))).sort((a, b) => a - b);
+  assert.deepEqual(
+    all,
+    Array.from({ length: count }, (_, i) => i),
+  );
+}
+
+const codeIs = (code: string, message: RegExp) => (error: unknown) =>
+  error instanceof WmbError && error.code === code && message.test(error.message);
+
+function testsOn(kafka: KafkaServer): void {
+  test('records in every compression and from a transaction come in, and a group that goes on begins where it was', async () => {
+    const scene = new TopicScene(kafka);
+    await scene.create(1);
+    const lines = (from: number) => Array.from({ length: 20 }, (_, i) => `k${(from + i) % 50}\t{"payload":${from + i}}`).join('\\n');
+    for (const [index, codec] of ['none', 'gzip', 'snappy', 'lz4', 'zstd'].entries()) {
+      await kafka.container.exec(
+        'bash',
+        '-c',
+        `printf '${lines(index * 20)}\\n' | /opt/kafka/bin/kafka-console-producer.sh --bootstrap-server 127.0.0.1:19092 --topic ${scene.topic} --compression-codec ${codec} --property parse.key=true`,
+      );
+    }
+    const first = await scene.started();
+    await until('all of it is taken', async () => (await scene.writes()).length === 100);
+    await assertOnceInOrder(scene, 100);
+    await scene.end(first);
+    const second = await scene.started();
+    await scene.produce([numbered(100)]);
+    await until('the next record is taken', async () => (await scene.writes()).length > 100);
+    await assertOnceInOrder(scene, 101);
+    await scene.end(second);
+  });
+
+  test('members come, go and die under load, and each record has one place in the log, in the order of its key', async () => {
+    const scene = new TopicScene(kafka);
+    await scene.create(6);
+    let produced = 0;
+    let isProducing = true;
+    const producing = (async () => {
+      while (isProducing) {
+        await scene.produce(Array.from({ length: 200 }, (_, i) => numbered(produced + i)));
+        produced += 200;
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    })();
+    const taken = async (more: number) => {
+      const before = await scene.count();
+      await until(`${more} more are taken`, async () => (await scene.count()) >= before + more);
+    };
+    const [a, b] = [await scene.started(), await scene.started()];
+    await until('both have partitions', () => a.partitions.length === 3 && b.partitions.length === 3);
+    await taken(500);
+    const c = await scene.started();
+    await until('all three have partitions', () => [a, b, c].every(({ partitions }) => partitions.length === 2));
+    await taken(500);
+    // Its connections break and it says nothing more: what it has in flight may still come into the log, what it has taken is not committed.
+    await b.stop();
+    await until('two have all', () => a.partitions.length === 3 && c.partitions.length === 3);
+    await taken(500);
+    await scene.end(a);
+    await until('one has all', () => c.partitions.length === 6);
+    await taken(500);
+    isProducing = false;
+    await producing;
+    await until('nothing is left to take', () => c.partitions.every(({ lag }) => lag === 0));
+    await assertOnceInOrder(scene, produced);
+    await scene.end(c);
+  });
+
+  test('a topic that gets more partitions is taken in with them', async () => {
+    const scene = new TopicScene(kafka);
+    await scene.create(1);
+    const member = await scene.started();
+    await until('it has the partition', () => member.partitions.length === 1);
+    await kafka.tool('kafka-topics.sh', '--alter', '--topic', scene.topic, '--partitions', '3');
+    await until('it has all', () => member.partitions.length === 3);
+    await scene.end(member);
+  });
+
+  test('records that are gone stop their partition with their range', async () => {
+    const scene = new TopicScene(kafka);
+    await scene.create(1);
+    await scene.produce(Array.from({ length: 10 }, (_, i) => numbered(i)));
+    const first = await scene.started();
+    await until('they are taken', async () => (await scene.writes()).length === 10);
+    await scene.end(first);
+    await scene.produce(Array.from({ length: 10 }, (_, i) => numbered(10 + i)));
+    await scene.deleteBefore(15);
+    const second = await scene.started();
+    await until('it stops', () => second.partitions[0]?.stopped !== undefined);
+    assert.match(second.status.partitions[0]?.stopped ?? '', /^TOPIC_GAP: .*offsets 10 to 14 are gone/);
+    assert.equal((await scene.writes()).length, 10);
+    await scene.end(second);
+  });
+
+  describe('what is wrong is said at start', () => {
+    test('a topic that is not there', async () => {
+      const member = await new TopicScene(kafka).member();
+      await assert.rejects(member.start(), codeIs('TOPIC_MISSING', /app\..* knows no such topic/));
+      await member.stop();
+    });
+
+    test('a Kafka that is away is waited for, and said to be so', async () => {
+      const scene = new TopicScene(kafka);
+      const member = await scene.started({ kafka: { brokers: ['127.0.0.1:1'], sasl: undefined, tls: undefined } });
+      assert.match(member.unready() ?? '', /^TOPIC_UNAVAILABLE: .*127\.0\.0\.1:1 cannot be reached/);
+      await scene.end(member);
+    });
+
+    test('a user where none is expected', async () => {
+      const scene = new TopicScene(kafka);
+      const sasl = { mechanism: 'plain', user: 'wmb', password: 'x' } as const;
+      const member = await scene.member({ kafka: { brokers: [kafka.address], sasl, tls: undefined } });
+      await assert.rejects(member.start(), codeIs('TOPIC_DENIED', /does not expect SASL here/));
+      await member.stop();
+    });
+  });
+}
+
+const available = await containersAvailable();
+if (!available) test('topics of a real Kafka', { skip: NO_ENGINE }, () => {});
+else {
+  const kafka = await startKafka();
+  after(() => kafka.remove());
+  testsOn(kafka);
+}
