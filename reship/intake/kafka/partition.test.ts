@@ -88,6 +88,37 @@ describe('delivered again', () => {
     await last.intake.finish();
   });
 
+  for (const [what, fails] of [
+    ['of a log that says nothing', true],
+    ['of an intake that is full', false],
+  ] as const) {
+    test(`a member that gives its partition up in the middle ${what} leaves word of where what it took lies`, async () => {
+      const room = new TestRoom({ pendingWritesMax: 7 });
+      room.topic.add(batchOf(0, 100));
+      let committed: Parameters<TestRoom['join']>[0];
+      for (let life = 0; life < 4; life += 1) {
+        let appends = 0;
+        room.append = async (drafts) => {
+          appends += 1;
+          const seqs = await room.log.append(drafts);
+          if (fails && appends > 1) throw new WmbError('LOG_UNAVAILABLE', 'it did not answer');
+          return seqs;
+        };
+        const member = await room.join(committed);
+        member.pump();
+        member.commit();
+        await waitFor(() => appends > 1);
+        await member.intake.finish();
+        committed = member.intake.lastDue() ?? member.commits.at(-1);
+      }
+      room.append = undefined;
+      const last = await room.join(committed);
+      await last.caughtUp();
+      await assertOnceInOrder(room, 100);
+      await last.intake.finish();
+    });
+  }
+
   test('one that dies again before it has passed what an earlier member took leaves word of where that lies', async () => {
     const room = new TestRoom();
     for (let i = 0; i < 5; i += 1) room.topic.add(batchOf(i * 10, 10));

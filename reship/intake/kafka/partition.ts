@@ -155,10 +155,10 @@ export class PartitionIntake {
     return { partition: this.partition, offset: this.#offset, note: formatNote(note) };
   }
 
-  /** The same for the end, after `finish`: nothing lies beyond the offset, unless an earlier member left something there. */
+  /** The same for the end, after `finish`: nothing lies beyond the offset, unless an earlier member left something there, or this one was interrupted. */
   lastDue(): GroupOffset | undefined {
-    const isBehind = this.#offset < this.#earlierTo;
-    const note = isBehind ? { ahead: this.#earlierTo, place: this.#places } : { ahead: this.#offset, place: undefined };
+    const place = this.#places;
+    const note = place === undefined ? { ahead: this.#offset, place } : { ahead: Math.max(this.#earlierTo, this.#ahead), place };
     const last = { partition: this.partition, offset: this.#offset, note: formatNote(note) };
     return this.#committed?.offset === last.offset && this.#committed.note === last.note ? undefined : last;
   }
