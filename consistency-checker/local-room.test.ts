@@ -31,6 +31,7 @@ class Rig {
         this.asked.push('open');
         if (this.opening !== undefined) throw this.opening;
       },
+      catchUp: async () => {},
       close: async () => void this.asked.push('close'),
       extent: () => {
         if (this.reading !== undefined) throw this.reading;

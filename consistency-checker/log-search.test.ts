@@ -82,6 +82,64 @@ test('by position a write request is found at once, and only in the same log and
   );
 });
 
+/** A log of which the last frame of a partition is not known here before it has caught up. */
+function late(log: MemoryLog, partition: number): MemoryLog {
+  let behind = 1;
+  return overridden(log, {
+    extent: (asked) => {
+      const extent = log.extent(asked);
+      if (asked !== partition || behind === 0) return extent;
+      return { ...extent, next: extent.next - behind, stampLast: write(1).stamp };
+    },
+    catchUp: async () => {
+      behind = 0;
+    },
+  });
+}
+
+function overridden(log: MemoryLog, methods: Partial<MemoryLog>): MemoryLog {
+  return new Proxy(log, {
+    get(target, name) {
+      const value: unknown = Reflect.get(methods, name) ?? Reflect.get(target, name, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}
+
+test('what is so new that this process has not heard of it yet is found all the same, by stamp, by position and by request id', async () => {
+  const log = await logOf(frames);
+  await append(log, 2, [write(5_000, 'newest')]);
+  const position = { log: 'writes', origin: 'beijing', partition: 2, epoch: log.epoch, seq: log.extent(2).next - 1, index: 0 } as const;
+  for (const query of [
+    { by: 'stamp', stamps: [write(5_000).stamp] },
+    { by: 'position', positions: [position] },
+    { by: 'request', requestId: 'newest', limitMs: 10_000 },
+  ] as const) {
+    assert.deepEqual(
+      (await searchOf(late(log, 2)).find(query)).map((found) => found.position),
+      [position],
+      query.by,
+    );
+  }
+});
+
+test('positions are answered in any order, and frames that follow each other are read together', async () => {
+  const log = await logOf(frames);
+  const reads: string[] = [];
+  const spy = overridden(log, {
+    read: (partition, from, bytesMax) => {
+      reads.push(`${partition}:${from}`);
+      return log.read(partition, from, bytesMax);
+    },
+  });
+  const at = (partition: number, seq: number, index: number) =>
+    ({ log: 'writes', origin: 'beijing', partition, epoch: log.epoch, seq, index }) as const;
+  const asked = [3, 2, 1, 0].flatMap((seq) => [at(1, seq, 2), at(0, seq, 0), at(0, seq, 1)]);
+  const found = await searchOf(spy).find({ by: 'position', positions: asked });
+  assert.deepEqual(new Set(found.map((it) => it.position)), new Set(asked));
+  assert.deepEqual(reads, ['0:0', '0:1', '1:0', '1:1']);
+});
+
 test('what was trimmed away is not found, and what follows it is', async () => {
   const log = await logOf(frames);
   const floors = [{ partition: 0, appliedSeq: 30 }];
@@ -118,15 +176,10 @@ test('once a request id is found only its own partition is searched for its retr
   const log = await logOf(frames);
   await append(log, 2, [write(5_000, 'wanted')]);
   const read: string[] = [];
-  const spy = new Proxy(log, {
-    get(target, name) {
-      if (name === 'read')
-        return (partition: number, from: number, bytes: number) => {
-          read.push(`${partition}:${from}`);
-          return target.read(partition, from, bytes);
-        };
-      const value: unknown = Reflect.get(target, name, target);
-      return typeof value === 'function' ? value.bind(target) : value;
+  const spy = overridden(log, {
+    read: (partition, from, bytes) => {
+      read.push(`${partition}:${from}`);
+      return log.read(partition, from, bytes);
     },
   });
   await searchOf(spy, { window: 120 }).find({ by: 'request', requestId: 'wanted', limitMs: 10_000 });

@@ -21,6 +21,8 @@ export interface LogSearchOptions {
 const FRAMES_PER_STEP = 32;
 const STEP_BYTES_MAX = 4 * 1024 * 1024;
 const LOOKUPS_PER_TURN = 64;
+/** Read together where frames are asked for that follow each other; Kafka sends so much anyway. */
+const AHEAD_BYTES_MAX = 64 * 1024;
 
 /** Looking through a partition from `before` (exclusive) back to `first`. */
 interface Backwards {
@@ -40,12 +42,24 @@ export class LogSearch {
   async find(query: WriteQuery): Promise<readonly FoundWrite[]> {
     switch (query.by) {
       case 'stamp':
-        return this.#each(query.stamps, (stamp) => this.#byStamp(stamp));
+        return this.#byStamps(query.stamps);
       case 'position':
         return this.#byPositions(query.positions);
       case 'request':
+        await this.#options.log.catchUp();
         return this.#byRequest(query.requestId, this.#options.runtime.monotonicMs() + query.limitMs);
     }
+  }
+
+  /** What is not found may be so new that this process has not heard of it yet: only then it is certain that it is not there. */
+  async #byStamps(stamps: readonly Stamp[]): Promise<readonly FoundWrite[]> {
+    const find = (some: readonly Stamp[]) => this.#each(some, (stamp) => this.#byStamp(stamp));
+    const found = await find(stamps);
+    const known = new Set(found.map(({ write }) => write.stamp));
+    const missing = stamps.filter((stamp) => !known.has(stamp));
+    if (missing.length === 0) return found;
+    await this.#options.log.catchUp();
+    return [...found, ...(await find(missing))];
   }
 
   async #each<T>(items: readonly T[], find: (item: T) => Promise<FoundWrite | undefined>): Promise<readonly FoundWrite[]> {
@@ -86,14 +100,18 @@ export class LogSearch {
     return low;
   }
 
-  /** Many of one frame are asked for in a row: it is read and decoded once for them. */
-  #byPositions(positions: readonly Position[]): Promise<readonly FoundWrite[]> {
+  /** Frame by frame in the order of the log: each is read and decoded once, and neighbours are read together. */
+  async #byPositions(positions: readonly Position[]): Promise<readonly FoundWrite[]> {
+    const { log } = this.#options;
+    const here = positions.filter((position) => this.#isHere(position)).sort((a, b) => a.partition - b.partition || a.seq - b.seq);
+    if (here.some(({ partition, seq }) => seq >= log.extent(partition).next)) await log.catchUp();
+    let ahead: readonly StoredFrame[] = [];
     let last: { readonly partition: number; readonly seq: Seq; readonly writes: readonly FoundWrite[] } | undefined;
-    return this.#each(positions, async (position) => {
-      const { partition, seq, index } = position;
-      if (!this.#isHere(position)) return undefined;
-      if (last === undefined || last.partition !== partition || last.seq !== seq) {
-        const frame = await this.#frame(partition, seq);
+    return this.#each(here, async ({ partition, seq, index }) => {
+      if (last?.partition !== partition || last.seq !== seq) {
+        const isAhead = (frame: StoredFrame) => frame.partition === partition && frame.seq === seq;
+        if (!ahead.some(isAhead)) ahead = await this.#frames(partition, seq, last?.partition === partition && last.seq === seq - 1);
+        const frame = ahead.find(isAhead);
         last = { partition, seq, writes: frame === undefined ? [] : this.#in(frame, () => true) };
       }
       return last.writes[index];
@@ -156,13 +174,18 @@ export class LogSearch {
 
   /** Undefined where it is not, or no longer, in the log. */
   async #frame(partition: number, seq: Seq): Promise<StoredFrame | undefined> {
+    return (await this.#frames(partition, seq, false))[0];
+  }
+
+  /** The frame, where it is in the log, and with `more` some of those after it. */
+  async #frames(partition: number, seq: Seq, more: boolean): Promise<readonly StoredFrame[]> {
     const { log } = this.#options;
     const { first, next } = log.extent(partition);
-    if (seq < first || seq >= next) return undefined;
+    if (seq < first || seq >= next) return [];
     try {
-      return (await log.read(partition, seq, 0))[0];
+      return await log.read(partition, seq, more ? AHEAD_BYTES_MAX : 0);
     } catch (cause) {
-      if (cause instanceof WmbError && cause.code === 'LOG_GAP') return undefined;
+      if (cause instanceof WmbError && cause.code === 'LOG_GAP') return [];
       throw cause;
     }
   }

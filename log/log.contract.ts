@@ -241,7 +241,7 @@ function hearing(check: Check): void {
     assert.ok(!heard.includes(3));
   });
 
-  check('another reader hears of appends and reads them', async ({ log, reader }) => {
+  check('another reader hears of appends and reads them, all that came before once it has caught up', async ({ log, reader }) => {
     const drafts = Array.from({ length: 20 }, (_, i) => draftOf(log, { partition: 1, ms: 1_000 + i, count: 2 }));
     const other = await reader();
     try {
@@ -260,6 +260,9 @@ function hearing(check: Check): void {
       await log.append([draftOf(log, { partition: 1, ms: 5_000 })]);
       await heardAgain;
       assert.equal(await other.writesUpTo(1, 9), 20);
+      await log.append([draftOf(log, { partition: 2 })]);
+      await other.catchUp();
+      assert.deepEqual(other.extent(2), log.extent(2));
     } finally {
       await other.close();
     }

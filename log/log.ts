@@ -59,6 +59,8 @@ export interface LogReader {
   writesUpTo(partition: number, seq: Seq): Promise<number>;
   /** Stamp of the last write request of the frame; undefined where it is no longer stored. */
   stampAt(partition: number, seq: Seq): Promise<Stamp | undefined>;
+  /** Resolves when everything that was appended before the call, by whatever process, can be read here. LOG_UNAVAILABLE where that takes too long. */
+  catchUp(): Promise<void>;
   /** Calls back after each append, also by another process. Returns how to stop. */
   onAppend(listener: (partition: number) => void): () => void;
   close(): Promise<void>;

@@ -56,6 +56,9 @@ export class GatedLog implements Log {
   stampAt(partition: number, seq: Seq): Promise<Stamp | undefined> {
     return this.#life.read(() => this.#log.stampAt(partition, seq));
   }
+  catchUp(): Promise<void> {
+    return this.#life.read(() => this.#log.catchUp());
+  }
   onAppend(listener: (partition: number) => void): () => void {
     const stop = this.#log.onAppend(listener);
     this.#life.onEnd(stop);

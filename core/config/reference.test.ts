@@ -63,9 +63,9 @@ const EXAMPLES = readdirSync(join(ROOT, 'examples'), { withFileTypes: true })
       .map((file) => `examples/${name}/${file}`),
   );
 
-test('There are examples of two and three rooms, of both modes, of a cache-only room, and of databases on servers', () => {
+test('There are examples of two and three rooms, of both modes, of a cache-only room, of databases on servers, and of a room on servers whose peer needs none', () => {
   const folders = new Set(EXAMPLES.map((file) => file.split('/')[1]));
-  for (const folder of ['two-rooms', 'three-rooms', 'master-slave', 'cache-only-room', 'mysql-rooms'])
+  for (const folder of ['two-rooms', 'three-rooms', 'master-slave', 'cache-only-room', 'mysql-rooms', 'kafka-room'])
     assert.ok(folders.has(folder), folder);
 });
 

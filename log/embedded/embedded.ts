@@ -96,6 +96,9 @@ export class EmbeddedLog implements Log {
     return this.#ask(() => this.#open.table.stampAt(partition, seq));
   }
 
+  /** The file shows every append that was answered. */
+  async catchUp(): Promise<void> {}
+
   onAppend(listener: (partition: number) => void): () => void {
     return this.#listeners.add(listener);
   }

@@ -100,6 +100,9 @@ export class EmbeddedLogReader implements ServedLog {
     return this.#ask((table) => table.stampAt(partition, seq));
   }
 
+  /** The file shows every append that was answered. */
+  async catchUp(): Promise<void> {}
+
   onAppend(listener: (partition: number) => void): () => void {
     return this.#listeners.add(listener);
   }

@@ -112,6 +112,12 @@ export class KafkaLog implements Log {
     return stampAt(this.#open.index, partition, seq);
   }
 
+  async catchUp(): Promise<void> {
+    const { cluster, topic, known } = this.#open;
+    const { end } = await endsOf(cluster, this.#options.runtime, topic);
+    await Promise.all(end.map((next, partition) => known.reached(partition, next)));
+  }
+
   onAppend(listener: (partition: number) => void): () => void {
     return this.#open.known.listeners.add(listener);
   }

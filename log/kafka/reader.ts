@@ -1,11 +1,11 @@
 /**
  * A log in Kafka that another process of the room has open, for one that only looks things up in it now and then: it shares that process' index, and
- * asks Kafka for frames. What the other process has not written into its index yet (a quarter of a second) is not there yet.
+ * asks Kafka for frames. What the other process has not written into its index yet (a quarter of a second) is not there yet: catchUp waits for it.
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { WmbError } from '../../core/errors.ts';
-import type { Timer } from '../../core/runtime.ts';
+import { sleep, type Timer } from '../../core/runtime.ts';
 import type { Stamp } from '../../core/stamp.ts';
 import type { LogEpoch, LogName, RoomId, Seq } from '../../core/words.ts';
 import { KafkaCluster } from '../../kafka/cluster.ts';
@@ -15,13 +15,16 @@ import { Listeners } from '../listeners.ts';
 import type { Extent, LogReader, StoredFrame } from '../log.ts';
 import { readFrames } from './history.ts';
 import { type Indexed, seqBack, stampAt, writesUpTo } from './lookups.ts';
-import { type FoundLog, findLog, type LogPlace } from './open.ts';
+import { endsOf, type FoundLog, findLog, type LogPlace } from './open.ts';
 import { otherEpoch } from './registry.ts';
 import { slotFile } from './slot.ts';
 import { type IndexedFrame, type IndexedPartition, IndexTables, indexedEpoch } from './tables.ts';
 
 const POLL_MS = 250;
 const BUSY_MS_MAX = 5_000;
+/** Some times what the other process takes to write its index. */
+const CATCH_UP_MS_MAX = 2_000;
+const CATCH_UP_POLL_MS = 25;
 
 export interface KafkaLogReaderOptions extends LogPlace {
   /** Of the process that has the log open. */
@@ -92,6 +95,26 @@ export class KafkaLogReader implements LogReader {
 
   async stampAt(partition: number, seq: Seq): Promise<Stamp | undefined> {
     return stampAt(this.#index, partition, seq);
+  }
+
+  /** The other process is asked for nothing: it is waited for. */
+  async catchUp(): Promise<void> {
+    const { cluster, topic } = this.#open;
+    const { runtime, directory } = this.#options;
+    const { end } = await endsOf(cluster, runtime, topic);
+    const startedMs = runtime.monotonicMs();
+    for (;;) {
+      const index = this.#index;
+      const behind = end.reduce((sum, next, partition) => sum + Math.max(0, next - index.partition(partition).next), 0);
+      if (behind === 0) return;
+      if (runtime.monotonicMs() - startedMs > CATCH_UP_MS_MAX) {
+        throw new WmbError(
+          'LOG_UNAVAILABLE',
+          `the index in ${directory} lacks ${behind} frames that Kafka has; the room’s reship puts them there while it runs`,
+        );
+      }
+      await sleep(runtime, CATCH_UP_POLL_MS);
+    }
   }
 
   onAppend(listener: (partition: number) => void): () => void {

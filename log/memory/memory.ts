@@ -105,6 +105,8 @@ export class MemoryLog implements Log {
     return frames[seq - first]?.stampLast;
   }
 
+  async catchUp(): Promise<void> {}
+
   onAppend(listener: (partition: number) => void): () => void {
     const stop = this.#disk.listeners.add(listener);
     this.#stops.add(stop);
