@@ -119,6 +119,14 @@ function moveTests(each: Each): void {
       [[OTHER_EPOCH, 0]],
     );
   });
+  each('a mark goes back, and to the beginning of another epoch, where it is told to', async ({ store }) => {
+    await apply(store, [], { moves: [move(0, -1, 4), move(1, -1, 4)] });
+    await apply(store, [], { moves: [move(0, 4, 2), move(1, -1, -1, OTHER_EPOCH)] });
+    assert.deepEqual((await marksOf(store)).map(({ epoch, seq }) => [epoch, seq]).sort(), [
+      [EPOCH, 2],
+      [OTHER_EPOCH, -1],
+    ]);
+  });
 }
 
 function scanTests(each: Each): void {

@@ -12,9 +12,11 @@ export interface LaneMove {
   readonly next: Seq | undefined;
 }
 
+/** `expected` of this node, which may be ahead of the others. A mark that goes back, or to the beginning of another epoch, does so in all of them. */
 export function laneMove(move: MarkMove, expected: Seq): LaneMove {
   const { log, origin, partition, epoch, next } = move;
-  return { lane: { log, origin, partition }, field: laneKey(move), epoch, expected, next: next > expected ? next : undefined };
+  const isAhead = next > move.expected && next <= expected;
+  return { lane: { log, origin, partition }, field: laneKey(move), epoch, expected, next: isAhead ? undefined : next };
 }
 
 /** By lane. What is no mark is none. */
