@@ -5,6 +5,7 @@
 import { WmbError } from '../../core/errors.ts';
 import type { Seq } from '../../core/words.ts';
 import type { FetchAnswer } from '../../kafka/requests.ts';
+import { gapError } from '../gap.ts';
 import { Listeners } from '../listeners.ts';
 import type { FrameDraft, StoredFrame } from '../log.ts';
 import { Tail } from '../tail.ts';
@@ -134,12 +135,16 @@ export class Known {
     this.#tail.add({ partition, seq, bytes, count });
   }
 
-  /** Kafka says that the draft has a seq that is known already: the follower saw it, or the tail was lost and its seqs are given again. */
+  /**
+   * Kafka says that the draft has a seq that is known already: the follower saw it, or the tail was lost and its seqs are given again. Where retention had removed that seq,
+   * nobody would read the frame there.
+   */
   #compare(partition: number, seq: Seq, draft: FrameDraft): void {
     const { index, home } = this.#options;
+    const { first, next } = index.partition(partition);
     const frame = index.frame(partition, seq);
-    if (frame === undefined || (frame.stampLast === draft.stampLast && frame.count === draft.count)) return;
-    const { next } = index.partition(partition);
+    if (frame === undefined) throw gapError(home, { partition, from: seq, first, next });
+    if (frame.stampLast === draft.stampLast && frame.count === draft.count) return;
     this.stop(partition, lostTail(home, { partition, end: seq, next }));
     this.check(partition);
   }
