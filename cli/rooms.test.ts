@@ -236,6 +236,15 @@ test('a gap is skipped only with --yes; without it the loss is told', async () =
   });
 });
 
+test('a room’s own lanes are skipped in the room itself; a link of a room with itself is not paused', async () => {
+  const skipGap = answering({ lanes: [LOST] });
+  await withRooms([{ collector: { skipGap: skipGap.handler } }], async (config) => {
+    assert.equal((await wmb(['link', 'skip', 'beijing', 'beijing', '--yes', ...config])).code, 0);
+    assert.deepEqual(skipGap.asked, [{ origin: 'beijing', confirmed: true }]);
+    assert.equal((await wmb(['link', 'pause', 'beijing', 'beijing', ...config])).code, 2);
+  });
+});
+
 test('a lane that cannot be skipped, and a link without a gap, are exit code 5', async () => {
   const refused = answering({
     lanes: [

@@ -37,6 +37,7 @@ function addSwitch(link: Command, context: Context, { verb, paused, description 
     .action(async (originName: string, peerName: string, options: ConfigOptions & JsonOptions) => {
       const config = configOf(options);
       const { origin, peer } = endsOf(config, originName, peerName);
+      if (origin === peer) throw new WmbError('USAGE', `a link joins two rooms; ${origin} was named twice`);
       const { lanes } = await Clients.with(config, context.runtime, (clients) =>
         clients.collector<SetLinkResponse>(peer, (client, ...rest) => client.setLink({ origin, paused }, ...rest)),
       );
@@ -49,19 +50,19 @@ function addSwitch(link: Command, context: Context, { verb, paused, description 
 }
 
 function endsOf(config: Config, originName: string, peerName: string): { readonly origin: RoomId; readonly peer: RoomId } {
-  const [origin, peer] = [roomOf(config, originName), roomOf(config, peerName)];
-  if (origin === peer) throw new WmbError('USAGE', `a link joins two rooms; ${origin} was named twice`);
-  return { origin, peer };
+  return { origin: roomOf(config, originName), peer: roomOf(config, peerName) };
 }
 
 /** The stores of all lanes move their marks: it may take its time. */
 const SKIP_MS_MAX = 60_000;
 const SKIP_HELP = `
 Without --yes nothing is changed: it prints what would be lost. See docs/links.md, “When a lane has stopped on a gap”.
+A room takes its own frames through lanes of its own: name it twice for these.
 
 Examples:
   wmb link skip beijing guangzhou
-  wmb link skip beijing guangzhou --yes`;
+  wmb link skip beijing guangzhou --yes
+  wmb link skip beijing beijing`;
 
 type SkipOptions = ConfigOptions & JsonOptions & { readonly yes?: boolean };
 
@@ -70,7 +71,7 @@ function addSkip(link: Command, context: Context): void {
     .command('skip')
     .description('accept the loss of frames of ORIGIN that PEER needs and nobody has any more; its lanes that stopped on the gap go on')
     .argument('<origin>', 'the room where the writes entered')
-    .argument('<peer>', 'the room that takes them')
+    .argument('<peer>', 'the room that takes them; the origin itself has lanes of its own')
     .option('--yes', 'do it')
     .addOption(configOption())
     .addOption(jsonOption())
