@@ -25,6 +25,8 @@ export interface ServerOptions {
   readonly files?: readonly ContainerFile[];
   /** A folder of the container that is a file system in memory of so many megabytes, and can be full. Its files are gone when the server ends. */
   readonly smallDisk?: { readonly path: string; readonly megabytes: number };
+  /** Folders of this machine that the server sees as its own. */
+  readonly mounts?: readonly { readonly source: string; readonly target: string }[];
   /**
    * In the network of this machine (Linux only) instead of one of its own: servers reach each other, and proxies of the test, on 127.0.0.1, and no traffic
    * goes through Docker's own proxy, which costs throughput.
@@ -114,6 +116,11 @@ export class ServerContainer {
     await (await this.#container()).stop({ t: 30 });
   }
 
+  /** Resolves when the server has ended by itself. */
+  async ended(): Promise<void> {
+    await (await this.#container()).wait();
+  }
+
   /** The same container again, with its data and its address; resolves when the server does its work. */
   async start(): Promise<void> {
     await (await this.#container()).start();
@@ -189,6 +196,7 @@ function describeContainer(kind: ServerKind, options: ServerOptions, port: numbe
     .withLabels({ ...ownerLabels() })
     .withEnvironment({ ...kind.environment, ...options.environment })
     .withCopyContentToContainer([...(options.files ?? [])])
+    .withBindMounts([...(options.mounts ?? [])])
     .withWaitStrategy(elsewhere);
   if (options.smallDisk !== undefined) container.withTmpFs({ [options.smallDisk.path]: `size=${options.smallDisk.megabytes}m` });
   const listen = options.hostNetwork ? { host: '127.0.0.1', port } : undefined;

@@ -5,13 +5,24 @@ import { requiredEngine } from '../containers/engine.ts';
 import { Arena } from './arena.ts';
 import { DAEMON_STORIES } from './daemons.faults.ts';
 import { DISK_STORIES } from './disk.faults.ts';
+import { KAFKA_STORIES } from './kafka.faults.ts';
+import { KAFKA_LOSS_STORIES } from './kafka-loss.faults.ts';
 import { LINE_STORIES } from './lines.faults.ts';
 import { MADE_STORIES } from './made.faults.ts';
 import { MYSQL_STORIES } from './mysql.faults.ts';
 import { REDIS_STORIES } from './redis.faults.ts';
 
 const STORY_MS_MAX = 900_000;
-const STORIES = [...DAEMON_STORIES, ...LINE_STORIES, ...REDIS_STORIES, ...MYSQL_STORIES, ...DISK_STORIES, ...MADE_STORIES];
+const STORIES = [
+  ...DAEMON_STORIES,
+  ...LINE_STORIES,
+  ...REDIS_STORIES,
+  ...MYSQL_STORIES,
+  ...DISK_STORIES,
+  ...KAFKA_STORIES,
+  ...KAFKA_LOSS_STORIES,
+  ...MADE_STORIES,
+];
 
 await requiredEngine();
 const words = process.argv.slice(2).join(' ');

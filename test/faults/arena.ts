@@ -18,6 +18,7 @@ import { until } from '../e2e/scene.ts';
 import { allSettled, RoomClients } from '../harness/clients.ts';
 import { COMPILED_ONCE, type Daemon, Rooms, type RunningRoom } from '../harness/rooms.ts';
 import { Messages } from './messages.ts';
+import type { Brokers } from './room-kafka.ts';
 import { RoomServers, SCHEMA } from './servers.ts';
 import { SmallDisk } from './small-disk.ts';
 import { compareCaches, compareKeys } from './state.ts';
@@ -41,6 +42,10 @@ const DAEMONS: readonly Daemon[] = ['reship', 'collector', 'checker'];
 export interface ArenaOptions {
   /** Flags of every Redis server. */
   readonly redisFlags?: readonly string[];
+  /** Each room keeps its write log in a Kafka of its own, of so many brokers. */
+  readonly brokers?: Brokers;
+  /** What applications are told for good meanwhile, and send again all the same, because somebody mends it. */
+  readonly refusedFor?: string;
   /** The daemons of the first room see a clock that is so far ahead. */
   readonly clockAheadMs?: number;
   /** The first room's write log has a small disk of its own. */
@@ -76,10 +81,11 @@ export class Arena {
   }
 
   #begin(): void {
+    const { refusedFor } = this.#options;
     this.#watch = new Watch(this.clients, (drift) =>
       this.#falseOnes.push(`${drift.kind} ${drift.subject} in ${drift.wrong}: ${drift.why}`),
     );
-    this.#messages = new Messages({ clients: this.clients, text: someMessages(MESSAGES), perSecond: MESSAGES_PER_SECOND });
+    this.#messages = new Messages({ clients: this.clients, text: someMessages(MESSAGES), perSecond: MESSAGES_PER_SECOND, refusedFor });
   }
 
   get messages(): Messages {
@@ -89,7 +95,12 @@ export class Arena {
   /** Two rooms that are ready, with traffic. Everything ends with the test. */
   static async open(t: TestContext, options: ArenaOptions = {}): Promise<Arena> {
     const directory = mkdtempSync(join(tmpdir(), 'wmb-faults-'));
-    const servers = await Promise.all([0, 1].map((place) => RoomServers.start(place, options.redisFlags ?? [])));
+    const { redisFlags = [], brokers, smallLogDisk = false } = options;
+    const kept = brokers === undefined ? join(directory, 'beijing', 'writes') : join(directory, 'kafka');
+    const disk = smallLogDisk ? SmallDisk.mount(kept) : undefined;
+    const servers = await Promise.all(
+      [0, 1].map((place) => RoomServers.start(place, { redisFlags, brokers, kafkaDirectory: place === 0 && disk ? kept : undefined })),
+    );
     // Daemons and the command line take it from the environment.
     process.env[DB_PASSWORD] = servers[0]?.mysql.password;
     const rooms = await Rooms.prepare({
@@ -102,13 +113,26 @@ export class Arena {
       roomSettings: (room) => ({ link: LINK, checker: CHECKER, ...settingsOf(room, servers) }),
     });
     process.once('exit', () => rooms.killAll());
-    const disk = options.smallLogDisk === true ? SmallDisk.mount(join(rooms.room(0).directory, 'writes')) : undefined;
     const arena = new Arena(options, { rooms, servers, directory, disk });
     t.after(() => arena.#close(t));
-    await prepareDatabases(rooms);
-    await Promise.all(rooms.rooms.flatMap((_, place) => DAEMONS.map((daemon) => arena.start(place, daemon))));
+    await arena.#prepare();
+    await Promise.all([0, 1].map((place) => arena.#startAll(place)));
     arena.#begin();
     return arena;
+  }
+
+  /** As docs/mysql.md and docs/write-log.md say. */
+  async #prepare(): Promise<void> {
+    await this.wmb(0, 'db', 'init');
+    await this.wmb(1, 'db', 'replicate', '--apply');
+    if (this.#options.brokers !== undefined) for (const place of [0, 1]) await this.wmb(place, 'log', 'init');
+  }
+
+  /** What the command line prints in a room, where it must succeed. */
+  async wmb(place: number, ...args: string[]): Promise<string> {
+    const { code, stdout, stderr } = await wmb([...args, '--config', this.room(place).configFile], { env: COMPILED_ONCE });
+    assert.equal(code, 0, `wmb ${args.join(' ')}: ${stdout}${stderr}`);
+    return stdout;
   }
 
   room(place: number): RunningRoom {
@@ -126,6 +150,26 @@ export class Arena {
     await this.rooms.end(this.room(place), daemon, signal);
     await pause(downMs);
     await this.start(place, daemon);
+  }
+
+  /** All of a room dies at once, servers and daemons, and is started again later. */
+  async losePower(place: number, downMs: number): Promise<void> {
+    await Promise.all(DAEMONS.map((daemon) => this.rooms.end(this.room(place), daemon, 'SIGKILL')));
+    await this.server(place).killAll();
+    await pause(downMs);
+    await this.server(place).startAll();
+    await this.#startAll(place);
+  }
+
+  /** All daemons of a room end in order, and are started again when the work is done. */
+  async whileDown(place: number, work: () => Promise<unknown>): Promise<void> {
+    await Promise.all(DAEMONS.map((daemon) => this.rooms.end(this.room(place), daemon, 'SIGTERM')));
+    await work();
+    await this.#startAll(place);
+  }
+
+  async #startAll(place: number): Promise<void> {
+    await Promise.all(DAEMONS.map((daemon) => this.start(place, daemon)));
   }
 
   start(place: number, daemon: Daemon): Promise<void> {
@@ -213,7 +257,7 @@ function someMessages(count: number): string {
 
 function settingsOf(room: string, servers: readonly RoomServers[]): Readonly<Record<string, unknown>> {
   const place = room === 'beijing' ? 0 : 1;
-  const { redisAddress, mysqlAddress, mysql } = servers[place] as RoomServers;
+  const { redisAddress, mysqlAddress, mysql, logSettings } = servers[place] as RoomServers;
   const database = {
     ...{ adapter: 'mysql', address: mysqlAddress, name: SCHEMA, user: mysql.user, password: { env: DB_PASSWORD } },
     schemaFile: join(EXAMPLE, 'schema.sql'),
@@ -222,15 +266,6 @@ function settingsOf(room: string, servers: readonly RoomServers[]): Readonly<Rec
   return {
     cache: { adapter: 'redis', nodes: [{ address: redisAddress }] },
     database: place === 0 ? database : { ...database, replication },
+    log: logSettings,
   };
-}
-
-/** As docs/mysql.md says, with the command line. */
-async function prepareDatabases(rooms: Rooms): Promise<void> {
-  const run = async (...args: string[]) => {
-    const { code, stdout, stderr } = await wmb(args, { env: COMPILED_ONCE });
-    assert.equal(code, 0, `wmb ${args.join(' ')}: ${stdout}${stderr}`);
-  };
-  await run('db', 'init', '--config', rooms.room(0).configFile);
-  await run('db', 'replicate', '--apply', '--config', rooms.room(1).configFile);
 }

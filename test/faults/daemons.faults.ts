@@ -42,12 +42,7 @@ export const DAEMON_STORIES: readonly Story[] = [
     name: 'a whole room loses its power, servers and daemons alike, and comes back after ten seconds',
     async happens(arena) {
       await arena.messages.reached(0.3);
-      const room = arena.room(1);
-      await Promise.all((['reship', 'collector', 'checker'] as const).map((daemon) => arena.rooms.end(room, daemon, 'SIGKILL')));
-      await arena.server(1).killAll();
-      await arena.pause(10_000);
-      await arena.server(1).startAll();
-      await Promise.all((['reship', 'collector', 'checker'] as const).map((daemon) => arena.start(1, daemon)));
+      await arena.losePower(1, 10_000);
     },
   },
   {

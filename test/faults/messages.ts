@@ -18,6 +18,8 @@ export interface MessagesOptions {
   readonly text: string;
   /** Into all rooms together. */
   readonly perSecond: number;
+  /** An error that does not pass by itself, of write requests that are sent again all the same. */
+  readonly refusedFor: string | undefined;
 }
 
 export class Messages {
@@ -30,6 +32,7 @@ export class Messages {
   readonly #total: number;
   readonly #stopped = new AbortController();
   #again = 0;
+  #refused = 0;
 
   /** Begins at once. */
   constructor(options: MessagesOptions) {
@@ -48,6 +51,11 @@ export class Messages {
   /** Calls that had to be sent again. */
   get again(): number {
     return this.#again;
+  }
+
+  /** Write requests that were refused for good, `refusedFor`. */
+  get refused(): number {
+    return this.#refused;
   }
 
   /** Resolves when this share of the messages is acked. */
@@ -108,6 +116,11 @@ export class Messages {
     return submitUntilAcked(client, writes, {
       signal: this.#stopped.signal,
       acked: ({ requestId, stamp }) => this.#stamps.set(requestId, stamp),
+      insists: ({ code }) => {
+        const isExpected = code === this.#options.refusedFor;
+        if (isExpected) this.#refused += 1;
+        return isExpected;
+      },
       again: (left) => {
         this.#again += 1;
         for (const { requestId } of left) this.#resent.add(requestId);

@@ -10,6 +10,7 @@ import { type SqlServer, startMysql } from '../containers/mysql.ts';
 import { type RedisServer, startRedis } from '../containers/redis.ts';
 import { until } from '../e2e/scene.ts';
 import { TcpProxy } from '../harness/proxy.ts';
+import { type Brokers, RoomKafka } from './room-kafka.ts';
 
 export const SCHEMA = 'messages';
 
@@ -17,9 +18,18 @@ const ANSWER_MS_MAX = 60_000;
 /** Several servers share this machine. */
 const MYSQL_FLAGS = ['--innodb-buffer-pool-size=64M', '--performance-schema=OFF', '--replica-net-timeout=4'];
 
+export interface ServersOptions {
+  readonly redisFlags: readonly string[];
+  /** Without it the room has no Kafka. */
+  readonly brokers: Brokers | undefined;
+  /** As in RoomKafka.start. */
+  readonly kafkaDirectory: string | undefined;
+}
+
 interface Parts {
   readonly redis: RedisServer;
   readonly mysql: SqlServer;
+  readonly kafka: RoomKafka | undefined;
   readonly redisProxy: TcpProxy;
   readonly mysqlProxy: TcpProxy;
   readonly ports: { readonly redis: number; readonly mysql: number };
@@ -33,29 +43,42 @@ export class RoomServers {
   /** As the room's daemons reach them: through the proxies. */
   readonly redisAddress: string;
   readonly mysqlAddress: string;
+  readonly #kafka: RoomKafka | undefined;
   #client: Redis | undefined;
   #replica: RedisServer | undefined;
 
   private constructor({ ports, ...parts }: Parts) {
     this.redis = parts.redis;
     this.mysql = parts.mysql;
+    this.#kafka = parts.kafka;
     this.redisProxy = parts.redisProxy;
     this.mysqlProxy = parts.mysqlProxy;
     this.redisAddress = `127.0.0.1:${ports.redis}`;
     this.mysqlAddress = `127.0.0.1:${ports.mysql}`;
   }
 
-  static async start(place: number, redisFlags: readonly string[]): Promise<RoomServers> {
-    const [redis, database] = await Promise.all([
+  static async start(place: number, { redisFlags, brokers, kafkaDirectory }: ServersOptions): Promise<RoomServers> {
+    const [redis, database, kafka] = await Promise.all([
       startRedis({ hostNetwork: true, flags: redisFlags }),
       startMysql({ hostNetwork: true, serverId: place + 1, flags: MYSQL_FLAGS }),
+      brokers && RoomKafka.start(brokers, kafkaDirectory),
     ]);
     const [redisProxy, mysqlProxy] = [new TcpProxy(redis), new TcpProxy(database)];
     const ports = { redis: await redisProxy.listen(), mysql: await mysqlProxy.listen() };
-    const servers = new RoomServers({ redis, mysql: database, redisProxy, mysqlProxy, ports });
+    const servers = new RoomServers({ redis, mysql: database, kafka, redisProxy, mysqlProxy, ports });
     // What made its users is its own, and would make it differ from the others.
     await servers.sql('RESET BINARY LOGS AND GTIDS');
     return servers;
+  }
+
+  get kafka(): RoomKafka {
+    if (this.#kafka === undefined) throw new Error('this room has no Kafka');
+    return this.#kafka;
+  }
+
+  /** The setting `log` of the room’s file. */
+  get logSettings(): Readonly<Record<string, unknown>> {
+    return this.#kafka?.settings ?? {};
   }
 
   /** What any Redis client reads of a key. */
@@ -97,17 +120,17 @@ export class RoomServers {
   }
 
   async killAll(): Promise<void> {
-    await Promise.all([this.redis.container.kill(), this.mysql.container.kill()]);
+    await Promise.all([this.redis.container.kill(), this.mysql.container.kill(), this.#kafka?.kill()]);
   }
 
   async startAll(): Promise<void> {
-    await Promise.all([this.redis.container.start(), this.mysql.container.start()]);
+    await Promise.all([this.redis.container.start(), this.mysql.container.start(), this.#kafka?.start()]);
   }
 
   async remove(): Promise<void> {
     this.#client?.disconnect();
     await Promise.all([this.redisProxy.close(), this.mysqlProxy.close()]);
-    await Promise.all([this.redis, this.mysql, this.#replica].map((server) => server?.remove()));
+    await Promise.all([this.redis, this.mysql, this.#kafka, this.#replica].map((server) => server?.remove()));
   }
 
   #plainClient(): Redis {

@@ -15,7 +15,7 @@ export class SmallDisk {
 
   static mount(directory: string): SmallDisk {
     mkdirSync(directory, { recursive: true });
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${MEGABYTES}m`, 'tmpfs', directory]);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${MEGABYTES}m,mode=0777`, 'tmpfs', directory]);
     return new SmallDisk(directory);
   }
 

@@ -1,6 +1,6 @@
 /** Submits as an application should: what was not taken is sent again, with the same request ids, until it is acked. */
 import { setTimeout as pause } from 'node:timers/promises';
-import { Wait, type WriteRequest, type WriteResult } from '../../proto/gen/wmb/v1/writes.ts';
+import { type Error as SubmitError, Wait, type WriteRequest, type WriteResult } from '../../proto/gen/wmb/v1/writes.ts';
 import type { RoomClients } from './clients.ts';
 
 const AGAIN_MS = 200;
@@ -11,6 +11,8 @@ export interface Acking {
   readonly acked: (result: WriteResult) => void;
   /** Before these are sent again. */
   readonly again: (left: readonly WriteRequest[]) => void;
+  /** Whether to send again what is refused for good; default: not. */
+  readonly insists?: (error: SubmitError) => boolean;
   /** Aborted: nothing is sent any more. */
   readonly signal?: AbortSignal;
 }
@@ -19,7 +21,7 @@ export interface Acking {
 export async function submitUntilAcked(
   client: RoomClients,
   writes: readonly WriteRequest[],
-  { acked, again, signal }: Acking,
+  { acked, again, insists = () => false, signal }: Acking,
 ): Promise<void> {
   for (let left = writes; left.length > 0; ) {
     signal?.throwIfAborted();
@@ -29,7 +31,7 @@ export async function submitUntilAcked(
     const taken = new Set<string>();
     for (const result of results) {
       const { requestId, stamp, error } = result;
-      if (error?.retry === 'never') throw new Error(`${client.room.id}: ${requestId}: ${error.code}: ${error.message}`);
+      if (error?.retry === 'never' && !insists(error)) throw new Error(`${client.room.id}: ${requestId}: ${error.code}: ${error.message}`);
       if (stamp === '') continue;
       taken.add(requestId);
       acked(result);
