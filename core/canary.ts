@@ -1,6 +1,6 @@
 /**
  * Canaries: write requests of the checker that mean nothing and go the whole way that all others go, so that silence on a lane is never
- * mistaken for health. Intake takes them although their kind is reserved; processors make nothing of them, in any room.
+ * mistaken for health. The intake of topics appends one where it must know that nothing earlier is still on its way into the log. Intake takes them although their kind is reserved; processors make nothing of them, in any room.
  */
 import { partitionOf } from './partition.ts';
 

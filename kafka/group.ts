@@ -70,15 +70,11 @@ export class Group {
   async join(): Promise<readonly number[]> {
     await this.locate();
     for (;;) {
-      const askedMs = this.#options.runtime.monotonicMs();
       const joined = await this.#ask(joinGroup(this.#joining()));
       if (joined.error === MEMBER_ID_REQUIRED) this.#member = joined.member;
       else if (LOST.includes(joined.error)) this.#forget();
       else if (joined.error !== NONE) throw protocolError(joined.error);
-      else if (await this.#sync(joined)) {
-        this.#heardMs = Math.max(this.#heardMs, askedMs);
-        return this.#owned;
-      }
+      else if (await this.#sync(joined)) return this.#owned;
     }
   }
 
@@ -142,7 +138,8 @@ export class Group {
 
   /** False where the partitions are divided anew already. */
   async #sync(joined: JoinAnswer): Promise<boolean> {
-    const { topic, rebalanceMs } = this.#options;
+    const { topic, rebalanceMs, runtime } = this.#options;
+    const askedMs = runtime.monotonicMs();
     this.#member = joined.member;
     this.#generation = joined.generation;
     const assignments = joined.leader === joined.member ? this.#divide(joined) : new Map<string, Uint8Array>();
@@ -154,6 +151,7 @@ export class Group {
     }
     if (error !== NONE) throw protocolError(error);
     this.#owned = decodeAssignment(assignment, topic);
+    this.#heardMs = askedMs;
     return true;
   }
 

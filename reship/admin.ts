@@ -21,7 +21,7 @@ export interface AdminOptions {
   readonly intake: { readonly state: IntakeState };
   readonly logs: () => readonly ServedLog[];
   readonly peers: () => Promise<PeerStatus[]>;
-  readonly topics: readonly { readonly status: IntakeTopicStatus }[];
+  readonly topics: { readonly status: IntakeTopicStatus[] };
 }
 
 export function addReshipAdmin(server: Server, options: AdminOptions): void {
@@ -48,7 +48,7 @@ async function statusOf(options: AdminOptions, startedMs: number): Promise<Reshi
     logs: logs().map(logStatus),
     peers: await peers(),
     intake: { pendingWrites, pendingBytes, waiting, taken, refused, draining },
-    topics: topics.map(({ status }) => status),
+    topics: topics.status,
   };
 }
 

@@ -24,6 +24,7 @@ import { writesRoute } from './intake/http.ts';
 import { Intake } from './intake/intake.ts';
 import { topicsMetrics } from './intake/kafka/metrics.ts';
 import { TopicIntake } from './intake/kafka/topic.ts';
+import { Topics } from './intake/kafka/topics.ts';
 import { writeRules } from './intake/validate.ts';
 import { LateLogs } from './late-logs.ts';
 import { Retention } from './retention.ts';
@@ -49,8 +50,10 @@ export async function wireReship(parts: DaemonParts): Promise<readonly Service[]
   const ceiling = new PromiseCeiling({ log, stampLast, aheadMsMax, runtime, logger });
   const intake = new Intake({ room: room.id, topology, limits: room.intake, log, clock, runtime, metrics });
   const ofTopics = topicsMetrics(metrics);
-  const topics = room.topics.map(
-    (topic) => new TopicIntake({ config: topic, rules: writeRules(topology), instance, intake, log, runtime, logger, metrics: ofTopics }),
+  const topics = new Topics(
+    room.topics.map(
+      (topic) => new TopicIntake({ config: topic, rules: writeRules(topology), instance, intake, log, runtime, logger, metrics: ofTopics }),
+    ),
   );
   const readers: ServedLog[] = [log];
   const shipper = new Shipper({
@@ -89,7 +92,7 @@ export async function wireReship(parts: DaemonParts): Promise<readonly Service[]
     new Retention({ config, logs: () => readers, floors: (name) => shipper.retentionFloors(name), runtime, logger, metrics }),
     grpc,
     http,
-    ...topics,
+    topics,
   ];
 }
 

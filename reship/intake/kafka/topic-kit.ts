@@ -11,6 +11,7 @@ import { NO_STAMP } from '../../../core/stamp.ts';
 import type { StampedWrite } from '../../../core/words.ts';
 import { KafkaCluster } from '../../../kafka/cluster.ts';
 import { decodeFrame } from '../../../link/frame.ts';
+import type { Log } from '../../../log/log.ts';
 import { MemoryLog, MemoryLogDisk } from '../../../log/memory/memory.ts';
 import type { KafkaServer } from '../../../test/containers/kafka.ts';
 import { Intake } from '../intake.ts';
@@ -20,7 +21,8 @@ import { topicsMetrics } from './metrics.ts';
 import { TopicIntake } from './topic.ts';
 
 process.env['KAFKAJS_NO_PARTITIONER_WARNING'] = '1';
-const LOG_PARTITIONS = 4;
+export const LOG_PARTITIONS = 4;
+const READ_BYTES = 16 * 1024 * 1024;
 
 let topics = 0;
 
@@ -28,16 +30,21 @@ let topics = 0;
 export class TopicScene {
   readonly topic: string;
   readonly #kafka: KafkaServer;
-  readonly #disk = new MemoryLogDisk();
+  readonly #openLog: () => Promise<Log>;
+  readonly #logs: Log[] = [];
   readonly #members = new Set<TopicIntake>();
+  #reading: Promise<Log> | undefined;
   #leases = 0;
 
-  constructor(kafka: KafkaServer) {
+  /** `openLog`: the room's log, as one more instance has it; default: one in memory. */
+  constructor(kafka: KafkaServer, openLog: () => Promise<Log> = memoryLogs()) {
+    this.#openLog = openLog;
     topics += 1;
     this.topic = `app.${process.pid}.${topics}`;
     this.#kafka = kafka;
     after(async () => {
       for (const member of this.#members) await this.end(member);
+      for (const log of this.#logs) await log.close();
     });
   }
 
@@ -56,6 +63,33 @@ export class TopicScene {
       '--replication-factor',
       '1',
     );
+  }
+
+  /** Produces numbered records until it is stopped, also while the broker is away; `stop` says how many. */
+  load(): { readonly stop: () => Promise<number> } {
+    let produced = 0;
+    let isOver = false;
+    const producer = new Kafka({ ...this.#kafka.client, retry: { retries: 20, initialRetryTime: 50, maxRetryTime: 500 } }).producer({
+      idempotent: true,
+      maxInFlightRequests: 1,
+    });
+    const running = (async () => {
+      await producer.connect();
+      while (!isOver) {
+        const messages = Array.from({ length: 200 }, (_, i) => numbered(produced + i));
+        await producer.send({ topic: this.topic, messages });
+        produced += messages.length;
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      await producer.disconnect();
+    })();
+    return {
+      stop: async () => {
+        isOver = true;
+        await running;
+        return produced;
+      },
+    };
   }
 
   async produce(messages: readonly Message[]): Promise<void> {
@@ -80,6 +114,7 @@ export class TopicScene {
   async member(more: Partial<TopicConfig> = {}): Promise<TopicIntake> {
     this.#leases += 1;
     const log = await this.#openLog();
+    this.#logs.push(log);
     const clock = new HybridClock({ runtime: systemRuntime, writer: 0x01000000 + this.#leases, stampLast: NO_STAMP, aheadMsMax: 5_000 });
     const limits = { ...LIMITS, pendingWritesMax: 10_000, pendingBytesMax: 10_000_000 };
     const config: TopicConfig = {
@@ -120,24 +155,46 @@ export class TopicScene {
 
   /** Everything in the log, by partition, in order. */
   async writes(): Promise<StampedWrite[]> {
-    const log = await this.#openLog();
+    const log = await this.#reader();
     const found: StampedWrite[] = [];
-    for (let partition = 0; partition < LOG_PARTITIONS; partition += 1)
-      for (const { bytes } of await log.read(partition, 0, Number.MAX_SAFE_INTEGER)) found.push(...decodeFrame(bytes).writes);
+    for (let partition = 0; partition < LOG_PARTITIONS; partition += 1) {
+      for (let { first: seq, next } = log.extent(partition); seq < next; ) {
+        const frames = await log.read(partition, seq, READ_BYTES);
+        for (const { bytes } of frames) found.push(...decodeFrame(bytes).writes);
+        seq += frames.length;
+      }
+    }
     return found.filter(({ kind }) => kind !== CANARY_KIND);
   }
 
   /** Write requests in the log, also those that mean nothing. */
   async count(): Promise<number> {
-    const log = await this.#openLog();
+    const log = await this.#reader();
     return Array.from({ length: LOG_PARTITIONS }, (_, partition) => log.extent(partition).writes).reduce((sum, writes) => sum + writes, 0);
   }
 
-  async #openLog(): Promise<MemoryLog> {
-    const log = new MemoryLog({ disk: this.#disk, log: 'writes', origin: 'beijing', partitions: LOG_PARTITIONS, runtime: systemRuntime });
-    await log.open();
+  /** For the test itself; an instance like the others. */
+  async #reader(): Promise<Log> {
+    this.#reading ??= this.#openLog();
+    const log = await this.#reading;
+    if (!this.#logs.includes(log)) this.#logs.push(log);
     return log;
   }
+}
+
+/** Instances of one log. `beforeAppend` is waited for. */
+export function memoryLogs(beforeAppend: () => Promise<void> = async () => {}): () => Promise<Log> {
+  const disk = new MemoryLogDisk();
+  return async () => {
+    const log = new MemoryLog({ disk, log: 'writes', origin: 'beijing', partitions: LOG_PARTITIONS, runtime: systemRuntime });
+    await log.open();
+    const append = log.append.bind(log);
+    log.append = async (drafts) => {
+      await beforeAppend();
+      return append(drafts);
+    };
+    return log;
+  };
 }
 
 export const numbered = (i: number): Message => ({ key: `k${i % 50}`, value: JSON.stringify({ payload: i }) });

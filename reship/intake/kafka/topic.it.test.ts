@@ -2,9 +2,11 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { WmbError } from '../../../core/errors.ts';
+import { init, openLog, placeAt, temporaryDirectory } from '../../../log/kafka/kafka-kit.ts';
+import type { Log } from '../../../log/log.ts';
 import { containersAvailable, NO_ENGINE } from '../../../test/containers/engine.ts';
 import { type KafkaServer, startKafka } from '../../../test/containers/kafka.ts';
-import { numbered, TopicScene, until } from './topic-kit.ts';
+import { LOG_PARTITIONS, memoryLogs, numbered, TopicScene, until } from './topic-kit.ts';
 
 async function assertOnceInOrder(scene: TopicScene, count: number): Promise<void> {
   const writes = await scene.writes();
@@ -22,6 +24,42 @@ async function assertOnceInOrder(scene: TopicScene, count: number): Promise<void
     all,
     Array.from({ length: count }, (_, i) => i),
   );
+}
+
+/** A room's log in Kafka, as one more instance has it. */
+async function kafkaLog(kafka: KafkaServer): Promise<() => Promise<Log>> {
+  const place = placeAt(kafka.address, { origin: 'beijing', partitions: LOG_PARTITIONS });
+  await init(place);
+  return () => openLog(place, { directory: temporaryDirectory() });
+}
+
+async function membersComeAndGo(kafka: KafkaServer, scene: TopicScene): Promise<void> {
+  await scene.create(6);
+  const load = scene.load();
+  const taken = async (more: number) => {
+    const before = await scene.count();
+    await until(`${more} more are taken`, async () => (await scene.count()) >= before + more);
+  };
+  const [a, b] = [await scene.started(), await scene.started()];
+  await until('both have partitions', () => a.partitions.length === 3 && b.partitions.length === 3);
+  await taken(500);
+  const c = await scene.started();
+  await until('all three have partitions', () => [a, b, c].every(({ partitions }) => partitions.length === 2));
+  await taken(500);
+  // Its connections break and it says nothing more: what it has in flight may still come into the log, what it has taken is not committed.
+  await b.stop();
+  await until('two have all', () => a.partitions.length === 3 && c.partitions.length === 3);
+  await taken(500);
+  await kafka.container.kill();
+  await kafka.container.start();
+  await taken(500);
+  await scene.end(a);
+  await until('one has all', () => c.partitions.length === 6);
+  await taken(500);
+  const produced = await load.stop();
+  await until('nothing is left to take', () => c.partitions.length === 6 && c.partitions.every(({ lag }) => lag === 0));
+  await assertOnceInOrder(scene, produced);
+  await scene.end(c);
 }
 
 const codeIs = (code: string, message: RegExp) => (error: unknown) =>
@@ -50,40 +88,38 @@ function testsOn(kafka: KafkaServer): void {
     await scene.end(second);
   });
 
-  test('members come, go and die under load, and each record has one place in the log, in the order of its key', async () => {
-    const scene = new TopicScene(kafka);
-    await scene.create(6);
-    let produced = 0;
-    let isProducing = true;
-    const producing = (async () => {
-      while (isProducing) {
-        await scene.produce(Array.from({ length: 200 }, (_, i) => numbered(produced + i)));
-        produced += 200;
-        await new Promise((resolve) => setTimeout(resolve, 20));
-      }
-    })();
-    const taken = async (more: number) => {
-      const before = await scene.count();
-      await until(`${more} more are taken`, async () => (await scene.count()) >= before + more);
-    };
-    const [a, b] = [await scene.started(), await scene.started()];
-    await until('both have partitions', () => a.partitions.length === 3 && b.partitions.length === 3);
-    await taken(500);
-    const c = await scene.started();
-    await until('all three have partitions', () => [a, b, c].every(({ partitions }) => partitions.length === 2));
-    await taken(500);
-    // Its connections break and it says nothing more: what it has in flight may still come into the log, what it has taken is not committed.
-    await b.stop();
-    await until('two have all', () => a.partitions.length === 3 && c.partitions.length === 3);
-    await taken(500);
+  for (const [name, openLog] of [
+    ['in memory', undefined],
+    ['in the same Kafka', () => kafkaLog(kafka)],
+  ] as const) {
+    test(`members come, go and die under load, and so does the broker: each record has one place in the log ${name}, in the order of its key`, async () => {
+      await membersComeAndGo(kafka, new TopicScene(kafka, await openLog?.()));
+    });
+  }
+
+  test('a member whose append takes longer than its session keeps its partitions until that is done', async () => {
+    let append = Promise.resolve();
+    const scene = new TopicScene(
+      kafka,
+      memoryLogs(() => append),
+    );
+    await scene.create(2);
+    const a = await scene.started();
+    await scene.produce(Array.from({ length: 20 }, (_, i) => numbered(i)));
+    await until('they are taken', async () => (await scene.writes()).length === 20);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    append = promise;
+    await scene.produce(Array.from({ length: 20 }, (_, i) => numbered(20 + i)));
+    await until('it has them', () => a.partitions.every(({ lag }) => lag !== 0));
+    const b = await scene.started();
+    await new Promise((done) => setTimeout(done, 8_000));
+    assert.equal(b.partitions.length, 0);
+    resolve();
+    await until('both have one', () => a.partitions.length === 1 && b.partitions.length === 1);
+    await until('all of it is taken', async () => (await scene.writes()).length >= 40);
+    await assertOnceInOrder(scene, 40);
     await scene.end(a);
-    await until('one has all', () => c.partitions.length === 6);
-    await taken(500);
-    isProducing = false;
-    await producing;
-    await until('nothing is left to take', () => c.partitions.every(({ lag }) => lag === 0));
-    await assertOnceInOrder(scene, produced);
-    await scene.end(c);
+    await scene.end(b);
   });
 
   test('a topic that gets more partitions is taken in with them', async () => {
@@ -135,6 +171,26 @@ function testsOn(kafka: KafkaServer): void {
     });
   });
 }
+
+test('a wrong password is said at start; with the right one the topic is taken in', {
+  skip: !(await containersAvailable()) && NO_ENGINE,
+}, async () => {
+  const sasl = { mechanism: 'scram-sha-256', username: 'wmb', password: 'right' } as const;
+  const kafka = await startKafka({ sasl });
+  after(() => kafka.remove());
+  const scene = new TopicScene(kafka);
+  await scene.create(1);
+  const as = (password: string) => ({
+    kafka: { brokers: [kafka.address], sasl: { mechanism: sasl.mechanism, user: sasl.username, password }, tls: undefined },
+  });
+  const wrong = await scene.member(as('wrong'));
+  await assert.rejects(wrong.start(), codeIs('TOPIC_DENIED', /refuses the user or its password/));
+  await wrong.stop();
+  await scene.produce([numbered(0)]);
+  const member = await scene.started(as('right'));
+  await until('it is taken', async () => (await scene.writes()).length === 1);
+  await scene.end(member);
+});
 
 const available = await containersAvailable();
 if (!available) test('topics of a real Kafka', { skip: NO_ENGINE }, () => {});

@@ -23,7 +23,6 @@ import { ERRORS, type WmbError } from '../../../core/errors.ts';
 import { backoffMs } from '../../../core/flow/backoff.ts';
 import type { Logger } from '../../../core/logger.ts';
 import { type Runtime, sleep } from '../../../core/runtime.ts';
-import type { Service } from '../../../daemon/service.ts';
 import { KafkaCluster } from '../../../kafka/cluster.ts';
 import { Group, type Standing } from '../../../kafka/group.ts';
 import type { GroupOffset } from '../../../kafka/group-requests.ts';
@@ -63,8 +62,7 @@ export interface TopicIntakeOptions {
   readonly metrics: TopicsMetrics;
 }
 
-export class TopicIntake implements Service {
-  readonly name: string;
+export class TopicIntake {
   readonly #options: TopicIntakeOptions;
   readonly #logger: Logger;
   readonly #cluster: KafkaCluster;
@@ -79,7 +77,6 @@ export class TopicIntake implements Service {
   constructor(options: TopicIntakeOptions) {
     const { config, instance, runtime, logger, metrics } = options;
     const { topic, group, kafka } = config;
-    this.name = `topic ${topic}`;
     this.#options = options;
     this.#logger = logger.child({ topic, group });
     this.#cluster = new KafkaCluster({ servers: kafka, clientId: `wmb-${instance}`, runtime });
@@ -126,6 +123,8 @@ export class TopicIntake implements Service {
   /** Takes nothing more; what is in flight is finished and committed, and the other members get the partitions at once. */
   async drain(): Promise<void> {
     this.#over.abort();
+    // Nothing is in flight: a Kafka that does not answer need not be waited for.
+    if (this.#share === undefined) this.#cluster.close();
     await this.#running;
   }
 
@@ -184,7 +183,7 @@ export class TopicIntake implements Service {
     try {
       standing = await this.#beat();
     } finally {
-      await share.finish(standing !== 'lost');
+      await this.#whileBeating(share.finish(standing !== 'lost'));
       this.#share = undefined;
     }
     this.#logger.info({ partitions: partitions.join(), standing }, 'partitions of an intake topic are given back');
@@ -210,6 +209,18 @@ export class TopicIntake implements Service {
       }
     }
     return 'member';
+  }
+
+  /** The others wait, and do not take this member for dead, while what is in flight takes its time. */
+  async #whileBeating(work: Promise<void>): Promise<void> {
+    const done = new AbortController();
+    const settled = work.finally(() => done.abort());
+    settled.catch(() => {});
+    for (;;) {
+      await sleep(this.#options.runtime, HEARTBEAT_MS, done.signal);
+      if (done.signal.aborted) return settled;
+      await this.#group.beat().catch(() => {});
+    }
   }
 
   /** Where each partition goes on; where nothing was committed yet, as the configuration says. */
