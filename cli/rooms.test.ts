@@ -103,6 +103,7 @@ const RESHIP = {
   uptimeMs: 61_000,
   nowMs: 1,
   logs: [],
+  topics: [],
   peers: [{ room: 'guangzhou', connected: false, lanes: [] }],
 };
 const LANE = { log: 'writes', epoch: '00', reason: '', sinceMs: 0, lagWrites: 2, lagMs: 30, parked: 1 };
