@@ -3,6 +3,8 @@ import type { Config, MysqlConfig } from '../core/config/types.ts';
 import { WmbError } from '../core/errors.ts';
 import type { Runtime } from '../core/runtime.ts';
 import { logsKept, masterRoom } from '../core/topology.ts';
+import type { InboxAdministration } from '../link/administration.ts';
+import { MqAdministration } from '../link/mq/administration.ts';
 import type { LogAdministration } from '../log/administration.ts';
 import { KafkaLogAdministration } from '../log/kafka/administration.ts';
 import type { CacheAdministration, DatabaseAdministration } from '../store/administration.ts';
@@ -60,6 +62,13 @@ export function logAdministrations({ config, user, runtime }: Administered): rea
   // The changes log of an embedded database lives in the database's own file.
   const logs = logsKept(topology, origin).filter((log) => log !== 'changes');
   return logs.map((log) => new KafkaLogAdministration({ kafka, log, origin, partitions: topology.partitions, runtime }));
+}
+
+/** INBOX_UNPREPARED where the room's file names no Kafka for inboxes. */
+export function inboxAdministration(config: Config, runtime: Runtime): InboxAdministration {
+  const { inbox, id } = config.room;
+  if (inbox !== undefined) return new MqAdministration({ config, inbox, runtime });
+  throw new WmbError('INBOX_UNPREPARED', `room ${id} has no Kafka for inboxes; name it as \`inbox\` in the room’s file`);
 }
 
 function serverOf({ address, name, user, password, tls }: MysqlConfig, other: ServerUser | undefined) {

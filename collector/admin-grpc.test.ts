@@ -17,6 +17,7 @@ import { set, TestLog, TestRoom } from './admit/testing.ts';
 import { addKeysRoute } from './keys-http.ts';
 
 const links: LinkAdmin = {
+  setTransport: async () => 'rpc',
   links: () => [{ origin: 'guangzhou', transport: 'rpc', paused: false, lanes: [] }],
   setPaused: (origin) => {
     throw new WmbError('ROOM_UNKNOWN', `no link from ${origin}`);

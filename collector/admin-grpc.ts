@@ -1,6 +1,6 @@
 /** The gRPC service wmb.v1.Collector: what people and the checker ask of a collector. */
 import type { handleUnaryCall, ServerWritableStream } from '@grpc/grpc-js';
-import type { Config } from '../core/config/types.ts';
+import type { Config, Transport } from '../core/config/types.ts';
 import type { CacheEntry } from '../core/converge/effects.ts';
 import { WmbError } from '../core/errors.ts';
 import type { Runtime } from '../core/runtime.ts';
@@ -38,6 +38,8 @@ export interface LinkAdmin {
   links(): readonly LinkStatus[];
   /** Pauses or resumes the link from `origin`. ROOM_UNKNOWN where there is none. */
   setPaused(origin: RoomId, paused: boolean): readonly LaneStatus[] | Promise<readonly LaneStatus[]>;
+  /** Switches the link from `origin`; returns over what it ran before. ROOM_UNKNOWN, USAGE, and why it cannot be. */
+  setTransport(origin: RoomId, transport: Transport): Promise<Transport>;
   /** What the stopped lanes from `origin` would lose; `confirmed`: they go on without it. ROOM_UNKNOWN, NOT_FOUND. */
   skipGaps(origin: RoomId, confirmed: boolean): Promise<readonly SkippedLane[]>;
 }
@@ -78,6 +80,11 @@ export function collectorAdmin(options: CollectorAdminOptions): CollectorServer 
     setLink: unary(async ({ origin, paused }: { origin: string; paused: boolean }) => ({
       lanes: [...(await links.setPaused(origin, paused))],
     })),
+    setTransport: unary(async ({ origin, transport }: { origin: string; transport: string }) => {
+      if (transport !== 'rpc' && transport !== 'mq')
+        throw new WmbError('USAGE', `a link runs over rpc or mq, not ${JSON.stringify(transport)}`);
+      return { before: await links.setTransport(origin, transport) };
+    }),
     skipGap: unary(async ({ origin, confirmed }: { origin: string; confirmed: boolean }) => ({
       lanes: [...(await links.skipGaps(origin, confirmed))],
     })),

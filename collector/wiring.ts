@@ -11,6 +11,7 @@ import { OpsHttp } from '../daemon/ops-http.ts';
 import type { DaemonParts } from '../daemon/process.ts';
 import type { Service } from '../daemon/service.ts';
 import { readTls } from '../daemon/tls.ts';
+import { MqDialer } from '../link/mq/dialer.ts';
 import { rpcDialer } from '../link/rpc/dialer.ts';
 import { EmbeddedLog } from '../log/embedded/embedded.ts';
 import { KafkaLog } from '../log/kafka/kafka.ts';
@@ -79,6 +80,7 @@ export async function wireCollector(
     config,
     instance,
     dialer: rpcDialer({ runtime, tls: room.tls === undefined ? undefined : readTls(room.tls) }),
+    inbox: new MqDialer({ config, runtime, logger }),
     consumers: applier.consumers,
     acks: applier.acks,
     hints: applier.hints,
@@ -145,6 +147,7 @@ function linkAdmin(receiver: Receiver): LinkAdmin {
   return {
     links: () => receiver.status(),
     setPaused: (origin, paused) => receiver.setPaused(origin, paused),
+    setTransport: (origin, transport) => receiver.setTransport(origin, transport),
     skipGaps: (origin, confirmed) => receiver.skipGaps(origin, confirmed),
   };
 }

@@ -102,6 +102,11 @@ export const ERRORS = {
   TOPOLOGY_STALE: spec('later', 'FAILED_PRECONDITION', 409, EXIT.refused, 'The two rooms hold topologies of different epochs.', 'Roll the newer topology out to the room that is named.'),
   PEER_UNREACHABLE: spec('later', 'UNAVAILABLE', 503, EXIT.unavailable, 'The peer does not answer.', 'It is retried with backoff; check the address, the network and the peer’s daemons.'),
   PEER_GARBAGE: spec('later', 'INTERNAL', 502, EXIT.unavailable, 'The peer answered something that is not the link protocol.', 'Check that the address is a WMB reship.'),
+  INBOX_UNAVAILABLE: spec('later', 'UNAVAILABLE', 503, EXIT.unavailable, 'The Kafka of an inbox cannot be reached or failed to answer. The link over mq waits.', 'It is retried; see the cause.'),
+  INBOX_DENIED: spec('never', 'FAILED_PRECONDITION', 500, EXIT.config, 'Kafka refuses the user of an inbox: wrong name or password, or a missing right.', 'Correct the user or its password in the configuration, or grant what the message names.'),
+  INBOX_UNFIT: spec('never', 'FAILED_PRECONDITION', 500, EXIT.config, 'Kafka is too old for an inbox, or a topic of it has a setting with which WMB cannot keep its promises.', 'Do what the message says; the setting and its value are named.'),
+  INBOX_UNPREPARED: spec('never', 'FAILED_PRECONDITION', 500, EXIT.config, 'Kafka has no topics of this inbox, or the room has no Kafka for inboxes.', 'Name the Kafka in the room’s file (`inbox`), and run `wmb link init` in the room that takes the frames.'),
+  INBOX_FOREIGN: spec('never', 'FAILED_PRECONDITION', 500, EXIT.config, 'The inbox is used by other rooms.', 'Give each room a Kafka of its own; check `inbox` and `peers` in the files of the rooms that are named.'),
   LINK_PAUSED: spec('later', 'UNAVAILABLE', 503, EXIT.refused, 'The link is paused by an operator.', '`wmb link resume ORIGIN PEER`.'),
   // apply
   STAMP_FUTURE: spec('later', 'OUT_OF_RANGE', 409, EXIT.refused, 'The stamp of a write request is further ahead of this room’s clock than allowed.', 'Correct the clock of the origin that is named, then `wmb parked retry`.'),

@@ -1,5 +1,5 @@
 /** What follows from the topology: who ships what to whom. */
-import type { RoomEntry, Topology } from './config/types.ts';
+import type { RoomEntry, Topology, Transport } from './config/types.ts';
 import type { Lane, LogName, RoomId } from './words.ts';
 
 /**
@@ -18,6 +18,11 @@ export function logsTaken(topology: Topology, origin: RoomId, peer: RoomId): rea
   else if (from.database === 'master') logs.push('effects');
   if (hasChangesLog(topology) && from.database === 'master' && to.database === 'slave') logs.push('changes');
   return logs;
+}
+
+/** Over what a link runs where nobody has chosen otherwise. */
+export function transportOf(topology: Topology, origin: RoomId, peer: RoomId): Transport {
+  return topology.links.find((link) => link.origin === origin && link.peer === peer)?.transport ?? 'rpc';
 }
 
 /** The logs that a room keeps. */

@@ -42,8 +42,8 @@ export interface TopicPartition {
   readonly inSync: number;
 }
 
-/** Answers on one connection come in the order of the requests: one that waits for records has a connection of its own. */
-export type ConnectionUse = 'ask' | 'wait';
+/** Answers on one connection come in the order of the requests: each that waits for records has a connection of its own. */
+export type ConnectionUse = 'ask' | 'wait' | `wait for ${string}`;
 
 interface Node {
   readonly host: string;

@@ -275,3 +275,10 @@ function asBuffer(bytes: Uint8Array): Buffer {
 function corrupt(what: string): WmbError {
   return new WmbError('FRAME_CORRUPT', `the frame is damaged: ${what}`);
 }
+
+/** Number of write requests that a frame's header names, and the room it names, read without a check; undefined where the bytes are no frame. */
+export function peekFrame(bytes: Uint8Array): { readonly count: number; readonly origin: RoomId } | undefined {
+  const frame = asBuffer(bytes);
+  if (frame.length < FIXED_BYTES + CRC_BYTES || frame.readUInt32BE(0) !== MAGIC) return undefined;
+  return { count: frame.readUInt32BE(18), origin: frame.toString('latin1', FIXED_BYTES, FIXED_BYTES + (frame[7] ?? 0)) };
+}

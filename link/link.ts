@@ -150,6 +150,14 @@ export interface LinkDialer {
   dial(address: string, hello: Hello, signal: AbortSignal): Promise<LinkSession>;
 }
 
+/** Dials by way of the room's own Kafka. */
+export interface InboxDialer extends LinkDialer {
+  /** Rejects with why frames of `origin` cannot come through an inbox: INBOX_UNPREPARED, INBOX_UNFIT, INBOX_DENIED, INBOX_UNAVAILABLE. */
+  check(origin: RoomId): Promise<void>;
+  /** Tells the origin that frames are no longer wanted in the inbox. Rejects as `check`. */
+  leave(hello: Hello): Promise<void>;
+}
+
 /** The reship's end. */
 export interface ServedSession {
   readonly hello: Hello;

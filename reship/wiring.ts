@@ -13,6 +13,8 @@ import { GrpcServer } from '../daemon/grpc-server.ts';
 import { OpsHttp } from '../daemon/ops-http.ts';
 import type { DaemonParts } from '../daemon/process.ts';
 import type { Service } from '../daemon/service.ts';
+import type { LinkHost } from '../link/link.ts';
+import { InboxFeeder } from '../link/mq/feeder.ts';
 import { addLinkService } from '../link/rpc/service.ts';
 import { EmbeddedLog, logFile } from '../log/embedded/embedded.ts';
 import { EmbeddedLogReader } from '../log/embedded/reader.ts';
@@ -80,6 +82,7 @@ export async function wireReship(parts: DaemonParts): Promise<readonly Service[]
     { name: 'write log', start: async () => {}, stop: () => log.close() },
     { name: 'intake', start: async () => {}, drain: () => intake.drain(), stop: async () => intake.stop() },
     shipper,
+    ...feeders(parts, shipper),
     new LateLogs({
       logs: late,
       offer: (reader) => {
@@ -115,6 +118,14 @@ function kafkaLog(log: LogName, kafka: KafkaLogConfig, { config, runtime, logger
   const { topology, room } = config;
   const place = { kafka, log, origin: room.id, partitions: topology.partitions, runtime };
   return new KafkaLog({ ...place, directory: join(room.directory, log), logger, tailBytesMax: TAIL_BYTES_MAX });
+}
+
+/** One for each peer whose Kafka is known: it puts frames there when the peer says so. */
+function feeders({ config, runtime, logger }: DaemonParts, host: LinkHost): readonly Service[] {
+  const { room } = config;
+  return Object.entries(room.peers).map(
+    ([peer, { kafka }]) => new InboxFeeder({ room: room.id, peer, kafka, secret: room.secret, host, runtime, logger }),
+  );
 }
 
 /** Where the collector of a master room keeps the effect log, and the embedded database its changes. */

@@ -22,6 +22,8 @@ export function configOf(plan: Plan, id: RoomId): Config {
       secret: 'secret',
       tls: undefined,
       log: { adapter: 'embedded', retention: { ageMsMin: 0, bytesMax: 0, overflow: 'keep' } },
+      inbox: undefined,
+      peers: {},
       cache: { adapter: 'embedded' },
       database: undefined,
       processors: {},

@@ -1,6 +1,7 @@
 /** The ports of a daemon's life: what stands behind them outlives it, and every call passes through the life's gate. */
 import type { BookEntry, ReceiptBook, Settlement } from '../collector/receipts/receipts.ts';
 import type { LinkStateRow, LinkStateStore } from '../collector/receive/state-store.ts';
+import type { Transport } from '../core/config/types.ts';
 import type { CacheEntry } from '../core/converge/effects.ts';
 import { exportState, type KeyState } from '../core/converge/state.ts';
 import { sleep } from '../core/runtime.ts';
@@ -208,6 +209,13 @@ export class GatedStates implements LinkStateStore {
     this.#rows.set(laneKey(row.lane), row);
     this.#saved(row);
   }
+
+  /** Nobody switches links here. */
+  transports(): ReadonlyMap<RoomId, Transport> {
+    return new Map();
+  }
+
+  saveTransport(): void {}
 }
 
 export interface SessionWatch {

@@ -1,15 +1,19 @@
-/** `wmb link pause|resume|skip`: the link from an origin, held by the peer’s collector. */
+/** `wmb link pause|resume|skip|init|transport`: the link from an origin, held by the peer’s collector. */
 import type { Command } from 'commander';
-import type { Config } from '../../core/config/types.ts';
 import { WmbError } from '../../core/errors.ts';
 import type { RoomId } from '../../core/words.ts';
 import type { SetLinkResponse, SkipGapResponse, SkippedLane } from '../../proto/gen/wmb/v1/admin.ts';
 import { Clients } from '../clients.ts';
-import { type ConfigOptions, type Context, configOf, configOption, type JsonOptions, jsonOption, roomOf } from '../context.ts';
+import { type ConfigOptions, type Context, configOf, configOption, type JsonOptions, jsonOption } from '../context.ts';
 import { printable } from '../table.ts';
+import { endsOf } from './link-ends.ts';
+import { addInit, addTransport } from './link-transport.ts';
 
 export function addLinkCommands(program: Command, context: Context): void {
-  const link = program.command('link').helpCommand(false).description('pause or resume links between rooms, or take one over a gap');
+  const link = program
+    .command('link')
+    .helpCommand(false)
+    .description('pause, resume or switch links between rooms, or take one over a gap');
   addSwitch(link, context, {
     verb: 'pause',
     paused: true,
@@ -17,6 +21,8 @@ export function addLinkCommands(program: Command, context: Context): void {
   });
   addSwitch(link, context, { verb: 'resume', paused: false, description: 'take frames of ORIGIN in PEER again, from the mark on' });
   addSkip(link, context);
+  addTransport(link, context);
+  addInit(link, context);
 }
 
 interface Switch {
@@ -47,10 +53,6 @@ function addSwitch(link: Command, context: Context, { verb, paused, description 
           : `link ${origin} → ${peer} ${paused ? 'paused' : 'resumed'} (${lanes.length} lanes)`,
       );
     });
-}
-
-function endsOf(config: Config, originName: string, peerName: string): { readonly origin: RoomId; readonly peer: RoomId } {
-  return { origin: roomOf(config, originName), peer: roomOf(config, peerName) };
 }
 
 /** The stores of all lanes move their marks: it may take its time. */

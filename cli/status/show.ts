@@ -144,8 +144,8 @@ function laneRows({ room }: RoomStatus, link: KnownLink): string[][] {
   ]);
 }
 
-function linkName({ origin }: Pick<KnownLink, 'origin'>, room: string): string {
-  return origin === room ? `${room} (local)` : `${origin} → ${room}`;
+function linkName({ origin, transport }: Pick<KnownLink, 'origin' | 'transport'>, room: string): string {
+  return origin === room ? `${room} (local)` : `${origin} → ${room}${transport === 'mq' ? ' (mq)' : ''}`;
 }
 
 /** `streaming`, or `stopped-on-gap 1, streaming 3`. */

@@ -1,6 +1,7 @@
 /** States of the lanes' links, in the receipt book's file: one file less, and they belong to the same collector. */
 
-import { type LogName, laneKey } from '../../core/words.ts';
+import type { Transport } from '../../core/config/types.ts';
+import { type LogName, laneKey, type RoomId } from '../../core/words.ts';
 import type { LinkState } from '../../link/machine.ts';
 import type { LinkStateRow, LinkStateStore } from '../receive/state-store.ts';
 import type { EmbeddedBook } from './embedded.ts';
@@ -29,5 +30,14 @@ export class EmbeddedLinkStates implements LinkStateStore {
         .prepare('INSERT OR REPLACE INTO link_states VALUES (?, ?, ?, ?, ?, ?, ?)')
         .run(laneKey(lane), lane.log, lane.origin, lane.partition, state, reason, sinceMs),
     );
+  }
+
+  transports(): ReadonlyMap<RoomId, Transport> {
+    const rows = this.#book.guarded((db) => db.prepare('SELECT origin, transport FROM link_transports').all());
+    return new Map(rows.map((row) => [String(row['origin']), row['transport'] as Transport]));
+  }
+
+  saveTransport(origin: RoomId, transport: Transport): void {
+    this.#book.guarded((db) => db.prepare('INSERT OR REPLACE INTO link_transports VALUES (?, ?)').run(origin, transport));
   }
 }

@@ -58,6 +58,7 @@ CREATE TABLE IF NOT EXISTS link_states (
   lane TEXT PRIMARY KEY, log TEXT NOT NULL, origin TEXT NOT NULL, partition INTEGER NOT NULL,
   state TEXT NOT NULL, reason TEXT NOT NULL, since_ms INTEGER NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS link_transports (origin TEXT PRIMARY KEY, transport TEXT NOT NULL) WITHOUT ROWID;
 `;
 
 /** SQLite's name for a database that is no file. */

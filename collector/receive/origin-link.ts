@@ -4,7 +4,7 @@
  */
 
 import { isWildcard, parseAddress } from '../../core/config/address.ts';
-import type { Config } from '../../core/config/types.ts';
+import type { Config, Transport } from '../../core/config/types.ts';
 import { asWmbError, WmbError } from '../../core/errors.ts';
 import { backoffMs } from '../../core/flow/backoff.ts';
 import type { Logger } from '../../core/logger.ts';
@@ -13,7 +13,16 @@ import type { Stamp } from '../../core/stamp.ts';
 import { logsTaken, roomEntry } from '../../core/topology.ts';
 import { type Lane, type LogName, laneKey, type RoomId } from '../../core/words.ts';
 import { signHello } from '../../link/identity.ts';
-import { type Downward, LINK_PROTOCOL, type LinkDialer, type LinkFrame, type LinkSession, type Welcome } from '../../link/link.ts';
+import {
+  type Downward,
+  type Hello,
+  type InboxDialer,
+  LINK_PROTOCOL,
+  type LinkDialer,
+  type LinkFrame,
+  type LinkSession,
+  type Welcome,
+} from '../../link/link.ts';
 import type { LinkStatus, SkippedLane } from '../../proto/gen/wmb/v1/admin.ts';
 import type { LaneConsumers } from '../lane.ts';
 import type { AckSender } from './ack-sender.ts';
@@ -27,6 +36,9 @@ export interface OriginLinkOptions {
   readonly config: Config;
   readonly instance: string;
   readonly dialer: LinkDialer;
+  readonly inbox: InboxDialer | undefined;
+  /** At the start. */
+  readonly transport: Transport;
   readonly consumers: LaneConsumers;
   readonly acks: AckSender;
   /** Of the link to oneself only. */
@@ -54,11 +66,15 @@ export class OriginLink {
   #failingSinceMs: number | undefined;
   #heardMs = 0;
   #draining = false;
+  #transport: Transport;
+  /** Aborted when the link is switched to another transport. */
+  #switched = new AbortController();
   #running: Promise<void> | undefined;
 
   constructor(options: OriginLinkOptions) {
     this.origin = options.origin;
     this.#options = options;
+    this.#transport = options.transport;
     this.#log = options.logger.child({ origin: options.origin });
     const { topology, room } = options.config;
     for (const log of logsTaken(topology, options.origin, room.id)) {
@@ -89,6 +105,23 @@ export class OriginLink {
     await this.#running;
     this.#options.acks.stop();
     this.#options.hints?.stop();
+  }
+
+  /** The session ends, and the next one is over the other transport: the lanes resume at their marks, which know nothing of transports. Returns what it was before. */
+  switchTo(transport: Transport): Transport {
+    const before = this.#transport;
+    if (transport === before) return before;
+    this.#log.info({ before, transport }, 'the link is switched to another transport');
+    this.#transport = transport;
+    this.#switched.abort();
+    this.#session?.close();
+    // Where that does not get through: the session over rpc makes the origin forget the one over mq.
+    if (before === 'mq') {
+      this.#options.inbox?.leave(this.#hello()).catch((cause) => {
+        this.#log.warn({ reason: asWmbError(cause).message }, 'the origin could not be told that the link has left the inbox');
+      });
+    }
+    return before;
   }
 
   setPaused(paused: boolean): void {
@@ -123,7 +156,7 @@ export class OriginLink {
   status(): LinkStatus {
     const lanes = [...this.#lanes.values()];
     const paused = lanes.length > 0 && lanes.every((lane) => lane.state === 'paused');
-    return { origin: this.origin, transport: 'rpc', paused, lanes: lanes.map((lane) => lane.status()) };
+    return { origin: this.origin, transport: this.#transport, paused, lanes: lanes.map((lane) => lane.status()) };
   }
 
   #addLane(log: LogName, partition: number): void {
@@ -147,16 +180,18 @@ export class OriginLink {
     const { reconnectMsMin, reconnectMsMax } = config.room.link;
     while (!this.#stopped.signal.aborted) {
       if (!this.#draining) for (const lane of this.#lanes.values()) lane.dial();
+      this.#switched = new AbortController();
       const reason = await this.#oneSession();
       if (this.#stopped.signal.aborted) return;
-      this.#failed(reason);
       for (const lane of this.#lanes.values()) lane.lost(reason);
+      if (this.#switched.signal.aborted) continue;
+      this.#failed(reason);
       const delayMs =
         reason.retry === 'never'
           ? reconnectMsMax
           : backoffMs(this.#failures, { msMin: reconnectMsMin, msMax: reconnectMsMax }, runtime.random());
       this.#failures += 1;
-      await sleep(runtime, delayMs, this.#stopped.signal);
+      await sleep(runtime, delayMs, AbortSignal.any([this.#stopped.signal, this.#switched.signal]));
     }
   }
 
@@ -198,16 +233,24 @@ export class OriginLink {
   }
 
   async #dial(): Promise<LinkSession> {
-    const { config, dialer, instance, runtime } = this.#options;
+    const { config, dialer, inbox } = this.#options;
     const { topology, room } = config;
-    const claim = { from: room.id, to: this.origin, topologyEpoch: topology.epoch, instance };
-    const session = await dialer.dial(this.#address(), signHello(claim, room.secret, runtime), this.#stopped.signal);
+    const given = AbortSignal.any([this.#stopped.signal, this.#switched.signal]);
+    const through = this.#transport === 'mq' ? inbox : dialer;
+    if (through === undefined) throw new WmbError('INBOX_UNPREPARED', `room ${room.id} cannot take frames over mq`);
+    const session = await through.dial(this.#address(), this.#hello(), given);
     const wrong = wrongWelcome(session.welcome, this.origin, topology.epoch);
     if (wrong !== undefined) {
       session.close();
       throw wrong;
     }
     return session;
+  }
+
+  #hello(): Hello {
+    const { config, instance, runtime } = this.#options;
+    const claim = { from: config.room.id, to: this.origin, topologyEpoch: config.topology.epoch, instance };
+    return signHello(claim, config.room.secret, runtime);
   }
 
   async #serve(session: LinkSession): Promise<WmbError> {

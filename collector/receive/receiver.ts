@@ -2,15 +2,16 @@
  * Receive pulls every origin's logs into this room, its own included: one link per origin, one lane per partition. It checks that frames
  * come in order and hands them to the lanes' consumers; it never looks into them.
  */
-import type { Config } from '../../core/config/types.ts';
+import type { Config, Transport } from '../../core/config/types.ts';
 import { asWmbError, WmbError } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Counter, Metrics } from '../../core/metrics.ts';
 import type { Runtime } from '../../core/runtime.ts';
 import type { Stamp } from '../../core/stamp.ts';
+import { transportOf } from '../../core/topology.ts';
 import { type Lane, laneKey, type RoomId, type Seq } from '../../core/words.ts';
 import type { Service } from '../../daemon/service.ts';
-import type { LinkDialer, LinkFrame } from '../../link/link.ts';
+import type { InboxDialer, LinkDialer, LinkFrame } from '../../link/link.ts';
 import type { LaneStatus, LinkStatus, SkippedLane } from '../../proto/gen/wmb/v1/admin.ts';
 import type { AckBoard, FloorSource, LaneConsumers, LocalHints } from '../lane.ts';
 import { AckSender } from './ack-sender.ts';
@@ -23,6 +24,8 @@ export interface ReceiverOptions {
   readonly config: Config;
   readonly instance: string;
   readonly dialer: LinkDialer;
+  /** Undefined: no link can be over mq. */
+  readonly inbox?: InboxDialer | undefined;
   readonly consumers: LaneConsumers;
   readonly acks: AckBoard;
   readonly hints: LocalHints;
@@ -57,7 +60,8 @@ export class Receiver implements Service, FloorSource {
 
   async start(): Promise<void> {
     const remembered = new Map(this.#options.states.load().map((row) => [laneKey(row.lane), row]));
-    this.#links = this.#origins().map((origin) => this.#link(origin, remembered));
+    const chosen = this.#options.states.transports();
+    this.#links = this.#origins().map((origin) => this.#link(origin, remembered, chosen.get(origin)));
     for (const link of this.#links) link.start();
   }
 
@@ -90,6 +94,16 @@ export class Receiver implements Service, FloorSource {
     const link = this.#linkFrom(origin);
     link.setPaused(paused);
     return link.status().lanes;
+  }
+
+  /** Over what the link from `origin` runs from now on, over restarts; returns over what it ran. ROOM_UNKNOWN, USAGE, and as InboxDialer.check. */
+  async setTransport(origin: RoomId, transport: Transport): Promise<Transport> {
+    const link = this.#linkFrom(origin);
+    const { config, inbox, states } = this.#options;
+    if (origin === config.room.id) throw new WmbError('USAGE', 'a room’s link to itself has no transport to choose');
+    if (transport === 'mq') await inbox?.check(origin);
+    states.saveTransport(origin, transport);
+    return link.switchTo(transport);
   }
 
   /** Of the lanes from `origin` that have stopped: what would be lost; `confirmed`: they go on without it. ROOM_UNKNOWN, or NOT_FOUND where none has stopped. */
@@ -126,13 +140,15 @@ export class Receiver implements Service, FloorSource {
     return this.#options.config.topology.rooms.map((room) => room.id);
   }
 
-  #link(origin: RoomId, remembered: ReadonlyMap<string, LinkStateRow>): OriginLink {
-    const { config, instance, dialer, consumers, acks, hints, runtime, logger } = this.#options;
+  #link(origin: RoomId, remembered: ReadonlyMap<string, LinkStateRow>, chosen: Transport | undefined): OriginLink {
+    const { config, instance, dialer, inbox, consumers, acks, hints, runtime, logger } = this.#options;
     return new OriginLink({
       origin,
       config,
       instance,
       dialer,
+      inbox,
+      transport: chosen ?? transportOf(config.topology, origin, config.room.id),
       consumers,
       acks: new AckSender(acks, origin, runtime),
       hints: origin === config.room.id ? new HintSender(hints, runtime) : undefined,

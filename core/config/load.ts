@@ -8,6 +8,7 @@ import { WmbError } from '../errors.ts';
 import { roomEntry } from '../topology.ts';
 import { checkCacheAdapter } from './check-cache.ts';
 import { checkDatabaseAdapter } from './check-database.ts';
+import { checkInboxes } from './check-inbox.ts';
 import { checkLogAdapter } from './check-log.ts';
 import { checkRoom, type Environment, type PartialRoom } from './check-room.ts';
 import { checkTopics } from './check-topics.ts';
@@ -20,6 +21,7 @@ import type {
   CacheConfig,
   Config,
   DatabaseConfig,
+  InboxConfig,
   KafkaServersConfig,
   LogConfig,
   ProcessorConfig,
@@ -76,6 +78,7 @@ export function checkConfig(roomFile: string, env: Environment = process.env, re
   checkCacheAdapter(check);
   checkLogAdapter(check);
   checkTopics(check);
+  checkInboxes(check);
   checkFiles({ document, room, read });
   problems.push(...document.problems);
   if (problems.length > 0 || complete === undefined || topology.complete === undefined)
@@ -149,14 +152,14 @@ function checkFiles({
   }
 }
 
-function namedFiles({ tls, log, cache, database, processors, intake }: PartialRoom): readonly NamedFile[] {
+function namedFiles({ tls, log, inbox, peers, cache, database, processors, intake }: PartialRoom): readonly NamedFile[] {
   const named = [
     { path: ['tls', 'caFile'], file: tls?.caFile },
     { path: ['tls', 'certFile'], file: tls?.certFile },
     { path: ['tls', 'keyFile'], file: tls?.keyFile },
-    { path: ['log', 'tls', 'caFile'], file: log?.tls?.caFile },
-    { path: ['log', 'tls', 'certFile'], file: log?.tls?.certFile },
-    { path: ['log', 'tls', 'keyFile'], file: log?.tls?.keyFile },
+    ...tlsFiles(['log', 'tls'], log?.tls),
+    ...tlsFiles(['inbox', 'tls'], inbox?.tls),
+    ...Object.entries(peers ?? {}).flatMap(([peer, entry]) => tlsFiles(['peers', peer, 'kafka', 'tls'], entry?.kafka?.tls)),
     { path: ['cache', 'tls', 'caFile'], file: cache?.tls?.caFile },
     { path: ['cache', 'tls', 'certFile'], file: cache?.tls?.certFile },
     { path: ['cache', 'tls', 'keyFile'], file: cache?.tls?.keyFile },
@@ -173,6 +176,10 @@ function namedFiles({ tls, log, cache, database, processors, intake }: PartialRo
     ),
   ];
   return named.flatMap(({ path, file }) => (file === undefined ? [] : [{ path, file }]));
+}
+
+function tlsFiles(path: Path, tls: Partial<Record<'caFile' | 'certFile' | 'keyFile', string | undefined>> | undefined) {
+  return (['caFile', 'certFile', 'keyFile'] as const).map((name) => ({ path: [...path, name], file: tls?.[name] }));
 }
 
 /** A path as it stands in `file`, seen from where `file` is seen from. */
@@ -214,9 +221,10 @@ function toConfig({ roomFile, room, topology, env }: Complete): Config {
   const entry = roomEntry(topology, room.room);
   if (entry === undefined) throw new WmbError('INTERNAL', `the room ${room.room} passed its checks and is not in the topology`);
   const absolute = (path: string) => resolve(pathBeside(roomFile, path));
-  const { log, cache, link, checker, drainMsMax, logLevel, database, tls } = room;
+  const { log: logged, inbox, cache, link, checker, drainMsMax, logLevel, database, tls } = room;
   const { topics, ...intake } = room.intake;
   const processors = Object.entries(room.processors).map(([kind, processor]) => [kind, toProcessor(processor, absolute)] as const);
+  const log = toLog(logged, absolute, env);
   const config: RoomConfig = {
     id: room.room,
     directory: absolute(room.directory),
@@ -227,7 +235,9 @@ function toConfig({ roomFile, room, topology, env }: Complete): Config {
     },
     secret: room.secret === undefined ? '' : (env[room.secret.env] ?? ''),
     tls: tls && { caFile: absolute(tls.caFile), certFile: absolute(tls.certFile), keyFile: absolute(tls.keyFile) },
-    log: toLog(log, absolute, env),
+    log,
+    inbox: inbox ? toInbox(inbox, absolute, env) : log.adapter === 'kafka' ? log : undefined,
+    peers: Object.fromEntries(Object.entries(room.peers).map(([peer, { kafka }]) => [peer, { kafka: toServers(kafka, absolute, env) }])),
     cache: toCache(cache, absolute, env),
     database: database && toDatabase(database, absolute, env),
     processors: Object.fromEntries(processors),
@@ -258,6 +268,11 @@ function toLog(document: RoomDocument['log'], absolute: (path: string) => string
   if (adapter === 'embedded') return { adapter, retention };
   const { minInSyncReplicas = Math.max(1, replicas - 1) } = document;
   return { adapter, replicas, minInSyncReplicas, retention, ...toServers({ ...document, brokers }, absolute, env) };
+}
+
+function toInbox(document: NonNullable<RoomDocument['inbox']>, absolute: (path: string) => string, env: Environment): InboxConfig {
+  const { replicas, minInSyncReplicas = Math.max(1, replicas - 1) } = document;
+  return { ...toServers(document, absolute, env), replicas, minInSyncReplicas };
 }
 
 function toServers(

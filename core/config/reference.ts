@@ -35,6 +35,8 @@ Room's file:
 - With \`cache.adapter: redis\`, \`nodes\` is required and names each server once, and a \`user\` has a \`password\`; with \`embedded\` none of them is allowed.
 - \`intake.topics\` names each topic and each group once. A topic that names no \`brokers\` is in the Kafka of \`log\`, and has no \`sasl\` and \`tls\` of its own. \`format: payload\`
   needs a \`kind\`; kinds are the topology’s, or \`cache\`. The variables that hold passwords are set.
+- Where the topology has a link over \`mq\`, the room that takes the frames has \`inbox\` or its log in Kafka, and the origin has its peer in \`peers\`, whose keys are other rooms. Each broker is named
+  once, \`inbox.minInSyncReplicas\` is at most \`inbox.replicas\`, and the variables that hold passwords are set.
 - The addresses on which the daemons listen have different ports, unless their hosts differ and neither is \`0.0.0.0\` or \`[::]\`.
 - \`secret\` is required unless every address of the topology and of \`listen\` is on loopback (127.0.0.0/8, \`[::1]\`, \`localhost\`). Its variable is set and
   holds at least 16 characters without white space around them.

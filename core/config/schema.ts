@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { cacheSchema } from './schema-cache.ts';
 import { databaseSchema } from './schema-database.ts';
+import { inboxSchema, peersSchema } from './schema-inbox.ts';
 import { logSchema } from './schema-log.ts';
 import { address, addressOf, between, DAY_MS, KIB, MIB, pathOf, roomId } from './schema-parts.ts';
 import { topicsSchema } from './schema-topics.ts';
@@ -45,7 +46,10 @@ const roomSchema = z.strictObject({
 const linkSchema = z.strictObject({
   origin: roomId.meta({ ...roomId.meta(), description: 'Room whose write requests the link carries.', example: 'beijing' }),
   peer: roomId.meta({ ...roomId.meta(), description: 'Room that takes them.', example: 'guangzhou' }),
-  transport: z.enum(['rpc']).default('rpc').meta({ description: 'How frames travel: over `rpc` the peer’s collector dials and pulls.' }),
+  transport: z.enum(['rpc', 'mq']).default('rpc').meta({
+    description:
+      'How frames travel until `wmb link transport` says otherwise: over `rpc` the peer’s collector dials and pulls, over `mq` the origin’s reship puts them into the peer’s Kafka.',
+  }),
   bytesPerSecondMax: between(0, 10_000_000_000)
     .default(0)
     .meta({ description: 'Bandwidth from origin to peer, bytes per second; 0: unlimited.' }),
@@ -286,6 +290,8 @@ export const roomFileSchema = z.strictObject({
     .optional()
     .meta({ description: 'Encrypts links and proves the rooms’ identity. Without it links are plain text.' }),
   log: logSchema.prefault({}).meta({ description: 'The room’s write log, and the effect log of a master room.' }),
+  inbox: inboxSchema,
+  peers: peersSchema,
   cache: cacheSchema.prefault({}).meta({ description: 'The room’s cache.' }),
   database: databaseSchema
     .optional()

@@ -47,10 +47,13 @@ export interface DaemonAddresses {
 export interface LinkEntry {
   readonly origin: RoomId;
   readonly peer: RoomId;
-  readonly transport: 'rpc';
+  readonly transport: Transport;
   /** Payload bandwidth from origin to peer; 0: unlimited. */
   readonly bytesPerSecondMax: number;
 }
+
+/** How frames travel. */
+export type Transport = 'rpc' | 'mq';
 
 export interface KindEntry {
   /** Rooms whose processors handle this kind; elsewhere it gets its receipt without effects. Default: all. */
@@ -85,6 +88,10 @@ export interface RoomConfig {
   readonly secret: string;
   readonly tls: TlsFiles | undefined;
   readonly log: LogConfig;
+  /** Undefined: nothing comes to this room over mq. */
+  readonly inbox: InboxConfig | undefined;
+  /** By room: its Kafka as this room's reship reaches it. */
+  readonly peers: Readonly<Record<RoomId, { readonly kafka: KafkaServersConfig }>>;
   readonly cache: CacheConfig;
   /** Undefined in a cache-only room. */
   readonly database: DatabaseConfig | undefined;
@@ -166,6 +173,12 @@ export interface SaslConfig {
   readonly mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512';
   readonly user: string;
   readonly password: string;
+}
+
+/** This room's own Kafka, where its peers put frames for it. */
+export interface InboxConfig extends KafkaServersConfig {
+  readonly replicas: number;
+  readonly minInSyncReplicas: number;
 }
 
 export type ProcessorConfig =

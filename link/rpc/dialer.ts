@@ -7,7 +7,6 @@ import { asWmbError, WmbError } from '../../core/errors.ts';
 import type { Runtime } from '../../core/runtime.ts';
 import { type FrameBatch, LinkClient, type SessionDown, type SessionUp } from '../../proto/gen/wmb/v1/link.ts';
 import type { Downward, Hello, LinkDialer, LinkFrame, LinkSession, Upward, Welcome } from '../link.ts';
-import { ControlWriter, controlBytes, DIALER_OPTIONS, dialerCredentials, type LinkTls } from './channel.ts';
 import {
   type AckMessage,
   acksToWire,
@@ -17,7 +16,8 @@ import {
   helloToWire,
   upwardToWire,
   welcomeFromWire,
-} from './convert.ts';
+} from '../wire.ts';
+import { ControlWriter, controlBytes, DIALER_OPTIONS, dialerCredentials, type LinkTls } from './channel.ts';
 
 export interface RpcDialerOptions {
   readonly runtime: Runtime;

@@ -14,8 +14,8 @@ import {
   type SessionUp,
 } from '../../proto/gen/wmb/v1/link.ts';
 import type { Downward, Hello, LinkFrame, LinkHost, ServedSession, Upward } from '../link.ts';
+import { downwardToWire, errorToWire, framesToWire, garbage, helloFromWire, upwardsFromWire, welcomeToWire } from '../wire.ts';
 import { ControlWriter, certificateNames, controlBytes, notNamed } from './channel.ts';
-import { downwardToWire, errorToWire, framesToWire, garbage, helloFromWire, upwardsFromWire, welcomeToWire } from './convert.ts';
 
 export interface LinkServiceOptions {
   readonly runtime: Runtime;

@@ -2,7 +2,7 @@
 
 import type { Ack, AckBoard, AckState, LaneConsumer, LaneConsumers, LocalHints } from '../../collector/lane.ts';
 import type { LinkStateRow, LinkStateStore } from '../../collector/receive/state-store.ts';
-import type { Config } from '../../core/config/types.ts';
+import type { Config, InboxConfig, KafkaServersConfig, Transport } from '../../core/config/types.ts';
 import { type LogFields, type Logger, silentLogger } from '../../core/logger.ts';
 import type { Runtime } from '../../core/runtime.ts';
 import { formatStamp, type Stamp } from '../../core/stamp.ts';
@@ -22,6 +22,9 @@ export interface RigConfig {
   readonly bytesPerSecondMax?: number;
   readonly silenceMsMax?: number;
   readonly reconnectMsMax?: number;
+  readonly transport?: Transport;
+  readonly inbox?: InboxConfig;
+  readonly peers?: Readonly<Record<RoomId, { readonly kafka: KafkaServersConfig }>>;
 }
 
 /** The first room of `addresses` is the master. */
@@ -44,7 +47,7 @@ export function configOf(options: RigConfig): Config {
       mode: options.mode ?? 'independent',
       partitions: options.partitions ?? 8,
       rooms,
-      links: [{ origin, peer, transport: 'rpc', bytesPerSecondMax: options.bytesPerSecondMax ?? 0 }],
+      links: [{ origin, peer, transport: options.transport ?? 'rpc', bytesPerSecondMax: options.bytesPerSecondMax ?? 0 }],
       kinds: {},
       limits: { payloadBytesMax: 1_000_000, clockAheadMsMax: 5_000, duplicateWindowWrites: 100 },
     },
@@ -55,6 +58,8 @@ export function configOf(options: RigConfig): Config {
       secret: options.secret ?? 'secret',
       tls: undefined,
       log: { adapter: 'embedded', retention: { ageMsMin: 0, bytesMax: 0, overflow: 'keep' } },
+      inbox: options.inbox,
+      peers: options.peers ?? {},
       cache: { adapter: 'embedded' },
       database: undefined,
       processors: {},
@@ -224,6 +229,16 @@ export class MemoryStates implements LinkStateStore {
 
   save(row: LinkStateRow): void {
     this.rows.set(`${row.lane.log}/${row.lane.origin}/${row.lane.partition}`, row);
+  }
+
+  readonly chosen = new Map<RoomId, Transport>();
+
+  transports(): ReadonlyMap<RoomId, Transport> {
+    return this.chosen;
+  }
+
+  saveTransport(origin: RoomId, transport: Transport): void {
+    this.chosen.set(origin, transport);
   }
 }
 

@@ -29,6 +29,7 @@ const ADAPTERS = [
   'log/memory',
   'store/embedded',
   'store/mysql',
+  'link/mq',
   'link/rpc',
   'link/memory',
   'collector/receipts/embedded.ts',

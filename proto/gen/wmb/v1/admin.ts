@@ -245,6 +245,17 @@ export interface SetLinkResponse {
   lanes: LaneStatus[];
 }
 
+export interface SetTransportRequest {
+  origin: string;
+  /** rpc or mq. */
+  transport: string;
+}
+
+export interface SetTransportResponse {
+  /** Over what it ran before. */
+  before: string;
+}
+
 export interface SkipGapRequest {
   origin: string;
   /** False: nothing is changed. */
@@ -2416,6 +2427,109 @@ export const SetLinkResponse: MessageFns<SetLinkResponse> = {
   },
 };
 
+function createBaseSetTransportRequest(): SetTransportRequest {
+  return { origin: "", transport: "" };
+}
+
+export const SetTransportRequest: MessageFns<SetTransportRequest> = {
+  encode(message: SetTransportRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.origin !== "") {
+      writer.uint32(10).string(message.origin);
+    }
+    if (message.transport !== "") {
+      writer.uint32(18).string(message.transport);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SetTransportRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSetTransportRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.origin = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.transport = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseSetTransportResponse(): SetTransportResponse {
+  return { before: "" };
+}
+
+export const SetTransportResponse: MessageFns<SetTransportResponse> = {
+  encode(message: SetTransportResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.before !== "") {
+      writer.uint32(10).string(message.before);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SetTransportResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSetTransportResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.before = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseSkipGapRequest(): SkipGapRequest {
   return { origin: "", confirmed: false };
 }
@@ -2788,6 +2902,17 @@ export const CollectorService = {
     responseSerialize: (value: SetLinkResponse): Buffer => Buffer.from(SetLinkResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): SetLinkResponse => SetLinkResponse.decode(value),
   },
+  /** Says over what the link from an origin to this room runs from now on. */
+  setTransport: {
+    path: "/wmb.v1.Collector/SetTransport" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: SetTransportRequest): Buffer => Buffer.from(SetTransportRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): SetTransportRequest => SetTransportRequest.decode(value),
+    responseSerialize: (value: SetTransportResponse): Buffer =>
+      Buffer.from(SetTransportResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): SetTransportResponse => SetTransportResponse.decode(value),
+  },
   /** Gives up what is missing in the lanes of a link that stopped on a gap, or says what would be given up. */
   skipGap: {
     path: "/wmb.v1.Collector/SkipGap" as const,
@@ -2813,6 +2938,8 @@ export interface CollectorServer extends UntypedServiceImplementation {
   discardParked: handleUnaryCall<ParkedSelection, ParkedResult>;
   /** Pauses or resumes the link from an origin to this room. */
   setLink: handleUnaryCall<SetLinkRequest, SetLinkResponse>;
+  /** Says over what the link from an origin to this room runs from now on. */
+  setTransport: handleUnaryCall<SetTransportRequest, SetTransportResponse>;
   /** Gives up what is missing in the lanes of a link that stopped on a gap, or says what would be given up. */
   skipGap: handleUnaryCall<SkipGapRequest, SkipGapResponse>;
 }
@@ -2918,6 +3045,22 @@ export interface CollectorClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: SetLinkResponse) => void,
+  ): ClientUnaryCall;
+  /** Says over what the link from an origin to this room runs from now on. */
+  setTransport(
+    request: SetTransportRequest,
+    callback: (error: ServiceError | null, response: SetTransportResponse) => void,
+  ): ClientUnaryCall;
+  setTransport(
+    request: SetTransportRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: SetTransportResponse) => void,
+  ): ClientUnaryCall;
+  setTransport(
+    request: SetTransportRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: SetTransportResponse) => void,
   ): ClientUnaryCall;
   /** Gives up what is missing in the lanes of a link that stopped on a gap, or says what would be given up. */
   skipGap(

@@ -178,6 +178,25 @@ export interface LinkFrame {
   frame: Buffer;
 }
 
+/** What a collector says over mq: a record of the topic wmb.inbox.ORIGIN.up is a proof and one of these. */
+export interface InboxUp {
+  hello:
+    | Hello
+    | undefined;
+  /** Whether frames are wanted in the inbox: mq, or rpc where the link has been switched. */
+  transport: string;
+  messages: SessionUp[];
+}
+
+/** What an origin says over mq: a record of the topic wmb.inbox.ORIGIN.down is a proof and one of these. */
+export interface InboxDown {
+  room: string;
+  to: string;
+  /** Absent where the origin refuses: then there is an error among the messages. */
+  welcome: Welcome | undefined;
+  messages: SessionDown[];
+}
+
 function createBaseSessionUp(): SessionUp {
   return { message: undefined };
 }
@@ -1732,6 +1751,153 @@ export const LinkFrame: MessageFns<LinkFrame> = {
             }
 
             message.frame = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseInboxUp(): InboxUp {
+  return { hello: undefined, transport: "", messages: [] };
+}
+
+export const InboxUp: MessageFns<InboxUp> = {
+  encode(message: InboxUp, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.hello !== undefined) {
+      Hello.encode(message.hello, writer.uint32(10).fork()).join();
+    }
+    if (message.transport !== "") {
+      writer.uint32(18).string(message.transport);
+    }
+    for (const v of message.messages) {
+      SessionUp.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): InboxUp {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseInboxUp();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.hello = Hello.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.transport = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.messages.push(SessionUp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseInboxDown(): InboxDown {
+  return { room: "", to: "", welcome: undefined, messages: [] };
+}
+
+export const InboxDown: MessageFns<InboxDown> = {
+  encode(message: InboxDown, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.room !== "") {
+      writer.uint32(10).string(message.room);
+    }
+    if (message.to !== "") {
+      writer.uint32(18).string(message.to);
+    }
+    if (message.welcome !== undefined) {
+      Welcome.encode(message.welcome, writer.uint32(26).fork()).join();
+    }
+    for (const v of message.messages) {
+      SessionDown.encode(v!, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): InboxDown {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseInboxDown();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.room = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.to = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.welcome = Welcome.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.messages.push(SessionDown.decode(reader, reader.uint32()));
             continue;
           }
         }

@@ -2,11 +2,11 @@
  * Between the messages of link/link.ts and those of proto/wmb/v1/link.proto. What a peer sends is checked here: what comes out is of
  * the link protocol, or PEER_GARBAGE is thrown.
  */
-import { ERRORS, type ErrorCode, WmbError } from '../../core/errors.ts';
-import { isStamp, NO_STAMP } from '../../core/stamp.ts';
-import { LOG_NAMES, type LogName, OUTCOMES, type Outcome } from '../../core/words.ts';
-import type * as wire from '../../proto/gen/wmb/v1/link.ts';
-import type { Downward, Hello, LaneEnd, LinkFrame, LogOffer, ReceiptException, Upward, Welcome } from '../link.ts';
+import { ERRORS, type ErrorCode, WmbError } from '../core/errors.ts';
+import { isStamp, NO_STAMP } from '../core/stamp.ts';
+import { LOG_NAMES, type LogName, OUTCOMES, type Outcome } from '../core/words.ts';
+import type * as wire from '../proto/gen/wmb/v1/link.ts';
+import type { Downward, Hello, LaneEnd, LinkFrame, LogOffer, ReceiptException, Upward, Welcome } from './link.ts';
 
 export function upwardToWire(message: Upward): wire.SessionUp {
   switch (message.type) {

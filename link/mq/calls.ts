@@ -1,0 +1,71 @@
+/** Calls to the Kafka of an inbox. Each is made once: whoever calls begins anew where one fails. */
+import type { KafkaCluster } from '../../kafka/cluster.ts';
+import { protocolError } from '../../kafka/library.ts';
+import { ANYBODY, batchesOf, type FoundRecord, recordsOf } from '../../kafka/records.ts';
+import { type FetchAnswer, fetchExchange, produceExchange } from '../../kafka/requests.ts';
+
+/** A broker answers with its own error when its replicas take longer. */
+export const REPLICAS_MS_MAX = 5_000;
+const FETCH_BYTES_MAX = 1024 * 1024;
+
+/** The broker that leads the partition. Throws what Kafka says where there is none. */
+export function leaderOf(cluster: KafkaCluster, topic: string, partition: number): number {
+  const found = cluster.partitions(topic)?.[partition];
+  if (found === undefined) throw protocolError(UNKNOWN_TOPIC_OR_PARTITION);
+  if (found.leader === undefined) throw protocolError(LEADER_NOT_AVAILABLE);
+  return found.leader;
+}
+
+const UNKNOWN_TOPIC_OR_PARTITION = 3;
+const LEADER_NOT_AVAILABLE = 5;
+
+/** Appends to the only partition of a topic, durably. */
+export async function appendRecord(cluster: KafkaCluster, topic: string, value: Uint8Array, nowMs: number): Promise<void> {
+  const batches = [{ partition: 0, values: [value], sender: ANYBODY }];
+  const exchange = produceExchange({ topic, batches, timeoutMs: REPLICAS_MS_MAX, nowMs: Math.floor(nowMs) });
+  const [answer] = await cluster.send(leaderOf(cluster, topic, 0), exchange);
+  if (answer === undefined || answer.error !== 0) throw protocolError(answer?.error ?? -1);
+}
+
+/** By partition: the newest record; undefined where there is none. */
+export async function lastRecords(cluster: KafkaCluster, topic: string): Promise<readonly (FoundRecord | undefined)[]> {
+  const [first, end] = [await cluster.offsets(topic, 'first'), await cluster.offsets(topic, 'end')];
+  return Promise.all(
+    end.map(async (offset, partition) => {
+      if (offset <= (first[partition] ?? 0)) return undefined;
+      const exchange = fetchExchange({
+        topic,
+        partitions: [{ partition, from: offset - 1, bytesMax: FETCH_BYTES_MAX }],
+        waitMs: 0,
+        bytesMax: FETCH_BYTES_MAX,
+      });
+      const [answer] = await cluster.send(leaderOf(cluster, topic, partition), exchange);
+      return [...recordsFrom(answer, offset - 1)].at(-1);
+    }),
+  );
+}
+
+/** The records from an offset on that a broker answered with. What is no plain record is passed over: it has no value. Throws what Kafka says. */
+export function* recordsFrom(answer: FetchAnswer | undefined, from: number): Generator<FoundRecord> {
+  if (answer === undefined || answer.error !== 0) throw protocolError(answer?.error ?? -1);
+  for (const batch of batchesOf(answer.records)) {
+    if (batch === undefined || batch.lastOffset < from) continue;
+    if (batch.isCompressed || batch.isControl) yield { offset: batch.lastOffset, value: Buffer.alloc(0) };
+    else for (const record of recordsOf(batch)) if (record.offset >= from) yield record;
+  }
+}
+
+/** What comes into the only partition of a topic from an offset on; an empty list where nothing came for `waitMs`. */
+export async function* followTopic(
+  cluster: KafkaCluster,
+  { topic, from, waitMs }: { readonly topic: string; readonly from: number; readonly waitMs: number },
+): AsyncGenerator<readonly FoundRecord[]> {
+  for (let next = from; ; ) {
+    const partitions = [{ partition: 0, from: next, bytesMax: FETCH_BYTES_MAX }];
+    const exchange = fetchExchange({ topic, partitions, waitMs, bytesMax: FETCH_BYTES_MAX });
+    const [answer] = await cluster.send(leaderOf(cluster, topic, 0), exchange, `wait for ${topic}`);
+    const records = [...recordsFrom(answer, next)];
+    next = (records.at(-1)?.offset ?? next - 1) + 1;
+    yield records;
+  }
+}

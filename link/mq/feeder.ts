@@ -1,0 +1,201 @@
+/**
+ * Puts frames into the inbox of one peer, for as long as the peer wants them there. What the peer says in the topic `up` decides: it is read from its last record on, so
+ * that a reship that was started anew goes on while the peer's collector is away.
+ */
+import type { KafkaServersConfig } from '../../core/config/types.ts';
+import { asWmbError, WmbError } from '../../core/errors.ts';
+import { backoffMs } from '../../core/flow/backoff.ts';
+import type { Logger } from '../../core/logger.ts';
+import { type Runtime, sleep } from '../../core/runtime.ts';
+import type { RoomId } from '../../core/words.ts';
+import { KafkaCluster } from '../../kafka/cluster.ts';
+import type { FoundRecord } from '../../kafka/records.ts';
+import type { InboxUp } from '../../proto/gen/wmb/v1/link.ts';
+import { signHello } from '../identity.ts';
+import type { Hello, LinkHost } from '../link.ts';
+import { errorToWire, upwardsFromWire } from '../wire.ts';
+import { appendRecord, followTopic, lastRecords } from './calls.ts';
+import { decodeUp, encodeDown } from './control.ts';
+import { inboxError } from './errors.ts';
+import { MqServedSession } from './served.ts';
+import { checkTopic, downTopic, inboxTopic, upTopic } from './topics.ts';
+
+const UP_WAIT_MS = 500;
+const QUIET_MS_MAX = 4 * UP_WAIT_MS;
+const BACKOFF = { msMin: 100, msMax: 5_000 } as const;
+const WARN_AFTER_MS = 10_000;
+const TRIM_MS = 10_000;
+
+export interface FeederOptions {
+  readonly room: RoomId;
+  readonly peer: RoomId;
+  readonly kafka: KafkaServersConfig;
+  readonly secret: string;
+  readonly host: LinkHost;
+  readonly runtime: Runtime;
+  readonly logger: Logger;
+}
+
+interface Feeding {
+  readonly cluster: KafkaCluster;
+  /** Fails when the session does, or when it is to be begun anew. */
+  readonly failed: AbortController;
+}
+
+export class InboxFeeder {
+  readonly name: string;
+  readonly #options: FeederOptions;
+  readonly #log: Logger;
+  readonly #stopped = new AbortController();
+  #running: Promise<void> = Promise.resolve();
+  #session: MqServedSession | undefined;
+  /** The dial that the session is for. */
+  #nonce = '';
+  #failingSinceMs: number | undefined;
+  #answeredMs = 0;
+
+  constructor(options: FeederOptions) {
+    this.name = `inbox of ${options.peer}`;
+    this.#options = options;
+    this.#log = options.logger.child({ peer: options.peer });
+  }
+
+  async start(): Promise<void> {
+    this.#running = this.#run();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    this.#session?.close();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { runtime } = this.#options;
+    for (let failures = 0; !this.#stopped.signal.aborted; failures += 1) {
+      const startedMs = runtime.monotonicMs();
+      const error = await this.#feed().catch((cause) => asWmbError(cause));
+      if (this.#stopped.signal.aborted) return;
+      if (this.#failingSinceMs === undefined) failures = 0;
+      this.#tell(error, startedMs);
+      await sleep(runtime, backoffMs(failures, BACKOFF, runtime.random()), this.#stopped.signal);
+    }
+  }
+
+  #tell(error: WmbError, startedMs: number): void {
+    const { runtime } = this.#options;
+    this.#failingSinceMs ??= startedMs;
+    const failingMs = Math.round(runtime.monotonicMs() - this.#failingSinceMs);
+    // Many rooms have no link over mq, and topics for one only when somebody makes them.
+    const level = error.code === 'INBOX_UNPREPARED' ? 'debug' : failingMs < WARN_AFTER_MS ? 'info' : 'warn';
+    this.#log[level]({ code: error.code, reason: error.message, failingMs }, 'the inbox of a peer cannot be used');
+  }
+
+  /** Resolves with why it ended. */
+  async #feed(): Promise<WmbError> {
+    const { kafka, room, runtime } = this.#options;
+    const cluster = new KafkaCluster({ servers: kafka, clientId: `wmb-${room}`, runtime });
+    const failed = new AbortController();
+    const close = () => cluster.close();
+    for (const signal of [failed.signal, this.#stopped.signal]) signal.addEventListener('abort', close, { once: true });
+    try {
+      await checkTopic(cluster, { topic: upTopic(room), partitions: 1 });
+      await checkTopic(cluster, { topic: downTopic(room), partitions: 1 });
+      await this.#follow({ cluster, failed });
+      throw new WmbError('INTERNAL', 'a topic ended');
+    } catch (cause) {
+      const reason: unknown = failed.signal.reason instanceof WmbError ? failed.signal.reason : cause;
+      return inboxError(reason, cluster.place, `frames for ${this.#options.peer} cannot be put into its inbox`);
+    } finally {
+      this.#stopped.signal.removeEventListener('abort', close);
+      this.#session?.close();
+      this.#session = undefined;
+      this.#nonce = '';
+      cluster.close();
+    }
+  }
+
+  async #follow(feeding: Feeding): Promise<void> {
+    const { room, runtime } = this.#options;
+    const { cluster } = feeding;
+    const topic = upTopic(room);
+    const [last] = await lastRecords(cluster, topic);
+    const from = last?.offset ?? (await cluster.offsets(topic, 'end'))[0] ?? 0;
+    let trimmedMs = runtime.monotonicMs();
+    for await (const records of followTopic(cluster, { topic, from, waitMs: UP_WAIT_MS })) {
+      this.#answeredMs = runtime.monotonicMs();
+      this.#session?.alive();
+      for (const record of records) await this.#said(feeding, record, record.offset === from);
+      const newest = records.at(-1);
+      if (newest === undefined || runtime.monotonicMs() - trimmedMs < TRIM_MS) continue;
+      trimmedMs = runtime.monotonicMs();
+      // The last record stays: it says what the peer wants.
+      await cluster.deleteBefore(topic, new Map([[0, newest.offset]]));
+    }
+  }
+
+  /** What a record from before this start asks for was asked of another process, but for the wish itself. */
+  async #said(feeding: Feeding, record: FoundRecord, isOld: boolean): Promise<void> {
+    const { secret } = this.#options;
+    const up = decodeUp(record.value, secret);
+    const hello = this.#checked(up);
+    if (up.transport !== 'mq') {
+      this.#session?.close();
+      return;
+    }
+    // A session that the host gave up is not begun again for the same dial.
+    if (this.#nonce !== hello.nonce) await this.#begin(feeding, hello);
+    if (isOld) return;
+    for (const message of up.messages.flatMap(upwardsFromWire)) this.#session?.take(message);
+  }
+
+  #checked({ hello }: InboxUp): Hello {
+    const { room, peer } = this.#options;
+    if (hello === undefined) throw new WmbError('PEER_GARBAGE', `a record of the topic ${upTopic(room)} has no hello`);
+    if (hello.from === peer && hello.to === room) return hello;
+    throw new WmbError(
+      'INBOX_FOREIGN',
+      `the topic ${upTopic(room)} has what room ${hello.from} says to room ${hello.to}, and this is room ${room} and looks for room ${peer}`,
+    );
+  }
+
+  async #begin(feeding: Feeding, claim: Hello): Promise<void> {
+    const { host, room, secret, runtime } = this.#options;
+    const { cluster } = feeding;
+    this.#session?.close();
+    this.#session = undefined;
+    this.#nonce = claim.nonce;
+    const hello = this.#fresh(claim);
+    let welcome: ReturnType<LinkHost['welcome']>;
+    try {
+      welcome = host.welcome(hello);
+    } catch (cause) {
+      const error = asWmbError(cause);
+      this.#log.warn({ code: error.code, reason: error.message }, 'a peer is refused');
+      const record = encodeDown({ room, to: claim.from, welcome: undefined, messages: [errorToWire(error)] }, secret);
+      return appendRecord(cluster, downTopic(room), record, runtime.nowMs());
+    }
+    for (const { log, partitions } of welcome.logs) await checkTopic(cluster, { topic: inboxTopic(room, log), partitions });
+    const session = new MqServedSession({ cluster, room, hello, welcome, secret, runtime });
+    await session.begin();
+    this.#session = session;
+    this.#failingSinceMs = undefined;
+    void session.closed.then((reason) => this.#ended(feeding, session, reason));
+    host.serve(session);
+  }
+
+  /** The record's proof covered the claim, with the same secret, and a hello's own is too old soon: the host gets one that this process has signed. */
+  #fresh({ from, to, topologyEpoch, instance }: Hello): Hello {
+    const { secret, runtime } = this.#options;
+    return signHello({ from, to, topologyEpoch, instance }, secret, runtime);
+  }
+
+  /** The host gives up a session for a newer one: the peer has dialled over rpc, and what it said here before counts no more. One that it gives up because Kafka said nothing is another matter. */
+  #ended(feeding: Feeding, session: MqServedSession, reason: WmbError | undefined): void {
+    if (this.#session !== session) return;
+    this.#session = undefined;
+    const isQuiet = this.#options.runtime.monotonicMs() - this.#answeredMs > QUIET_MS_MAX;
+    if (reason === undefined || (reason.code === 'PEER_UNREACHABLE' && !isQuiet)) return;
+    feeding.failed.abort(reason);
+  }
+}
