@@ -9,10 +9,11 @@ import { parseAddress } from '../core/config/address.ts';
 import type { KafkaServersConfig } from '../core/config/types.ts';
 import type { Runtime } from '../core/runtime.ts';
 import {
+  exchangeWith,
   type LibraryBroker,
   libraryBroker,
   type MetadataAnswer,
-  metadataExchange,
+  metadataOf,
   type NewTopic,
   protocolError,
   type SocketPlace,
@@ -96,7 +97,7 @@ export class KafkaCluster {
 
   /** Sends it to one broker. What it rejects with is the library's, see trouble.ts. */
   send<T>(node: number, exchange: Exchange<T>, use: ConnectionUse = 'ask'): Promise<T> {
-    return this.#with(node, use, (broker) => broker.connectionPool.send(exchange));
+    return this.#with(node, use, (broker) => exchangeWith(broker, exchange));
   }
 
   /** A name for one sender of batches. */
@@ -218,7 +219,7 @@ export class KafkaCluster {
     for (const place of this.#places()) {
       try {
         const topics = [...this.#topics];
-        return this.#learn(await this.#at(place, 'ask', (broker) => broker.connectionPool.send(metadataExchange(broker, topics))));
+        return this.#learn(await this.#at(place, 'ask', (broker) => metadataOf(broker, topics)));
       } catch (cause) {
         failure = cause;
       }

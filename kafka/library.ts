@@ -9,17 +9,31 @@
  * What is used lies in its `src/`: the version is pinned in package.json, and the project is in maintenance, so it does not move.
  */
 import { createRequire } from 'node:module';
+import type { Socket } from 'node:net';
 import type { Exchange } from './requests.ts';
 
 const library = createRequire(import.meta.url);
 
-export interface LibraryConnection {
-  readonly requestQueue: { readonly pending: readonly unknown[]; scheduleCheckPendingRequests(): void };
+interface LibraryQueue {
+  readonly pending: readonly unknown[];
+  scheduleCheckPendingRequests(): void;
+  maybeThrottle(ms: number): void;
+  push(request: object): void;
 }
 
-export interface LibraryPool {
+interface LibraryConnection {
+  readonly requestQueue: LibraryQueue;
+  readonly clientId: string;
+  readonly socket: Socket;
+  /** Does nothing where there is no SASL, or where it is done. */
+  authenticate(): Promise<void>;
+  nextCorrelationId(): number;
+}
+
+interface LibraryPool {
   readonly pool: readonly LibraryConnection[];
-  send<T>(exchange: Exchange<T>): Promise<T>;
+  getConnection(index: number): Promise<LibraryConnection>;
+  send(exchange: object): Promise<unknown>;
 }
 
 export interface SocketPlace {
@@ -107,8 +121,11 @@ const loggers = library('kafkajs/src/loggers') as {
   createLogger(options: object): unknown;
 };
 const { requests } = library('kafkajs/src/protocol/requests') as { readonly requests: { readonly Metadata: unknown } };
-const apiKeys = library('kafkajs/src/protocol/requests/apiKeys') as { readonly Metadata: number };
+const apiKeys = library('kafkajs/src/protocol/requests/apiKeys') as { readonly Metadata: number; readonly Fetch: number };
 const errors = library('kafkajs/src/protocol/error') as { createErrorFromCode(code: number): Error & { readonly type: string } };
+
+/** An answer may take so much longer than the broker was told to wait. */
+const WAIT_MARGIN_MS = 5_000;
 
 /** The resource type of topics in describeConfigs. */
 export const TOPIC_RESOURCE = 2;
@@ -130,16 +147,56 @@ function calm(queue: LibraryConnection['requestQueue']): void {
   };
 }
 
-/** What the cluster is made of. An error of one topic is in the answer; in the library's own method it would be the answer. */
-export function metadataExchange(broker: LibraryBroker, topics: readonly string[]): Exchange<MetadataAnswer> {
-  const { request, response } = broker.lookupRequest(apiKeys.Metadata, requests.Metadata)({ topics, allowAutoTopicCreation: false });
-  return {
-    request: request as Exchange<MetadataAnswer>['request'],
-    response: {
-      decode: async (answer) => ({ value: (await response.decode(answer)) as MetadataAnswer, clientSideThrottleTime: 0 }),
-      parse: async ({ value }) => value,
-    },
+/** Sends a request of ours, and reads its answer. Fetches have a connection of their own, as in the library: answers come in the order of the requests. */
+export async function exchangeWith<T>({ connectionPool }: LibraryBroker, exchange: Exchange<T>): Promise<T> {
+  const { apiKey, apiName, apiVersion, waitMs } = exchange;
+  const connection = await connectionPool.getConnection(apiKey === apiKeys.Fetch ? 1 : 0);
+  await connection.authenticate();
+  const { requestQueue, clientId } = connection;
+  const parts = exchange.encode();
+  const correlationId = connection.nextCorrelationId();
+  const sendRequest = () => {
+    const { socket } = connection;
+    socket.cork();
+    socket.write(headerOf({ apiKey, apiVersion, correlationId, clientId, bytes: parts.bytes }));
+    for (const piece of parts.pieces()) socket.write(piece);
+    socket.uncork();
   };
+  const { payload } = await new Promise<{ readonly payload: Buffer }>((resolve, reject) => {
+    const entry = { apiKey, apiName, apiVersion, correlationId, resolve, reject };
+    requestQueue.push({ entry, expectResponse: true, requestTimeout: waitMs + WAIT_MARGIN_MS, sendRequest });
+  });
+  const { value, throttledMs } = exchange.decode(payload);
+  requestQueue.maybeThrottle(throttledMs);
+  return value;
+}
+
+interface RequestHeader {
+  readonly apiKey: number;
+  readonly apiVersion: number;
+  readonly correlationId: number;
+  readonly clientId: string;
+  /** Of what follows it. */
+  readonly bytes: number;
+}
+
+function headerOf({ apiKey, apiVersion, correlationId, clientId, bytes }: RequestHeader): Buffer {
+  const name = Buffer.from(clientId);
+  const header = Buffer.allocUnsafe(14 + name.length);
+  header.writeInt32BE(10 + name.length + bytes, 0);
+  header.writeInt16BE(apiKey, 4);
+  header.writeInt16BE(apiVersion, 6);
+  header.writeInt32BE(correlationId, 8);
+  header.writeInt16BE(name.length, 12);
+  header.set(name, 14);
+  return header;
+}
+
+/** What the cluster is made of. An error of one topic is in the answer; in the library's own method it would be the answer. */
+export async function metadataOf(broker: LibraryBroker, topics: readonly string[]): Promise<MetadataAnswer> {
+  const { request, response } = broker.lookupRequest(apiKeys.Metadata, requests.Metadata)({ topics, allowAutoTopicCreation: false });
+  const answer = await broker.connectionPool.send({ request, response: { ...response, parse: async (decoded: unknown) => decoded } });
+  return answer as MetadataAnswer;
 }
 
 /** The error that a broker means by a code; its `type` has Kafka's name of it. */

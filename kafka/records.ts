@@ -1,6 +1,6 @@
 /**
- * Record batches as Kafka stores them, written and read here for one purpose: values that are bytes already, without keys, headers and compression. A whole
- * batch is put together in one piece and with the processor's own CRC-32C, and values are read as views.
+ * Record batches as Kafka stores them, written and read here for one purpose: values that are bytes already, without keys, headers and compression. A
+ * CRC-32C is the processor's own, and values are neither copied where they are written nor where they are read.
  *
  *     offset  size
  *          0     8  offset of the first record
@@ -22,6 +22,7 @@
  * All integers are big-endian; varints are zigzag. The format is that of Kafka 0.11 and every later one.
  */
 import { crc32c } from '@node-rs/crc32';
+import type { Parts } from './parts.ts';
 
 const HEADER_BYTES = 61;
 const CRC_FROM = 21;
@@ -52,29 +53,33 @@ export function batchBytes(values: readonly Uint8Array[]): number {
   return bytes;
 }
 
-/** Writes the batch at `at` and returns where it ends. */
-export function writeBatch(
-  target: Buffer,
-  at: number,
-  batch: { values: readonly Uint8Array[]; sender: BatchSender; nowMs: number },
-): number {
+/** Adds the batch to what is sent. Large values are not copied. */
+export function addBatch(parts: Parts, batch: { values: readonly Uint8Array[]; sender: BatchSender; nowMs: number }): void {
   const { values, sender, nowMs } = batch;
-  let end = at + HEADER_BYTES;
-  for (const [index, value] of values.entries()) end = writeRecord(target, end, index, value);
-  target.writeBigInt64BE(0n, at);
-  target.writeInt32BE(end - at - 12, at + 8);
-  target.writeInt32BE(-1, at + 12);
-  target[at + 16] = MAGIC;
-  target.writeInt16BE(0, at + 21);
-  target.writeInt32BE(values.length - 1, at + 23);
-  target.writeBigInt64BE(BigInt(nowMs), at + 27);
-  target.writeBigInt64BE(BigInt(nowMs), at + 35);
-  target.writeBigInt64BE(sender.producerId, at + 43);
-  target.writeInt16BE(sender.producerEpoch, at + 51);
-  target.writeInt32BE(sender.sequence, at + 53);
-  target.writeInt32BE(values.length, at + 57);
-  target.writeUInt32BE(crc32c(target.subarray(at + CRC_FROM, end)), at + 17);
-  return end;
+  const bytes = batchBytes(values);
+  const header = parts.take(HEADER_BYTES);
+  header.writeBigInt64BE(0n, 0);
+  header.writeInt32BE(bytes - 12, 8);
+  header.writeInt32BE(-1, 12);
+  header[16] = MAGIC;
+  header.writeInt16BE(0, 21);
+  header.writeInt32BE(values.length - 1, 23);
+  header.writeBigInt64BE(BigInt(nowMs), 27);
+  header.writeBigInt64BE(BigInt(nowMs), 35);
+  header.writeBigInt64BE(sender.producerId, 43);
+  header.writeInt16BE(sender.producerEpoch, 51);
+  header.writeInt32BE(sender.sequence, 53);
+  header.writeInt32BE(values.length, 57);
+  let crc = crc32c(header.subarray(CRC_FROM));
+  for (const [index, value] of values.entries()) {
+    const start = parts.take(recordStartBytes(index, value.length));
+    writeRecordStart(start, index, value.length);
+    parts.add(value);
+    const end = parts.take(1);
+    end[0] = 0;
+    crc = crc32c(end, crc32c(asBuffer(value), crc32c(start, crc)));
+  }
+  header.writeUInt32BE(crc, 17);
 }
 
 /** A batch as it was found, with its records still packed. */
@@ -135,21 +140,25 @@ export function* recordsOf(batch: FoundBatch): Generator<FoundRecord> {
   }
 }
 
-function writeRecord(target: Buffer, at: number, index: number, value: Uint8Array): number {
-  let end = writeVarint(target, at, recordBytes(index, value.length));
+/** All of a record but its value and the count of its headers, which is 0. */
+function writeRecordStart(target: Buffer, index: number, valueBytes: number): void {
+  const end = writeVarint(target, 0, recordBytes(index, valueBytes));
   target[end] = 0;
   target[end + 1] = 0;
-  end = writeVarint(target, end + 2, index);
-  end = writeVarint(target, end, -1);
-  end = writeVarint(target, end, value.length);
-  target.set(value, end);
-  end += value.length;
-  target[end] = 0;
-  return end + 1;
+  writeVarint(target, writeVarint(target, writeVarint(target, end + 2, index), -1), valueBytes);
+}
+
+function recordStartBytes(index: number, valueBytes: number): number {
+  const record = recordBytes(index, valueBytes);
+  return varintBytes(record) + record - valueBytes - 1;
 }
 
 function recordBytes(index: number, valueBytes: number): number {
   return RECORD_FIXED_BYTES + varintBytes(index) + varintBytes(valueBytes) + valueBytes;
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 function zigzag(value: number): number {

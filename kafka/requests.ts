@@ -1,6 +1,6 @@
 /**
  * The two requests that carry records, for one topic each. kafkajs has them too, but answers a request for several partitions with the first
- * partition's error and nothing else, decodes every record into objects, and computes its checksums in JavaScript.
+ * partition's error and nothing else, decodes every record into objects, computes its checksums in JavaScript, and copies what it sends three times.
  *
  *     Produce (version 7)   transactional id, acks (2), timeout (4), [topic, [partition (4), batch with its length (4)]]
  *               answer      [topic, [partition (4), error (2), first offset (8), time (8), log start (8)]], throttled for (4)
@@ -11,24 +11,24 @@
  *
  * A list begins with its length (4), a text with its length (2).
  */
-import { type BatchSender, batchBytes, writeBatch } from './records.ts';
+import { Parts } from './parts.ts';
+import { addBatch, type BatchSender, batchBytes } from './records.ts';
 
-/** What kafkajs sends and how it reads the answer. */
+/** One request and how its answer is read. */
 export interface Exchange<T> {
-  readonly request: {
-    readonly apiKey: number;
-    readonly apiVersion: number;
-    readonly apiName: string;
-    readonly encode: () => Promise<{ readonly buf: Buffer; readonly buffer: Buffer }>;
-  };
-  readonly response: { readonly decode: (answer: Buffer) => Promise<Decoded<T>>; readonly parse: (decoded: Decoded<T>) => Promise<T> };
-  readonly requestTimeout?: number;
+  readonly apiKey: number;
+  readonly apiVersion: number;
+  readonly apiName: string;
+  readonly encode: () => Parts;
+  readonly decode: (answer: Buffer) => Decoded<T>;
+  /** How long the broker may let the answer wait, beyond what it needs. */
+  readonly waitMs: number;
 }
 
 interface Decoded<T> {
   readonly value: T;
   /** Milliseconds that the broker asks this client to wait, because of its quota. */
-  readonly clientSideThrottleTime: number;
+  readonly throttledMs: number;
 }
 
 export interface ProduceBatch {
@@ -71,8 +71,9 @@ export function produceExchange(options: {
   readonly timeoutMs: number;
   readonly nowMs: number;
 }): Exchange<readonly ProduceAnswer[]> {
-  const encode = () => encodeProduce(options);
-  return { request: { apiKey: PRODUCE, apiVersion: 7, apiName: 'Produce', encode: encoded(encode) }, response: answered(decodeProduce) };
+  const { timeoutMs } = options;
+  const coding = { encode: () => encodeProduce(options), decode: decodeProduce };
+  return { apiKey: PRODUCE, apiVersion: 7, apiName: 'Produce', waitMs: timeoutMs, ...coding };
 }
 
 /** Reads from partitions of one broker; waits up to `waitMs` where there is nothing. */
@@ -82,86 +83,79 @@ export function fetchExchange(options: {
   readonly waitMs: number;
   readonly bytesMax: number;
 }): Exchange<readonly FetchAnswer[]> {
-  const encode = () => encodeFetch(options);
-  return {
-    request: { apiKey: FETCH, apiVersion: 11, apiName: 'Fetch', encode: encoded(encode) },
-    response: answered(decodeFetch),
-    requestTimeout: options.waitMs + WAIT_MARGIN_MS,
-  };
+  const { waitMs } = options;
+  const coding = { encode: () => encodeFetch(options), decode: decodeFetch };
+  return { apiKey: FETCH, apiVersion: 11, apiName: 'Fetch', waitMs, ...coding };
 }
 
-const WAIT_MARGIN_MS = 5_000;
-
-function encoded(encode: () => Buffer) {
-  return async () => {
-    const buffer = encode();
-    return { buf: buffer, buffer };
-  };
-}
-
-function answered<T>(decode: (reader: Reader) => Decoded<T>): Exchange<T>['response'] {
-  return { decode: async (answer) => decode(new Reader(answer)), parse: async ({ value }) => value };
-}
-
-function encodeProduce({ topic, batches, timeoutMs, nowMs }: Parameters<typeof produceExchange>[0]): Buffer {
-  const sizes = batches.map(({ values }) => batchBytes(values));
-  const bytes = 22 + Buffer.byteLength(topic) + sizes.reduce((sum, size) => sum + 8 + size, 0);
-  const target = Buffer.allocUnsafeSlow(bytes);
-  target.writeInt16BE(-1, 0);
-  target.writeInt16BE(ALL_REPLICAS, 2);
-  target.writeInt32BE(timeoutMs, 4);
-  let at = writeTopic(target, 8, topic);
-  at = target.writeInt32BE(batches.length, at);
-  for (const [index, { partition, values, sender }] of batches.entries()) {
-    at = target.writeInt32BE(partition, at);
-    at = target.writeInt32BE(sizes[index] ?? 0, at);
-    at = writeBatch(target, at, { values, sender, nowMs });
+function encodeProduce({ topic, batches, timeoutMs, nowMs }: Parameters<typeof produceExchange>[0]): Parts {
+  let fixedBytes = 18 + Buffer.byteLength(topic);
+  for (const { values } of batches) {
+    const bytes = batchBytes(values);
+    fixedBytes += 8 + bytes - values.reduce((sum, { length }) => sum + length, 0) + Parts.copied(values);
   }
-  return target.subarray(0, at);
+  const parts = new Parts(fixedBytes);
+  const head = parts.take(8);
+  head.writeInt16BE(-1, 0);
+  head.writeInt16BE(ALL_REPLICAS, 2);
+  head.writeInt32BE(timeoutMs, 4);
+  addTopic(parts, topic, batches.length);
+  for (const { partition, values, sender } of batches) {
+    const place = parts.take(8);
+    place.writeInt32BE(partition, 0);
+    place.writeInt32BE(batchBytes(values), 4);
+    addBatch(parts, { values, sender, nowMs });
+  }
+  return parts;
 }
 
-function encodeFetch({ topic, partitions, waitMs, bytesMax }: Parameters<typeof fetchExchange>[0]): Buffer {
-  const target = Buffer.allocUnsafeSlow(64 + Buffer.byteLength(topic) + 28 * partitions.length);
-  let at = target.writeInt32BE(-1, 0);
-  at = target.writeInt32BE(waitMs, at);
-  at = target.writeInt32BE(1, at);
-  at = target.writeInt32BE(bytesMax, at);
-  at = target.writeInt8(0, at);
-  at = target.writeInt32BE(0, at);
-  at = target.writeInt32BE(-1, at);
-  at = writeTopic(target, at, topic);
-  at = target.writeInt32BE(partitions.length, at);
+function encodeFetch({ topic, partitions, waitMs, bytesMax }: Parameters<typeof fetchExchange>[0]): Parts {
+  const parts = new Parts(41 + Buffer.byteLength(topic) + 28 * partitions.length);
+  const head = parts.take(25);
+  head.writeInt32BE(-1, 0);
+  head.writeInt32BE(waitMs, 4);
+  head.writeInt32BE(1, 8);
+  head.writeInt32BE(bytesMax, 12);
+  head.writeInt8(0, 16);
+  head.writeInt32BE(0, 17);
+  head.writeInt32BE(-1, 21);
+  addTopic(parts, topic, partitions.length);
   for (const { partition, from, bytesMax: most } of partitions) {
-    at = target.writeInt32BE(partition, at);
-    at = target.writeInt32BE(-1, at);
-    at = target.writeBigInt64BE(BigInt(from), at);
-    at = target.writeBigInt64BE(-1n, at);
-    at = target.writeInt32BE(most, at);
+    const place = parts.take(28);
+    place.writeInt32BE(partition, 0);
+    place.writeInt32BE(-1, 4);
+    place.writeBigInt64BE(BigInt(from), 8);
+    place.writeBigInt64BE(-1n, 16);
+    place.writeInt32BE(most, 24);
   }
-  at = target.writeInt32BE(0, at);
-  at = target.writeInt16BE(0, at);
-  return target.subarray(0, at);
+  // Nothing is forgotten, and no rack.
+  parts.take(6).fill(0);
+  return parts;
 }
 
 /** A list of one topic, up to the list of its partitions. */
-function writeTopic(target: Buffer, at: number, topic: string): number {
+function addTopic(parts: Parts, topic: string, partitions: number): void {
   const name = Buffer.from(topic);
-  const start = target.writeInt16BE(name.length, target.writeInt32BE(1, at));
-  target.set(name, start);
-  return start + name.length;
+  const place = parts.take(10 + name.length);
+  place.writeInt32BE(1, 0);
+  place.writeInt16BE(name.length, 4);
+  place.set(name, 6);
+  place.writeInt32BE(partitions, 6 + name.length);
 }
 
-function decodeProduce(reader: Reader): Decoded<readonly ProduceAnswer[]> {
+function decodeProduce(answer: Buffer): Decoded<readonly ProduceAnswer[]> {
+  const reader = new Reader(answer);
   const value = reader.topicPartitions((partition) => {
     const [error, firstOffset] = [reader.int16(), reader.int64()];
     reader.skip(16);
     return { partition, error, firstOffset };
   });
-  return { value, clientSideThrottleTime: reader.int32() };
+  return { value, throttledMs: reader.int32() };
 }
 
-function decodeFetch(reader: Reader): Decoded<readonly FetchAnswer[]> {
-  const clientSideThrottleTime = reader.int32();
+function decodeFetch(answer: Buffer): Decoded<readonly FetchAnswer[]> {
+  const reader = new Reader(answer);
+  const throttledMs = reader.int32();
   const error = reader.int16();
   reader.skip(4);
   const value = reader.topicPartitions((partition) => {
@@ -172,7 +166,7 @@ function decodeFetch(reader: Reader): Decoded<readonly FetchAnswer[]> {
     reader.skip(16 * Math.max(0, reader.int32()) + 4);
     return { partition, error: error || own, end, start, records: reader.bytes() };
   });
-  return { value, clientSideThrottleTime };
+  return { value, throttledMs };
 }
 
 class Reader {
