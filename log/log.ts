@@ -102,7 +102,10 @@ export interface ServedLog extends LogReader {
 }
 
 export interface Log extends ServedLog {
-  /** Durable when it resolves; all or nothing. The seqs are in the order of the drafts. LOG_FULL, LOG_READONLY: nothing was appended. */
+  /**
+   * Durable when it resolves. The seqs are in the order of the drafts. LOG_FULL, LOG_READONLY: nothing was appended. After any other failure nobody knows: the frames, or some of them, may
+   * be in the log or come into it, but not after an append that was made later has resolved.
+   */
   append(drafts: readonly FrameDraft[]): Promise<readonly Seq[]>;
   /**
    * Takes a lease on a writer number, unique for ever within this log (1 to 2^24 − 1), and says the greatest stamp that the log has

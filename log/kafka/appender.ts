@@ -4,7 +4,7 @@
  *
  * A batch whose answer does not come may be stored all the same. It is sent again, and nothing else of its partition before it, until an answer says what became of it: Kafka tells
  * by the producer id and sequence numbers that it has it already. So frames are stored once, and in order. Whoever waits gets LOG_UNAVAILABLE when it takes too long; what
- * was to be appended then is still sent, and comes before everything that is appended later.
+ * was sent by then is sent on, and comes before everything that is appended later.
  */
 import { asWmbError, WmbError } from '../../core/errors.ts';
 import type { Runtime } from '../../core/runtime.ts';
@@ -23,12 +23,11 @@ const BATCH_BYTES_MAX = 1024 * 1024;
 const ROUND_BYTES_MAX = 8 * 1024 * 1024;
 const ROUND_FRAMES_MAX = 4_096;
 /** Appends that wait for their round; beyond it they are refused. Intake's own limits are far below. */
-const PENDING_BYTES_MAX = 256 * 1024 * 1024;
+const PENDING_BYTES_MAX = 128 * 1024 * 1024;
 const PENDING_APPENDS_MAX = 65_536;
 /** A new leader takes ten seconds where the old one died without a word. */
 const APPEND_MS_MAX = 30_000;
 const REPLICAS_MS_MAX = 5_000;
-/** So many failed attempts in a row, and whoever waits is told why. */
 const SEQUENCE_MAX = 2 ** 31;
 
 export interface AppenderOptions {
@@ -88,7 +87,7 @@ export class Appender {
       if (drafts.length === 0) return resolve([]);
       if (this.#pendingBytes + bytes > PENDING_BYTES_MAX || this.#pending.length >= PENDING_APPENDS_MAX)
         return reject(new WmbError('OVERLOADED', `${this.#pendingBytes} bytes wait to be appended; Kafka does not keep up`));
-      const timer = runtime.after(APPEND_MS_MAX, () => append.reject(this.#late()), true);
+      const timer = runtime.after(APPEND_MS_MAX, () => this.#tooLate(append), true);
       const settle = () => {
         timer.cancel();
         this.#waiting.delete(append);
@@ -123,11 +122,15 @@ export class Appender {
     while (this.#waiting.size > 0 && this.#running !== undefined) await this.#running;
   }
 
-  #late(): WmbError {
+  /** What has not been sent yet is not sent any more: it would only fill the memory. */
+  #tooLate(append: Append): void {
     const { cluster, topic } = this.#options;
-    const doing = `what was to be appended to the topic ${topic} is not acked after ${APPEND_MS_MAX} ms, and may come into the log later`;
-    const trouble = this.#trouble ?? { kind: 'away', type: '', text: 'does not answer' };
-    return toldError(trouble, { place: cluster.place, doing });
+    const at = this.#pending.indexOf(append);
+    if (at >= 0) this.#pending.splice(at, 1);
+    if (at >= 0) this.#pendingBytes -= append.bytes;
+    const outcome = at >= 0 ? 'was not sent' : 'is not acked, and may come into the log later';
+    const doing = `what was to be appended to the topic ${topic} ${APPEND_MS_MAX} ms ago ${outcome}`;
+    append.reject(toldError(this.#trouble ?? SILENT, { place: cluster.place, doing }));
   }
 
   async #run(): Promise<void> {
@@ -266,12 +269,16 @@ export class Appender {
   }
 }
 
+const SILENT: Trouble = { kind: 'away', type: '', text: 'does not answer' };
+
 /** Kafka does not know the sender any more, or not what it sent last. */
 const LOST_SENDER: readonly string[] = [
   'OUT_OF_ORDER_SEQUENCE_NUMBER',
   'UNKNOWN_PRODUCER_ID',
   'INVALID_PRODUCER_EPOCH',
   'INVALID_PRODUCER_ID_MAPPING',
+  // It is stored, but Kafka has forgotten where.
+  'DUPLICATE_SEQUENCE_NUMBER',
 ];
 
 function toProduce({ partition, drafts }: Batch, { producerId, producerEpoch, sequences }: Sender): ProduceBatch {

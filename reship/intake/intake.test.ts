@@ -355,6 +355,22 @@ describe('the clock', () => {
     assert.ok(done > (two?.stamp ?? '') && done < later.stamp);
   });
 
+  test('the settled stamp stays below what was in an append that failed, until a later one is durable', async () => {
+    const room = openRoom();
+    const idle = room.intake.settledStamp();
+    room.log.failure = new Error('connection lost');
+    await submitOne(room);
+    room.runtime.advance(1_000);
+    const doubtful = room.intake.settledStamp();
+    const lost = room.log.appends[0]?.[0]?.stampFirst ?? '';
+    assert.ok(doubtful >= idle && doubtful < lost);
+    await submitOne(room);
+    assert.equal(room.intake.settledStamp(), doubtful);
+    room.log.failure = undefined;
+    const { stamp } = await submitOne(room);
+    assert.ok(room.intake.settledStamp() >= stamp);
+  });
+
   test('the settled stamp of a room that nobody writes in moves with the clock', () => {
     const room = openRoom();
     const before = room.intake.settledStamp();

@@ -73,6 +73,8 @@ export class Packer {
   /** Of the open batch, by partition: the frame that still takes write requests. */
   #filling: (OpenFrame | undefined)[] = [];
   #inFlight: Batch | undefined;
+  /** The floor of the oldest batch whose append failed since the last that did not: it may come into the log until a later one is in it. */
+  #doubtful: Stamp | undefined;
   #appending: Promise<void> | undefined;
   #appendMs = 0;
 
@@ -117,9 +119,9 @@ export class Packer {
     if (this.#open !== undefined) this.#appending ??= this.#appendAll();
   }
 
-  /** A stamp that every write request not yet durable and every future one exceeds. */
+  /** A stamp that every write request not yet durable, every one of which that is not known, and every future one exceeds. */
   settledStamp(): Stamp {
-    return this.#inFlight?.floor ?? this.#open?.floor ?? this.#options.clock.settle();
+    return this.#doubtful ?? this.#inFlight?.floor ?? this.#open?.floor ?? this.#options.clock.settle();
   }
 
   /** Resolves when nothing is pending. */
@@ -155,10 +157,12 @@ export class Packer {
         throw new WmbError('INTERNAL', `the log gave ${seqs.length} seqs to ${batch.frames.length} frames`);
     } catch (cause) {
       this.#inFlight = undefined;
+      this.#doubtful ??= batch.floor;
       return failed(batch, asWmbError(cause, 'LOG_UNAVAILABLE'));
     }
     this.#appendMs = runtime.monotonicMs() - startedMs;
     metrics.appendMs.observe(this.#appendMs);
+    this.#doubtful = undefined;
     // What is durable is no longer pending: whoever is answered now may submit at once.
     this.#inFlight = undefined;
     durable(batch, seqs);
