@@ -35,6 +35,8 @@ export interface AppenderOptions {
   readonly topic: string;
   readonly partitions: number;
   readonly runtime: Runtime;
+  /** How long an append may take before it is rejected; 30 s but for tests. */
+  readonly appendMsMax?: number | undefined;
   /** The drafts have the seqs from `first` on. Resolves when whoever reads the log sees them; rejects where others are there. */
   readonly placed: (partition: number, first: Seq, drafts: readonly FrameDraft[]) => Promise<void>;
   /** A broker does not take a partition's batches in their order: some may be gone. Rejects where they are. */
@@ -80,14 +82,14 @@ export class Appender {
   }
 
   append(drafts: readonly FrameDraft[]): Promise<readonly Seq[]> {
-    const { runtime } = this.#options;
+    const { runtime, appendMsMax = APPEND_MS_MAX } = this.#options;
     const bytes = drafts.reduce((sum, draft) => sum + draft.bytes.length, 0);
     return new Promise((resolve, reject) => {
       if (this.#refusal !== undefined) return reject(this.#refusal);
       if (drafts.length === 0) return resolve([]);
       if (this.#pendingBytes + bytes > PENDING_BYTES_MAX || this.#pending.length >= PENDING_APPENDS_MAX)
         return reject(new WmbError('OVERLOADED', `${this.#pendingBytes} bytes wait to be appended; Kafka does not keep up`));
-      const timer = runtime.after(APPEND_MS_MAX, () => this.#tooLate(append), true);
+      const timer = runtime.after(appendMsMax, () => this.#tooLate(append, appendMsMax), true);
       const settle = () => {
         timer.cancel();
         this.#waiting.delete(append);
@@ -123,13 +125,13 @@ export class Appender {
   }
 
   /** What has not been sent yet is not sent any more: it would only fill the memory. */
-  #tooLate(append: Append): void {
+  #tooLate(append: Append, afterMs: number): void {
     const { cluster, topic } = this.#options;
     const at = this.#pending.indexOf(append);
     if (at >= 0) this.#pending.splice(at, 1);
     if (at >= 0) this.#pendingBytes -= append.bytes;
     const outcome = at >= 0 ? 'was not sent' : 'is not acked, and may come into the log later';
-    const doing = `what was to be appended to the topic ${topic} ${APPEND_MS_MAX} ms ago ${outcome}`;
+    const doing = `what was to be appended to the topic ${topic} ${afterMs} ms ago ${outcome}`;
     append.reject(toldError(this.#trouble ?? SILENT, { place: cluster.place, doing }));
   }
 

@@ -45,10 +45,13 @@ export class Caretaker {
     this.#tending = this.#tend();
   }
 
-  /** What was not written down yet is read from the topic by whoever opens the log next. */
+  /** The cluster is still open: how far the log is, is written down. */
   async stop(): Promise<void> {
     this.#over.abort();
     await this.#tending;
+    if (!this.#hasAppended || this.#isAway || sumOf(this.#next()) === this.#noted) return;
+    // Who opens the log next reads it from the topic.
+    await this.note().catch(() => {});
   }
 
   /** This process appends: it writes down how far the log is. */
@@ -160,10 +163,14 @@ export class Caretaker {
     }
   }
 
+  #next(): readonly Seq[] {
+    const { index, partitions } = this.#options;
+    return Array.from({ length: partitions }, (_, partition) => index.partition(partition).next);
+  }
+
   async #turn(turn: number): Promise<void> {
-    const { found, index, known, partitions } = this.#options;
-    const next = Array.from({ length: partitions }, (_, partition) => index.partition(partition).next);
-    if (this.#hasAppended && sumOf(next) !== this.#noted) return this.note();
+    const { found, known } = this.#options;
+    if (this.#hasAppended && sumOf(this.#next()) !== this.#noted) return this.note();
     if (turn % LOOK_TURNS !== 0) return;
     const state = await found.registry.load();
     if (state !== undefined && state.epoch !== found.home.epoch) known.stopAll(otherEpoch(found.registry.topic, state.epoch));

@@ -1,14 +1,17 @@
 /** What the tests of this folder share: logs on a real Kafka, each with a room id of its own, so that none sees another's topics. */
+
+import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after } from 'node:test';
+import { after, type TestContext } from 'node:test';
 import type { KafkaLogConfig } from '../../core/config/types.ts';
 import { silentLogger } from '../../core/logger.ts';
 import { systemRuntime } from '../../core/runtime.ts';
 import { containersAvailable } from '../../test/containers/engine.ts';
 import { type KafkaServer, startKafka } from '../../test/containers/kafka.ts';
-import type { LogUnderTest } from '../log.contract.ts';
+import { draftOf, type LogUnderTest } from '../log.contract.ts';
+import type { FrameDraft, Log } from '../log.ts';
 import { KafkaLogAdministration } from './administration.ts';
 import { KafkaLog, type KafkaLogOptions } from './kafka.ts';
 import type { LogPlace } from './open.ts';
@@ -85,4 +88,58 @@ export async function logUnderTest(
       rmSync(directory, { recursive: true });
     },
   };
+}
+
+/** A log with its topics, for one test. */
+export interface TestRoom {
+  readonly place: LogPlace;
+  readonly directory: string;
+  /** Closed when the test ends. */
+  open(more?: Partial<KafkaLogOptions>): Promise<KafkaLog>;
+}
+
+export async function testRoom(t: TestContext, address: string, more: Partial<LogPlace> = {}): Promise<TestRoom> {
+  const place = placeAt(address, more);
+  await init(place);
+  const directory = temporaryDirectory();
+  const opened: Log[] = [];
+  t.after(async () => {
+    for (const log of opened.reverse()) await log.close();
+    rmSync(directory, { recursive: true, force: true });
+  });
+  return {
+    place,
+    directory,
+    open: async (options = {}) => {
+      const log = await openLog(place, { directory, ...options });
+      opened.push(log);
+      return log;
+    },
+  };
+}
+
+/** Of partition 0 where nothing else is said. */
+export function drafts(log: Log, count: number, more: Parameters<typeof draftOf>[1] = {}): FrameDraft[] {
+  return Array.from({ length: count }, (_, i) => draftOf(log, { ms: 1_000 + 10 * i, ...more }));
+}
+
+export async function until(what: string, probe: () => Promise<boolean> | boolean): Promise<void> {
+  const deadline = Date.now() + 30_000;
+  while (!(await probe())) {
+    assert.ok(Date.now() < deadline, `in vain waited until ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** Resolves with the code that reading ends with. */
+export async function stopped(log: Log, partition = 0): Promise<string> {
+  let code = '';
+  await until('the partition stops', async () => {
+    code = await log.read(partition, 0, 1_000_000).then(
+      () => '',
+      (cause: { code: string }) => cause.code,
+    );
+    return code !== '';
+  });
+  return code;
 }

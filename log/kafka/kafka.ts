@@ -25,7 +25,7 @@ import { catchUp, endsOf, type FoundLog, findLog, type LogPlace, reconcile } fro
 import { type Slot, takeSlot } from './slot.ts';
 import { planRemoval } from './trim.ts';
 
-const CALL_MS_MAX = 10_000;
+const CALL_MS_MAX = 5_000;
 const CLOSE_MS_MAX = 5_000;
 
 export interface KafkaLogOptions extends LogPlace {
@@ -34,6 +34,8 @@ export interface KafkaLogOptions extends LogPlace {
   readonly logger: Logger;
   /** Newest frames kept in memory, over all partitions. */
   readonly tailBytesMax: number;
+  /** See AppenderOptions. */
+  readonly appendMsMax?: number;
 }
 
 interface OpenLog extends FoundLog {
@@ -179,9 +181,8 @@ export class KafkaLog implements Log {
     await Promise.race([appender.idle().finally(() => idle.abort()), sleep(this.#options.runtime, CLOSE_MS_MAX, idle.signal)]);
     this.#state = undefined;
     appender.stop(this.#notOpen());
-    const caretaken = caretaker.stop();
+    await caretaker.stop();
     cluster.close();
-    await caretaken;
     await follower.stop();
     index.close();
     slot.lock.release();
@@ -197,7 +198,7 @@ export class KafkaLog implements Log {
   }
 
   #assemble(found: FoundLog, slot: Slot): OpenLog {
-    const { runtime, tailBytesMax, partitions, logger } = this.#options;
+    const { runtime, tailBytesMax, partitions, logger, appendMsMax } = this.#options;
     const { cluster, home, topic } = found;
     const index = new FrameIndex({
       file: slot.file,
@@ -220,6 +221,7 @@ export class KafkaLog implements Log {
     });
     const appender = new Appender({
       ...shared,
+      appendMsMax,
       placed: (partition, first, drafts) => known.placed(partition, first, drafts),
       doubted: (partition) => caretaker.beyond(partition),
     });

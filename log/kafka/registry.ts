@@ -20,7 +20,7 @@ const STATE = 0;
 const LEASES = 1;
 /** A stamp has 24 bits for the lease (core/stamp.ts). */
 const LEASE_MAX = 2 ** 24 - 1;
-const CALL_MS_MAX = 10_000;
+const CALL_MS_MAX = 5_000;
 /** Older records of the state are removed when there are so many. */
 const RECORDS_MAX = 256;
 

@@ -1,0 +1,151 @@
+/** Several processes with one log in Kafka, and a broker that dies or stands still under them. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { describe, test } from 'node:test';
+import { NO_ENGINE } from '../../test/containers/engine.ts';
+import { assertSame, draftOf, readAll } from '../log.contract.ts';
+import type { FrameDraft } from '../log.ts';
+import { drafts, temporaryDirectory, testKafka, testRoom, until } from './kafka-kit.ts';
+
+const CHILD = new URL('./appender.child.ts', import.meta.url).pathname;
+
+const kafka = await testKafka();
+const skip = kafka === undefined && NO_ENGINE;
+const address = kafka?.address ?? '';
+
+describe('processes', { skip }, () => {
+  test('after the SIGKILL of an appender every frame that was acked is there, with its seq', async (t) => {
+    const { place, directory, open } = await testRoom(t, address);
+    const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', CHILD, address, place.origin, directory], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    t.after(() => child.kill('SIGKILL'));
+    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+    assert.match(String((await lines.next()).value), /^open /);
+    const acks: string[] = [];
+    for (let i = 0; i < 200; i += 1) acks.push(String((await lines.next()).value));
+    const exit = once(child, 'exit');
+    child.kill('SIGKILL');
+    for (let line = await lines.next(); line.done !== true; line = await lines.next()) acks.push(line.value);
+    await exit;
+    const log = await open();
+    const stored = [await readAll(log, 0), await readAll(log, 1)];
+    for (const ack of acks.filter((line) => /^ack \d \d+ [0-9a-f]{32}$/.test(line))) {
+      const [, partition, seq, ending] = ack.split(' ');
+      const frame = stored[Number(partition)]?.[Number(seq)];
+      assert.equal(frame && Buffer.from(frame.bytes).toString('hex', frame.bytes.length - 16), ending, ack);
+    }
+  });
+
+  test('several append at once: each frame has one seq, none is missing, and all see the same log', async (t) => {
+    const { open } = await testRoom(t, address);
+    const logs = [await open({ directory: temporaryDirectory(), tailBytesMax: 1_000_000 }), await open(), await open()];
+    const appended = await Promise.all(
+      logs.map(async (log, which) => {
+        const mine: { readonly draft: FrameDraft; readonly seq: number }[] = [];
+        for (let round = 0; round < 30; round += 1) {
+          const batch = drafts(log, 3, { ms: 1_000 * (round + 1) + which, payloadBytes: 200 });
+          const seqs = await log.append(batch);
+          mine.push(...batch.map((draft, at) => ({ draft, seq: seqs[at] ?? -1 })));
+        }
+        return mine;
+      }),
+    );
+    const all = appended.flat().sort((a, b) => a.seq - b.seq);
+    assert.deepEqual(
+      all.map(({ seq }) => seq),
+      all.map((_, seq) => seq),
+    );
+    for (const mine of appended) assert.ok(mine.every(({ seq }, at) => at === 0 || seq > (mine[at - 1]?.seq ?? -1)));
+    for (const log of logs) {
+      await until('it has heard of all', () => log.extent(0).next === all.length);
+      assert.equal(log.extent(0).writes, all.length);
+      assertSame(
+        await readAll(log, 0),
+        all.map(({ draft }) => draft),
+      );
+    }
+    const leases = await Promise.all(logs.map((log) => log.leaseWriter('one of several')));
+    assert.equal(new Set(leases.map(({ lease }) => lease)).size, 3);
+  });
+
+  test('an index that is missing or damaged is made anew, with the same counts, also of what retention has removed', async (t) => {
+    const { directory, open } = await testRoom(t, address);
+    const log = await open();
+    const stored = drafts(log, 10, { count: 3 });
+    await log.append(stored);
+    const policy = { ageMsMin: 0, bytesMax: 0, overflow: 'keep', writesMin: 0 } as const;
+    await log.trim(policy, [{ partition: 0, appliedSeq: 3 }], 2_000_000_000_000);
+    const extent = log.extent(0);
+    const bytes = log.bytes();
+    assert.equal(extent.first, 4);
+    await log.close();
+    const file = join(directory, 'index-0', 'index.db');
+    for (const spoil of [() => rmSync(file), () => writeFileSync(file, 'no database'.repeat(1_000))]) {
+      spoil();
+      const again = await open();
+      assert.deepEqual(again.extent(0), extent);
+      assert.equal(again.bytes(), bytes);
+      assert.equal(await again.writesUpTo(0, 5), 18);
+      assertSame(await readAll(again, 0, 4), stored.slice(4), 4);
+      await again.close();
+    }
+  });
+});
+
+describe('the broker', { skip }, () => {
+  test('it is killed under appends: what was acked is stored once, in order, and what was on its way too', async (t) => {
+    const { open } = await testRoom(t, address);
+    const log = await open();
+    const appends: { readonly draft: FrameDraft; readonly seq: number }[] = [];
+    let stopping = false;
+    const appending = [0, 1, 2].map(async (which) => {
+      for (let i = 0; !stopping; i += 1) {
+        const draft = draftOf(log, { ms: 1_000 * which + i, payloadBytes: 300 });
+        const [seq = -1] = await log.append([draft]);
+        appends.push({ draft, seq });
+      }
+    });
+    await until('there are some', () => appends.length > 50);
+    await kafka?.container.kill();
+    const before = appends.length;
+    await kafka?.container.start();
+    await until('there are more', () => appends.length > before + 50);
+    stopping = true;
+    await Promise.all(appending);
+    appends.sort((a, b) => a.seq - b.seq);
+    assertSame(
+      await readAll(log, 0),
+      appends.map(({ draft }) => draft),
+    );
+  });
+
+  test('an append that it does not answer in time is rejected, and is in the log before any later one', async (t) => {
+    const { open } = await testRoom(t, address);
+    const log = await open({ appendMsMax: 300 });
+    await log.append(drafts(log, 1));
+    const late = draftOf(log, { ms: 5_000 });
+    const unsent = draftOf(log, { ms: 6_000 });
+    await kafka?.container.freeze();
+    const first = assert.rejects(log.append([late]), { code: 'LOG_UNAVAILABLE', message: /may come into the log later/ });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const second = assert.rejects(log.append([unsent]), { code: 'LOG_UNAVAILABLE', message: /was not sent/ });
+    await Promise.all([first, second]);
+    await kafka?.container.thaw();
+    const after = draftOf(log, { ms: 7_000 });
+    await until('it answers', () =>
+      log.append([after]).then(
+        () => true,
+        () => false,
+      ),
+    );
+    const stored = await readAll(log, 0);
+    assert.deepEqual(Buffer.from(stored[1]?.bytes ?? []), Buffer.from(late.bytes));
+    assert.ok(stored.every(({ bytes }) => !Buffer.from(bytes).equals(Buffer.from(unsent.bytes))));
+    assert.deepEqual(Buffer.from(stored.at(-1)?.bytes ?? []), Buffer.from(after.bytes));
+  });
+});
