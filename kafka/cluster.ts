@@ -8,6 +8,7 @@ import { connect as connectTls } from 'node:tls';
 import { parseAddress } from '../core/config/address.ts';
 import type { KafkaServersConfig } from '../core/config/types.ts';
 import type { Runtime } from '../core/runtime.ts';
+import type { Exchange } from './exchange.ts';
 import {
   exchangeWith,
   type LibraryBroker,
@@ -19,7 +20,6 @@ import {
   type SocketPlace,
   TOPIC_RESOURCE,
 } from './library.ts';
-import type { Exchange } from './requests.ts';
 
 const CONNECT_MS_MAX = 5_000;
 /** A broker that says nothing for so long is connected anew; it may have stopped, or its machine may be gone. */

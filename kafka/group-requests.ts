@@ -5,7 +5,7 @@
  *     subscription   version (2), [topic], user data (bytes), [topic, [partition (4)]]: what the member has had until now
  *     assignment     version (2), [topic, [partition (4)]], user data (bytes)
  */
-import type { Exchange } from './requests.ts';
+import type { Exchange } from './exchange.ts';
 import { type Api, exchangeOf, WireReader, WireWriter } from './wire.ts';
 
 const FIND_COORDINATOR: Api = { name: 'FindCoordinator', key: 10, version: 2 };

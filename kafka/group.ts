@@ -8,6 +8,7 @@
 import type { Runtime } from '../core/runtime.ts';
 import type { KafkaCluster } from './cluster.ts';
 import { dividePartitions } from './division.ts';
+import type { Exchange } from './exchange.ts';
 import {
   commitOffsets,
   decodeAssignment,
@@ -25,7 +26,6 @@ import {
   syncGroup,
 } from './group-requests.ts';
 import { protocolError } from './library.ts';
-import type { Exchange } from './requests.ts';
 
 /** How members divide the partitions; all members of a group must know it. */
 const PROTOCOL = 'wmb-sticky';

@@ -10,7 +10,7 @@
  */
 import { createRequire } from 'node:module';
 import type { Socket } from 'node:net';
-import type { Exchange } from './requests.ts';
+import type { Exchange } from './exchange.ts';
 
 const library = createRequire(import.meta.url);
 

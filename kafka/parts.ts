@@ -1,9 +1,11 @@
 /** What is sent, in pieces that are not put together: frames are large, and were put together once already. */
 
+import type { Sent } from './exchange.ts';
+
 /** Smaller ones cost less as a copy than as a piece of their own. */
 const COPIED_BYTES_MAX = 2_048;
 
-export class Parts {
+export class Parts implements Sent {
   readonly #fixed: Buffer;
   readonly #pieces: Uint8Array[] = [];
   /** Of `#fixed`: what is a piece already, and what is taken. */

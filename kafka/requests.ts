@@ -11,25 +11,10 @@
  *
  * A list begins with its length (4), a text with its length (2).
  */
+import type { Decoded, Exchange } from './exchange.ts';
 import { Parts } from './parts.ts';
 import { addBatch, type BatchSender, batchBytes } from './records.ts';
-
-/** One request and how its answer is read. */
-export interface Exchange<T> {
-  readonly apiKey: number;
-  readonly apiVersion: number;
-  readonly apiName: string;
-  readonly encode: () => Parts;
-  readonly decode: (answer: Buffer) => Decoded<T>;
-  /** How long the broker may let the answer wait, beyond what it needs. */
-  readonly waitMs: number;
-}
-
-interface Decoded<T> {
-  readonly value: T;
-  /** Milliseconds that the broker asks this client to wait, because of its quota. */
-  readonly throttledMs: number;
-}
+import { WireReader } from './wire.ts';
 
 export interface ProduceBatch {
   readonly partition: number;
@@ -144,8 +129,8 @@ function addTopic(parts: Parts, topic: string, partitions: number): void {
 }
 
 function decodeProduce(answer: Buffer): Decoded<readonly ProduceAnswer[]> {
-  const reader = new Reader(answer);
-  const value = reader.topicPartitions((partition) => {
+  const reader = new WireReader(answer);
+  const value = partitionsOf(reader, (partition) => {
     const [error, firstOffset] = [reader.int16(), reader.int64()];
     reader.skip(16);
     return { partition, error, firstOffset };
@@ -154,61 +139,26 @@ function decodeProduce(answer: Buffer): Decoded<readonly ProduceAnswer[]> {
 }
 
 function decodeFetch(answer: Buffer): Decoded<readonly FetchAnswer[]> {
-  const reader = new Reader(answer);
+  const reader = new WireReader(answer);
   const throttledMs = reader.int32();
   const error = reader.int16();
   reader.skip(4);
-  const value = reader.topicPartitions((partition) => {
+  const value = partitionsOf(reader, (partition) => {
     const own = reader.int16();
     const end = reader.int64();
     reader.skip(8);
     const start = reader.int64();
     reader.skip(16 * Math.max(0, reader.int32()) + 4);
-    return { partition, error: error || own, end, start, records: reader.bytes() };
+    return { partition, error: error || own, end, start, records: reader.blob() };
   });
   return { value, throttledMs };
 }
 
-class Reader {
-  readonly #bytes: Buffer;
-  #at = 0;
-
-  constructor(bytes: Buffer) {
-    this.#bytes = bytes;
-  }
-
-  int16(): number {
-    this.#at += 2;
-    return this.#bytes.readInt16BE(this.#at - 2);
-  }
-
-  int32(): number {
-    this.#at += 4;
-    return this.#bytes.readInt32BE(this.#at - 4);
-  }
-
-  int64(): number {
-    this.#at += 8;
-    return Number(this.#bytes.readBigInt64BE(this.#at - 8));
-  }
-
-  bytes(): Buffer {
-    const length = Math.max(0, this.int32());
-    this.#at += length;
-    return this.#bytes.subarray(this.#at - length, this.#at);
-  }
-
-  skip(bytes: number): void {
-    this.#at += bytes;
-  }
-
-  /** Over all topics of the answer: there is one. */
-  topicPartitions<T>(read: (partition: number) => T): T[] {
-    const found: T[] = [];
-    for (let topics = this.int32(); topics > 0; topics -= 1) {
-      this.skip(this.int16());
-      for (let partitions = this.int32(); partitions > 0; partitions -= 1) found.push(read(this.int32()));
-    }
-    return found;
-  }
+/** Over all topics of the answer: there is one. */
+function partitionsOf<T>(reader: WireReader, read: (partition: number) => T): readonly T[] {
+  const topics = reader.list(() => {
+    reader.text();
+    return reader.list(() => read(reader.int32()));
+  });
+  return topics.flat();
 }

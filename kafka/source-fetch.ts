@@ -2,7 +2,7 @@
  * Fetching what other programs have written, as a reader that takes only what is committed: the answer ends before the first transaction that is still open, and
  * names those that were aborted, whose records are still there.
  */
-import type { Exchange } from './requests.ts';
+import type { Exchange } from './exchange.ts';
 import { type Api, exchangeOf, type WireReader } from './wire.ts';
 
 const FETCH: Api = { name: 'Fetch', key: 1, version: 11 };

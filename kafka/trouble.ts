@@ -1,4 +1,5 @@
 /** What Kafka and the client library say, told in WMB's words. The only place that looks at their names and texts. */
+import { tlsTrouble } from '../core/tls-trouble.ts';
 
 /**
  * - `away`: it could not be asked, or cannot answer now; it is tried again.
@@ -65,7 +66,19 @@ export function troubleOf(cause: unknown): Trouble {
   }
   if (errors.some(({ name }) => name === 'KafkaJSServerDoesNotSupportApiKey'))
     return { kind: 'unfit', type: '', text: 'is older than 2.4; upgrade it' };
-  return { kind: 'away', type: '', text: `cannot be reached or does not answer (${said})` };
+  return { kind: 'away', type: '', text: awayText(said) };
+}
+
+function awayText(said: string): string {
+  const trouble = tlsTrouble(said);
+  if (trouble !== undefined) return `${trouble} (${said.trim()})`;
+  if (/before secure TLS connection/.test(said)) {
+    return `closes the connection where TLS begins; if it speaks none here, leave out \`tls\`, or use its port for it (${said})`;
+  }
+  if (/Closed connection|closed by the server/.test(said)) {
+    return `closes the connection without an answer; where it never answers it may want to know who asks (set \`sasl\`), or speak TLS (set \`tls\`) (${said})`;
+  }
+  return `cannot be reached or does not answer (${said})`;
 }
 
 function byType(type: string, error: Error): Trouble {

@@ -1,5 +1,5 @@
 /** Requests and answers of Kafka's protocol as they lie on the wire: big-endian integers, a text with its length (2), bytes and lists with theirs (4). */
-import type { Exchange } from './requests.ts';
+import type { Exchange } from './exchange.ts';
 
 /** Which request, in which version: one that every broker from 2.4 on knows. */
 export interface Api {
@@ -8,34 +8,21 @@ export interface Api {
   readonly version: number;
 }
 
-/** What is asked, and how the answer is read. `waitMs`: how long a broker may take to answer. */
-export function exchangeOf<T>(
-  api: Api,
-  write: (target: WireWriter) => void,
-  read: (source: WireReader) => T,
-  waitMs?: number,
-): Exchange<T> {
-  const encode = async () => {
+/** What is asked, and how the answer is read. `waitMs`: how long a broker may let the answer wait. */
+export function exchangeOf<T>(api: Api, write: (target: WireWriter) => void, read: (source: WireReader) => T, waitMs = 0): Exchange<T> {
+  const encode = () => {
     const target = new WireWriter();
     write(target);
-    const buffer = target.bytes();
-    return { buf: buffer, buffer };
+    const bytes = target.bytes();
+    return { bytes: bytes.length, pieces: () => [bytes] };
   };
-  return {
-    request: { apiKey: api.key, apiVersion: api.version, apiName: api.name, encode },
-    response: {
-      decode: async (answer) => {
-        const source = new WireReader(answer);
-        const clientSideThrottleTime = source.int32();
-        return { value: read(source), clientSideThrottleTime };
-      },
-      parse: async ({ value }) => value,
-    },
-    ...(waitMs === undefined ? {} : { requestTimeout: waitMs + WAIT_MARGIN_MS }),
+  const decode = (answer: Buffer) => {
+    const source = new WireReader(answer);
+    const throttledMs = source.int32();
+    return { value: read(source), throttledMs };
   };
+  return { apiKey: api.key, apiVersion: api.version, apiName: api.name, encode, decode, waitMs };
 }
-
-const WAIT_MARGIN_MS = 5_000;
 
 export class WireWriter {
   readonly #parts: Uint8Array[] = [];
@@ -138,6 +125,10 @@ export class WireReader {
     const items: T[] = [];
     for (let left = this.int32(); left > 0; left -= 1) items.push(read());
     return items;
+  }
+
+  skip(bytes: number): void {
+    this.#at += bytes;
   }
 
   #take(length: number): Buffer {

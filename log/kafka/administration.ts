@@ -12,7 +12,7 @@ import { checkTopic, endsOf, type LogPlace, requireSame } from './open.ts';
 import { type LogState, Registry } from './registry.ts';
 import { createTopic, framesTopic, REGISTRY_PARTITIONS, type TopicWish } from './topics.ts';
 
-const SEEN_MS_MAX = 10_000;
+const SEEN_MS_MAX = 5_000;
 const SEEN_POLL_MS = 50;
 
 export class KafkaLogAdministration implements LogAdministration {

@@ -1,7 +1,7 @@
 /** What MySQL, MariaDB and their client library say, told in WMB's words. The only place that looks at their codes. */
 import { WmbError } from '../../core/errors.ts';
+import { tlsTrouble } from '../../core/tls-trouble.ts';
 import { Refusal } from '../statement-checks.ts';
-import { tlsTrouble } from '../tls-trouble.ts';
 
 /** What the client library throws. */
 interface ServerError extends Error {

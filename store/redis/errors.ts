@@ -1,7 +1,7 @@
 /** What Redis, Valkey and the client library say, told in WMB's words. The only place that looks at their texts. */
 import { ReplyError } from 'ioredis';
 import { type ErrorCode, WmbError } from '../../core/errors.ts';
-import { tlsTrouble } from '../tls-trouble.ts';
+import { tlsTrouble } from '../../core/tls-trouble.ts';
 
 type Telling = readonly [code: ErrorCode, what: string];
 

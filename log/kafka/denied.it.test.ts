@@ -1,0 +1,84 @@
+/** A Kafka that does not let everybody in: what it says, and what a log says of it. */
+import assert from 'node:assert/strict';
+import { after, describe, test } from 'node:test';
+import type { KafkaLogConfig } from '../../core/config/types.ts';
+import { Authority } from '../../test/containers/certificates.ts';
+import { containersAvailable, NO_ENGINE } from '../../test/containers/engine.ts';
+import { startKafka } from '../../test/containers/kafka.ts';
+import { draftOf, readAll } from '../log.contract.ts';
+import { init, kafkaAt, openLog, placeAt, temporaryDirectory } from './kafka-kit.ts';
+
+const skip = !(await containersAvailable()) && NO_ENGINE;
+const USER = { mechanism: 'plain', user: 'wmb', password: 'Wmb-secret-1' } as const;
+const NONE_MS_MAX = 20_000;
+
+const authority = new Authority();
+const stranger = new Authority('another authority');
+const server = authority.sign('broker', ['IP:127.0.0.1']);
+const mine = authority.sign('client', ['DNS:wmb']);
+after(() => {
+  authority.remove();
+  stranger.remove();
+});
+
+const asks = { mechanism: 'plain', username: USER.user, password: USER.password } as const;
+const [withUser, withTls] = skip
+  ? []
+  : await Promise.all([startKafka({ sasl: asks }), startKafka({ tls: { ca: authority.ca, ...server, client: mine } })]);
+after(() => Promise.all([withUser?.remove(), withTls?.remove()]));
+
+/** Makes a log and uses it. */
+async function use(kafka: KafkaLogConfig): Promise<void> {
+  const place = placeAt('', { kafka });
+  await init(place);
+  const log = await openLog(place, { directory: temporaryDirectory() });
+  await log.append([draftOf(log, {})]);
+  assert.equal((await readAll(log, 0)).length, 1);
+  await log.close();
+}
+
+describe('a user and a password', { skip }, () => {
+  const at = (more: Partial<KafkaLogConfig>) => kafkaAt(withUser?.address ?? '', more);
+
+  test('are given, and all is well', () => use(at({ sasl: USER })));
+
+  test('are wrong, or of a mechanism that the brokers do not know', async () => {
+    await assert.rejects(use(at({ sasl: { ...USER, password: 'wrong' } })), {
+      code: 'LOG_DENIED',
+      message: /refuses the user or its password/,
+    });
+    await assert.rejects(use(at({ sasl: { ...USER, mechanism: 'scram-sha-512' } })), { code: 'LOG_DENIED', message: /mechanism/i });
+  });
+
+  test('are missing', { timeout: NONE_MS_MAX }, () =>
+    assert.rejects(use(at({})), { code: 'LOG_UNAVAILABLE', message: /closes the connection.*set `sasl`/ }),
+  );
+});
+
+describe('TLS', { skip }, () => {
+  const { caFile } = authority;
+  const files = { caFile, certFile: mine.certFile, keyFile: mine.keyFile };
+  const at = (tls: KafkaLogConfig['tls']) => kafkaAt(withTls?.address ?? '', { tls });
+
+  test('with both certificates, and all is well', () => use(at(files)));
+
+  test('with a broker whose certificate nobody here trusts', () =>
+    assert.rejects(use(at({ ...files, caFile: stranger.caFile })), {
+      code: 'LOG_UNAVAILABLE',
+      message: /not signed by an authority of tls\.caFile/,
+    }));
+
+  test('without the certificate that the broker asks for', () =>
+    assert.rejects(use(at({ caFile, certFile: undefined, keyFile: undefined })), { code: 'LOG_UNAVAILABLE', message: /tls\.certFile/ }));
+
+  test('is not spoken', { timeout: NONE_MS_MAX }, async () => {
+    await assert.rejects(use(at(undefined)), { code: 'LOG_UNAVAILABLE', message: /set `tls`|does not answer/ });
+    await assert.rejects(use(kafkaAt(withUser?.address ?? '', { tls: files })), {
+      code: 'LOG_UNAVAILABLE',
+      message: /speaks none here, leave out `tls`/,
+    });
+  });
+});
+
+test('a Kafka that is not there is told with its address', () =>
+  assert.rejects(use(kafkaAt('127.0.0.1:1')), { code: 'LOG_UNAVAILABLE', message: /127\.0\.0\.1:1 cannot be reached/ }));
