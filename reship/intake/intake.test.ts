@@ -6,7 +6,7 @@ import { partitionOf } from '../../core/partition.ts';
 import { parsePosition } from '../../core/words.ts';
 import type { WriteResult } from './call.ts';
 import { PACE } from './pack.ts';
-import { LOGGED, openRoom, PARTITIONS, type TestRoom, write } from './testing.ts';
+import { LOGGED, openRoom, PARTITIONS, submitOne, write } from './testing.ts';
 
 /** Whether the promise has been fulfilled by the time that everything runnable has run. */
 async function settledNow(promise: Promise<unknown>): Promise<boolean> {
@@ -18,11 +18,6 @@ async function settledNow(promise: Promise<unknown>): Promise<boolean> {
 
 function codes(results: readonly WriteResult[]): (string | undefined)[] {
   return results.map((result) => result.error?.code);
-}
-
-async function submitOne(room: TestRoom, fields: Parameters<typeof write>[0] = {}): Promise<WriteResult> {
-  const [result] = await room.intake.submit([write(fields)], LOGGED);
-  return result as WriteResult;
 }
 
 describe('durability (I1)', () => {
@@ -316,66 +311,6 @@ describe('limits (I11)', () => {
   test('a write request larger than the whole of the byte limit is taken by an empty intake', async () => {
     const room = openRoom({ limits: { pendingBytesMax: 100 } });
     assert.equal((await submitOne(room, { payload: Buffer.alloc(4_000) })).error, undefined);
-  });
-});
-
-describe('the clock', () => {
-  test('a restart with the clock gone back an hour gives no stamp below those in the log', async () => {
-    const before = openRoom();
-    const old = await submitOne(before);
-    before.runtime.jumpWall(-3_600_000);
-    const after = openRoom({ log: before.log, runtime: before.runtime, lease: 2 });
-    const refusals = await after.intake.submit([write(), write()], LOGGED);
-    assert.deepEqual(codes(refusals), ['CLOCK_AHEAD', 'CLOCK_AHEAD']);
-    assert.ok((refusals[0]?.error?.retryAfterMs ?? 0) > 0);
-    after.runtime.jumpWall(3_600_000 - 2_000);
-    const young = await submitOne(after);
-    assert.equal(young.error, undefined);
-    assert.ok(young.stamp > old.stamp);
-  });
-
-  test('the settled stamp is below everything that is in flight and everything that comes later', async () => {
-    const room = openRoom();
-    const idle = room.intake.settledStamp();
-    room.log.hold();
-    const first = room.intake.submit([write()], LOGGED);
-    const second = room.intake.submit([write()], LOGGED);
-    room.runtime.advance(1_000);
-    const busy = room.intake.settledStamp();
-    room.log.step();
-    const [one] = await first;
-    const half = room.intake.settledStamp();
-    room.log.release();
-    const [two] = await second;
-    const done = room.intake.settledStamp();
-    const later = await submitOne(room);
-    assert.ok(idle < (one?.stamp ?? ''));
-    assert.ok(busy >= idle && busy < (one?.stamp ?? ''));
-    assert.ok(half < (two?.stamp ?? ''));
-    assert.ok(done > (two?.stamp ?? '') && done < later.stamp);
-  });
-
-  test('the settled stamp stays below what was in an append that failed, until a later one is durable', async () => {
-    const room = openRoom();
-    const idle = room.intake.settledStamp();
-    room.log.failure = new Error('connection lost');
-    await submitOne(room);
-    room.runtime.advance(1_000);
-    const doubtful = room.intake.settledStamp();
-    const lost = room.log.appends[0]?.[0]?.stampFirst ?? '';
-    assert.ok(doubtful >= idle && doubtful < lost);
-    await submitOne(room);
-    assert.equal(room.intake.settledStamp(), doubtful);
-    room.log.failure = undefined;
-    const { stamp } = await submitOne(room);
-    assert.ok(room.intake.settledStamp() >= stamp);
-  });
-
-  test('the settled stamp of a room that nobody writes in moves with the clock', () => {
-    const room = openRoom();
-    const before = room.intake.settledStamp();
-    room.runtime.advance(1_000);
-    assert.ok(room.intake.settledStamp() > before);
   });
 });
 

@@ -8,7 +8,7 @@ import type { Seq, StampedWrite } from '../../core/words.ts';
 import { decodeFrame } from '../../link/frame.ts';
 import type { ReceiptException } from '../../link/link.ts';
 import type { FrameDraft, Log } from '../../log/log.ts';
-import type { IncomingWrite, WaitFor } from './call.ts';
+import type { IncomingWrite, WaitFor, WriteResult } from './call.ts';
 import { Intake } from './intake.ts';
 import { PACE } from './pack.ts';
 
@@ -203,3 +203,9 @@ export function waiting(wait: WaitFor, deadlineMs = 0): { wait: WaitFor; deadlin
 }
 
 export const LOGGED = waiting('logged');
+
+/** Submits one write request that waits for the log alone. */
+export async function submitOne(room: TestRoom, fields: Parameters<typeof write>[0] = {}): Promise<WriteResult> {
+  const [result] = await room.intake.submit([write(fields)], LOGGED);
+  return result as WriteResult;
+}
