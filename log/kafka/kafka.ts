@@ -94,12 +94,13 @@ export class KafkaLog implements Log {
 
   async read(partition: number, from: Seq, bytesMax: number): Promise<readonly StoredFrame[]> {
     const { known, index, home } = this.#open;
-    known.check(partition);
+    const newest = known.newest(partition, from, bytesMax);
+    if (newest !== undefined) return newest;
     const { first, next } = index.partition(partition);
     if (from < first || from > next) throw gapError(home, { partition, from, first, next });
     if (from === next) return [];
     const { runtime } = this.#options;
-    return known.newest(partition, from, bytesMax) ?? readFrames(this.#open, { partition, from, next, bytesMax, runtime });
+    return readFrames(this.#open, { partition, from, next, bytesMax, runtime });
   }
 
   async seqBack(partition: number, before: Seq, writes: number): Promise<Seq> {

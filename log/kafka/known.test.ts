@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { WmbError } from '../../core/errors.ts';
 import { systemRuntime } from '../../core/runtime.ts';
 import { formatStamp } from '../../core/stamp.ts';
 import type { FrameDraft } from '../log.ts';
@@ -46,4 +47,14 @@ test('an append to a topic that was made anew is not answered, also where retent
     message: /frames 2 to 2 were acked and are no longer in the topic/,
   });
   assert.equal(known.next(0), undefined);
+});
+
+test('a partition that has stopped still gives what is in memory, and says why behind it', async (t) => {
+  const known = await trimmed(t);
+  known.stop(0, new WmbError('LOG_GAP', 'the topic is another one'));
+  assert.deepEqual(
+    known.newest(0, 2, 1_000)?.map(({ seq }) => seq),
+    [2],
+  );
+  for (const from of [1, 3]) assert.throws(() => known.newest(0, from, 1_000), { code: 'LOG_GAP', message: 'the topic is another one' });
 });

@@ -51,9 +51,15 @@ export class Known {
     if (fault !== undefined) throw fault;
   }
 
-  /** As Tail.read. */
+  /**
+   * As Tail.read. What was acked and is still in memory goes to whoever needs it also where the partition has stopped, because it may be nowhere else any more; behind it this
+   * throws why.
+   */
   newest(partition: number, from: Seq, bytesMax: number): readonly StoredFrame[] | undefined {
-    return this.#tail.read(partition, from, bytesMax);
+    const { first, next } = this.#options.index.partition(partition);
+    const frames = from >= first && from < next ? this.#tail.read(partition, from, bytesMax) : undefined;
+    if (frames === undefined) this.check(partition);
+    return frames;
   }
 
   /** What the follower got. */

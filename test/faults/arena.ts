@@ -30,7 +30,7 @@ const CHECKER = {
 const LINK = { pulseMs: 200, silenceMsMax: 2_000, reconnectMsMin: 20, reconnectMsMax: 500 };
 const SETTLE_MS_MAX = 300_000;
 const VERIFY_MS_MAX = 300_000;
-/** Submitted in all rooms together. */
+/** Submitted in all rooms together, unless a story needs more. */
 const MESSAGES = 3_000;
 const MESSAGES_PER_SECOND = 300;
 const SHOWN_MAX = 8;
@@ -44,6 +44,8 @@ export interface ArenaOptions {
   readonly redisFlags?: readonly string[];
   /** Each room keeps its write log in a Kafka of its own, of so many brokers. */
   readonly brokers?: Brokers;
+  /** Submitted in all rooms together, 300 a second: where something that takes long has to happen meanwhile. */
+  readonly messages?: number;
   /** What applications are told for good meanwhile, and send again all the same, because somebody mends it. */
   readonly refusedFor?: string;
   /** The daemons of the first room see a clock that is so far ahead. */
@@ -81,11 +83,11 @@ export class Arena {
   }
 
   #begin(): void {
-    const { refusedFor } = this.#options;
+    const { refusedFor, messages = MESSAGES } = this.#options;
     this.#watch = new Watch(this.clients, (drift) =>
       this.#falseOnes.push(`${drift.kind} ${drift.subject} in ${drift.wrong}: ${drift.why}`),
     );
-    this.#messages = new Messages({ clients: this.clients, text: someMessages(MESSAGES), perSecond: MESSAGES_PER_SECOND, refusedFor });
+    this.#messages = new Messages({ clients: this.clients, text: someMessages(messages), perSecond: MESSAGES_PER_SECOND, refusedFor });
   }
 
   get messages(): Messages {

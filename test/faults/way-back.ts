@@ -24,7 +24,7 @@ async function lanesOf(arena: Arena, { origin, peer }: Link): Promise<readonly L
 }
 
 /** Resolves when all lanes of the link have stopped on missing frames. */
-async function stopped(arena: Arena, link: Link): Promise<void> {
+export async function stopped(arena: Arena, link: Link): Promise<void> {
   await until(`the lanes from ${idsOf(arena, link).join(' stop in ')}`, async () => {
     const lanes = await lanesOf(arena, link);
     return lanes.length > 0 && lanes.every(({ state }) => state === 'stopped-on-gap');
