@@ -11,6 +11,7 @@ import type { Runtime } from '../core/runtime.ts';
 import type { Exchange } from './exchange.ts';
 import {
   exchangeWith,
+  isTooOld,
   type LibraryBroker,
   libraryBroker,
   type MetadataAnswer,
@@ -179,12 +180,22 @@ export class KafkaCluster {
     const connected = this.#connected.get(key) ?? this.#connect(key, place);
     try {
       await connected.ready;
+    } catch (cause) {
+      this.#dropIf(key, connected);
+      throw cause;
+    }
+    try {
       return await ask(connected.broker);
     } catch (cause) {
       // A broker that answers with an error answers; anything else is said by a connection that may be of no further use.
-      if (!(cause instanceof Error && 'type' in cause) && this.#connected.get(key) === connected) this.#drop(key);
+      if (!(cause instanceof Error && 'type' in cause)) this.#dropIf(key, connected);
       throw cause;
     }
+  }
+
+  /** Another may stand in its place already. */
+  #dropIf(key: string, connected: Connected): void {
+    if (this.#connected.get(key) === connected) this.#drop(key);
   }
 
   #connect(key: string, { host, port }: Node): Connected {
@@ -201,7 +212,7 @@ export class KafkaCluster {
       requestTimeout: answerMsMax,
       socketFactory: (place) => openSocket(place, sockets),
     });
-    const connected = { broker, ready: broker.connect(), sockets };
+    const connected = { broker, ready: connect(broker), sockets };
     this.#connected.set(key, connected);
     return connected;
   }
@@ -258,6 +269,12 @@ export class KafkaCluster {
 }
 
 const LEADER_NOT_AVAILABLE = 5;
+const UNSUPPORTED_VERSION = 35;
+
+async function connect(broker: LibraryBroker): Promise<void> {
+  await broker.connect();
+  if (isTooOld(broker)) throw protocolError(UNSUPPORTED_VERSION);
+}
 
 function readTls({ caFile, certFile, keyFile }: NonNullable<KafkaServersConfig['tls']>): object {
   return { ca: readFileSync(caFile), cert: certFile && readFileSync(certFile), key: keyFile && readFileSync(keyFile) };

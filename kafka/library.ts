@@ -87,6 +87,8 @@ interface OffsetPlace {
 /** One broker. Its methods throw errors of the library, see trouble.ts. */
 export interface LibraryBroker {
   readonly connectionPool: LibraryPool;
+  /** By request: what the broker knows. Known when it is connected. */
+  readonly versions: Readonly<Record<number, { readonly maxVersion: number }>>;
   connect(): Promise<void>;
   disconnect(): Promise<void>;
   lookupRequest(apiKey: number, definition: unknown): (options: object) => { readonly request: object; readonly response: Decoder };
@@ -137,6 +139,14 @@ export function libraryBroker(options: Omit<PoolOptions, 'logger' | 'rack' | 'en
   const connectionPool = new ConnectionPool({ ...options, logger, rack: null, enforceRequestTimeout: true });
   for (const { requestQueue } of connectionPool.pool) calm(requestQueue);
   return new Broker({ connectionPool, logger, nodeId: null, allowAutoTopicCreation: false });
+}
+
+/** The newest request that is sent here: every broker from 2.3 on knows it. */
+const FETCH_VERSION = 11;
+
+/** Whether the broker does not know what is sent here. Asked of one that is connected: others would close the connection without a word. */
+export function isTooOld({ versions }: Pick<LibraryBroker, 'versions'>): boolean {
+  return (versions[apiKeys.Fetch]?.maxVersion ?? 0) < FETCH_VERSION;
 }
 
 /** The library asks for a timer after every answer, of some negative duration, of which Node warns; it needs none unless something waits. */
