@@ -1,5 +1,5 @@
 /** Which batches belong to aborted transactions, seen in the order of their offsets. */
-import type { AbortedTransaction } from './source-fetch.ts';
+import type { AbortedTransaction } from './requests.ts';
 import { isAbort, type SourceBatch } from './source-records.ts';
 
 export class AbortedBatches {

@@ -12,6 +12,7 @@ import type { Exchange } from './exchange.ts';
 import {
   exchangeWith,
   isTooOld,
+  LEADER_NOT_AVAILABLE,
   type LibraryBroker,
   libraryBroker,
   type MetadataAnswer,
@@ -20,6 +21,7 @@ import {
   protocolError,
   type SocketPlace,
   TOPIC_RESOURCE,
+  UNSUPPORTED_VERSION,
 } from './library.ts';
 
 const CONNECT_MS_MAX = 5_000;
@@ -267,9 +269,6 @@ export class KafkaCluster {
     );
   }
 }
-
-const LEADER_NOT_AVAILABLE = 5;
-const UNSUPPORTED_VERSION = 35;
 
 async function connect(broker: LibraryBroker): Promise<void> {
   await broker.connect();

@@ -25,13 +25,12 @@ import {
   type Membership,
   syncGroup,
 } from './group-requests.ts';
-import { protocolError } from './library.ts';
+import { LEADER_NOT_AVAILABLE, protocolError } from './library.ts';
 
 /** How members divide the partitions; all members of a group must know it. */
 const PROTOCOL = 'wmb-sticky';
 
 const NONE = 0;
-const LEADER_NOT_AVAILABLE = 5;
 const ILLEGAL_GENERATION = 22;
 const UNKNOWN_MEMBER = 25;
 const REBALANCE = 27;

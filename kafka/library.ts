@@ -209,6 +209,12 @@ export async function metadataOf(broker: LibraryBroker, topics: readonly string[
   return answer as MetadataAnswer;
 }
 
+/** Codes of Kafka's protocol, as far as something depends on which it is. */
+export const OFFSET_OUT_OF_RANGE = 1;
+export const UNKNOWN_TOPIC_OR_PARTITION = 3;
+export const LEADER_NOT_AVAILABLE = 5;
+export const UNSUPPORTED_VERSION = 35;
+
 /** The error that a broker means by a code; its `type` has Kafka's name of it. */
 export function protocolError(code: number): Error & { readonly type: string } {
   return errors.createErrorFromCode(code);

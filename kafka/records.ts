@@ -24,10 +24,10 @@
 import { crc32c } from '@node-rs/crc32';
 import type { Parts } from './parts.ts';
 
-const HEADER_BYTES = 61;
-const CRC_FROM = 21;
-const MAGIC = 2;
-const CONTROL = 0x20;
+export const HEADER_BYTES = 61;
+export const CRC_FROM = 21;
+export const MAGIC = 2;
+export const CONTROL = 0x20;
 const COMPRESSION = 0x07;
 /** Attributes, timestamp, no key, no headers: a byte each. */
 const RECORD_FIXED_BYTES = 4;
@@ -184,7 +184,7 @@ function writeVarint(target: Buffer, at: number, value: number): number {
 }
 
 /** Up to 64 bits, for timestamps may be anything; what is over 53 is of no use to anybody here. */
-function readVarint(source: Buffer, cursor: { at: number }): number {
+export function readVarint(source: Buffer, cursor: { at: number }): number {
   let value = 0;
   for (let factor = 1; factor <= 2 ** 63; factor *= 128) {
     const byte = source[cursor.at];

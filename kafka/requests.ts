@@ -41,8 +41,15 @@ export interface FetchAnswer {
   readonly end: number;
   /** Offset of the first record that is kept. */
   readonly start: number;
-  /** Record batches, for `batchesOf`. */
+  /** From which offset on a producer's transaction was aborted. Its records are there all the same. None where `uncommitted` was read. */
+  readonly aborted: readonly AbortedTransaction[];
+  /** Record batches, for `batchesOf` or `sourceBatches`. */
   readonly records: Buffer;
+}
+
+export interface AbortedTransaction {
+  readonly producerId: bigint;
+  readonly firstOffset: number;
 }
 
 const PRODUCE = 0;
@@ -61,12 +68,13 @@ export function produceExchange(options: {
   return { apiKey: PRODUCE, apiVersion: 7, apiName: 'Produce', waitMs: timeoutMs, ...coding };
 }
 
-/** Reads from partitions of one broker; waits up to `waitMs` where there is nothing. */
+/** Reads from partitions of one broker; waits up to `waitMs` where there is nothing. `committed`: the answer ends before the first transaction that is still open. */
 export function fetchExchange(options: {
   readonly topic: string;
   readonly partitions: readonly FetchPartition[];
   readonly waitMs: number;
   readonly bytesMax: number;
+  readonly isolation?: 'uncommitted' | 'committed';
 }): Exchange<readonly FetchAnswer[]> {
   const { waitMs } = options;
   const coding = { encode: () => encodeFetch(options), decode: decodeFetch };
@@ -94,14 +102,14 @@ function encodeProduce({ topic, batches, timeoutMs, nowMs }: Parameters<typeof p
   return parts;
 }
 
-function encodeFetch({ topic, partitions, waitMs, bytesMax }: Parameters<typeof fetchExchange>[0]): Parts {
+function encodeFetch({ topic, partitions, waitMs, bytesMax, isolation }: Parameters<typeof fetchExchange>[0]): Parts {
   const parts = new Parts(41 + Buffer.byteLength(topic) + 28 * partitions.length);
   const head = parts.take(25);
   head.writeInt32BE(-1, 0);
   head.writeInt32BE(waitMs, 4);
   head.writeInt32BE(1, 8);
   head.writeInt32BE(bytesMax, 12);
-  head.writeInt8(0, 16);
+  head.writeInt8(isolation === 'committed' ? 1 : 0, 16);
   head.writeInt32BE(0, 17);
   head.writeInt32BE(-1, 21);
   addTopic(parts, topic, partitions.length);
@@ -148,8 +156,9 @@ function decodeFetch(answer: Buffer): Decoded<readonly FetchAnswer[]> {
     const end = reader.int64();
     reader.skip(8);
     const start = reader.int64();
-    reader.skip(16 * Math.max(0, reader.int32()) + 4);
-    return { partition, error: error || own, end, start, records: reader.blob() };
+    const aborted = reader.list(() => ({ producerId: reader.bigint64(), firstOffset: reader.int64() }));
+    reader.skip(4);
+    return { partition, error: error || own, end, start, aborted, records: reader.blob() };
   });
   return { value, throttledMs };
 }

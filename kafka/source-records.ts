@@ -8,12 +8,9 @@
  */
 import { crc32c } from '@node-rs/crc32';
 import { type Codec, codecOf, unpack } from './codecs.ts';
+import { CONTROL, CRC_FROM, HEADER_BYTES, MAGIC, readVarint } from './records.ts';
 
-const HEADER_BYTES = 61;
-const CRC_FROM = 21;
-const MAGIC = 2;
 const TRANSACTIONAL = 0x10;
-const CONTROL = 0x20;
 /** No client makes such a batch; it is refused before memory is given to it. */
 const UNPACKED_BYTES_MAX = 256 * 1024 * 1024;
 const ABORT = 0;
@@ -123,16 +120,7 @@ class Cursor {
     return this.#bytes.subarray(start, this.at);
   }
 
-  /** Zigzag, up to 64 bits; what is over 53 is of no use to anybody here. */
   varint(): number {
-    let value = 0;
-    for (let factor = 1; factor <= 2 ** 63; factor *= 128) {
-      const byte = this.#bytes[this.at];
-      if (byte === undefined) break;
-      this.at += 1;
-      value += (byte & 0x7f) * factor;
-      if (byte < 0x80) return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
-    }
-    throw new RangeError('a number in a record is out of range');
+    return readVarint(this.#bytes, this);
   }
 }

@@ -1,30 +1,15 @@
 /** Calls to the Kafka of an inbox. Each is made once: whoever calls begins anew where one fails. */
+import { appendOnce, fetchOnce, leaderOf } from '../../kafka/calls.ts';
 import type { KafkaCluster } from '../../kafka/cluster.ts';
 import { protocolError } from '../../kafka/library.ts';
-import { ANYBODY, batchesOf, type FoundRecord, recordsOf } from '../../kafka/records.ts';
-import { type FetchAnswer, fetchExchange, produceExchange } from '../../kafka/requests.ts';
+import { batchesOf, type FoundRecord, recordsOf } from '../../kafka/records.ts';
+import { type FetchAnswer, fetchExchange } from '../../kafka/requests.ts';
 
-/** A broker answers with its own error when its replicas take longer. */
-export const REPLICAS_MS_MAX = 5_000;
 const FETCH_BYTES_MAX = 1024 * 1024;
-
-/** The broker that leads the partition. Throws what Kafka says where there is none. */
-export function leaderOf(cluster: KafkaCluster, topic: string, partition: number): number {
-  const found = cluster.partitions(topic)?.[partition];
-  if (found === undefined) throw protocolError(UNKNOWN_TOPIC_OR_PARTITION);
-  if (found.leader === undefined) throw protocolError(LEADER_NOT_AVAILABLE);
-  return found.leader;
-}
-
-const UNKNOWN_TOPIC_OR_PARTITION = 3;
-const LEADER_NOT_AVAILABLE = 5;
 
 /** Appends to the only partition of a topic, durably. */
 export async function appendRecord(cluster: KafkaCluster, topic: string, value: Uint8Array, nowMs: number): Promise<void> {
-  const batches = [{ partition: 0, values: [value], sender: ANYBODY }];
-  const exchange = produceExchange({ topic, batches, timeoutMs: REPLICAS_MS_MAX, nowMs: Math.floor(nowMs) });
-  const [answer] = await cluster.send(leaderOf(cluster, topic, 0), exchange);
-  if (answer === undefined || answer.error !== 0) throw protocolError(answer?.error ?? -1);
+  await appendOnce(cluster, { topic, partition: 0 }, value, nowMs);
 }
 
 /** By partition: the newest record; undefined where there is none. */
@@ -33,13 +18,7 @@ export async function lastRecords(cluster: KafkaCluster, topic: string): Promise
   return Promise.all(
     end.map(async (offset, partition) => {
       if (offset <= (first[partition] ?? 0)) return undefined;
-      const exchange = fetchExchange({
-        topic,
-        partitions: [{ partition, from: offset - 1, bytesMax: FETCH_BYTES_MAX }],
-        waitMs: 0,
-        bytesMax: FETCH_BYTES_MAX,
-      });
-      const [answer] = await cluster.send(leaderOf(cluster, topic, partition), exchange);
+      const answer = await fetchOnce(cluster, topic, { partition, from: offset - 1, bytesMax: FETCH_BYTES_MAX });
       return [...recordsFrom(answer, offset - 1)].at(-1);
     }),
   );

@@ -9,7 +9,7 @@ import type { Runtime } from '../../core/runtime.ts';
 import { logsTaken } from '../../core/topology.ts';
 import type { RoomId } from '../../core/words.ts';
 import { KafkaCluster } from '../../kafka/cluster.ts';
-import { protocolError } from '../../kafka/library.ts';
+import { protocolError, UNKNOWN_TOPIC_OR_PARTITION } from '../../kafka/library.ts';
 import type { FoundRecord } from '../../kafka/records.ts';
 import type { Hello, InboxDialer, LinkSession, Welcome } from '../link.ts';
 import { downwardFromWire } from '../wire.ts';
@@ -128,8 +128,6 @@ async function open(dialling: Dialling): Promise<MqSession> {
   const historyWrites = topology.limits.duplicateWindowWrites;
   return new MqSession({ ...welcomed, cluster, hello, secret: room.secret, lanes, up, historyWrites, runtime, logger });
 }
-
-const UNKNOWN_TOPIC_OR_PARTITION = 3;
 
 /** What the origin said last, where that is a welcome; otherwise what it says to the hello. */
 async function welcomeOf(dialling: Dialling, before: FoundRecord | undefined): Promise<Welcomed> {

@@ -1,8 +1,9 @@
 /** Reads the inbox of one log: asks each broker for what comes next in the partitions that it leads, all at once, and waits there where there is nothing. */
 import { Wakeup } from '../../core/flow/wakeup.ts';
+import { leaderOf } from '../../kafka/calls.ts';
 import type { KafkaCluster } from '../../kafka/cluster.ts';
 import { fetchExchange } from '../../kafka/requests.ts';
-import { leaderOf, recordsFrom } from './calls.ts';
+import { recordsFrom } from './calls.ts';
 import type { Dealt, InboxLane } from './inbox-lane.ts';
 
 const WAIT_MS = 250;

@@ -9,12 +9,13 @@
 import { asWmbError, WmbError } from '../../core/errors.ts';
 import type { Runtime } from '../../core/runtime.ts';
 import type { Seq } from '../../core/words.ts';
+import { leaderOf, REPLICAS_MS_MAX } from '../../kafka/calls.ts';
 import type { KafkaCluster } from '../../kafka/cluster.ts';
 import { protocolError } from '../../kafka/library.ts';
 import { type ProduceAnswer, type ProduceBatch, produceExchange } from '../../kafka/requests.ts';
 import { type Trouble, troubleOf } from '../../kafka/trouble.ts';
 import type { FrameDraft } from '../log.ts';
-import { leaderOf, pause } from './calls.ts';
+import { pause } from './calls.ts';
 import { isPassing, toldError } from './errors.ts';
 
 /** Frames of one batch; one that is larger has a batch of its own. */
@@ -27,7 +28,6 @@ const PENDING_BYTES_MAX = 128 * 1024 * 1024;
 const PENDING_APPENDS_MAX = 65_536;
 /** A new leader takes ten seconds where the old one died without a word. */
 const APPEND_MS_MAX = 30_000;
-const REPLICAS_MS_MAX = 5_000;
 const SEQUENCE_MAX = 2 ** 31;
 
 export interface AppenderOptions {

@@ -1,16 +1,13 @@
 /** Calls to Kafka that are tried again for a while, because its brokers change places and restart. */
 import { backoffMs } from '../../core/flow/backoff.ts';
 import { type Runtime, sleep } from '../../core/runtime.ts';
+import { appendOnce, fetchOnce } from '../../kafka/calls.ts';
 import type { KafkaCluster } from '../../kafka/cluster.ts';
-import { protocolError } from '../../kafka/library.ts';
-import { ANYBODY, batchesOf, type FoundRecord, recordsOf } from '../../kafka/records.ts';
-import { type FetchAnswer, fetchExchange, produceExchange } from '../../kafka/requests.ts';
+import { batchesOf, type FoundRecord, recordsOf } from '../../kafka/records.ts';
 import { troubleOf } from '../../kafka/trouble.ts';
 import { isPassing, kafkaError } from './errors.ts';
 
-const BACKOFF = { msMin: 20, msMax: 500 } as const;
-/** A broker answers with its own error when its replicas take longer. */
-const REPLICAS_MS_MAX = 5_000;
+export const BACKOFF = { msMin: 20, msMax: 500 } as const;
 const FETCH_BYTES_MAX = 1024 * 1024;
 
 export interface Calling {
@@ -40,39 +37,10 @@ export function pause(runtime: Runtime, attempt: number): Promise<void> {
   return sleep(runtime, backoffMs(attempt, BACKOFF, runtime.random()));
 }
 
-/** The broker that leads the partition. Throws what Kafka says where there is none. */
-export function leaderOf(cluster: KafkaCluster, topic: string, partition: number): number {
-  const found = cluster.partitions(topic)?.[partition];
-  if (found === undefined) throw protocolError(UNKNOWN_TOPIC_OR_PARTITION);
-  if (found.leader === undefined) throw protocolError(LEADER_NOT_AVAILABLE);
-  return found.leader;
-}
-
-const UNKNOWN_TOPIC_OR_PARTITION = 3;
-const LEADER_NOT_AVAILABLE = 5;
-
 /** Appends one record, durably, and returns its offset. It may be there more than once where an attempt seemed to fail. */
-export async function appendRecord(calling: Calling, topic: string, partition: number, value: Uint8Array): Promise<number> {
-  return tryAgain(calling, async () => {
-    const { cluster, runtime } = calling;
-    const batches = [{ partition, values: [value], sender: ANYBODY }];
-    const exchange = produceExchange({ topic, batches, timeoutMs: REPLICAS_MS_MAX, nowMs: Math.floor(runtime.nowMs()) });
-    const [answer] = await cluster.send(leaderOf(cluster, topic, partition), exchange);
-    if (answer === undefined || answer.error !== 0) throw protocolError(answer?.error ?? -1);
-    return answer.firstOffset;
-  });
-}
-
-/** Asks the partition's leader once. Throws what Kafka says. */
-export async function fetchOnce(
-  cluster: KafkaCluster,
-  topic: string,
-  place: { readonly partition: number; readonly from: number; readonly bytesMax: number },
-): Promise<FetchAnswer> {
-  const exchange = fetchExchange({ topic, partitions: [place], waitMs: 0, bytesMax: place.bytesMax });
-  const [answer] = await cluster.send(leaderOf(cluster, topic, place.partition), exchange);
-  if (answer === undefined || answer.error !== 0) throw protocolError(answer?.error ?? -1);
-  return answer;
+export function appendRecord(calling: Calling, topic: string, partition: number, value: Uint8Array): Promise<number> {
+  const { cluster, runtime } = calling;
+  return tryAgain(calling, () => appendOnce(cluster, { topic, partition }, value, runtime.nowMs()));
 }
 
 /** The records from `from` to the end. What lies before the first that is kept is passed over. */

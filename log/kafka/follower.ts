@@ -5,16 +5,17 @@
 import { type Runtime, sleep } from '../../core/runtime.ts';
 import type { Seq } from '../../core/words.ts';
 import type { KafkaCluster } from '../../kafka/cluster.ts';
-import { protocolError } from '../../kafka/library.ts';
+import { LeaderLoops } from '../../kafka/leaders.ts';
+import { OFFSET_OUT_OF_RANGE, protocolError } from '../../kafka/library.ts';
 import { type FetchAnswer, fetchExchange } from '../../kafka/requests.ts';
 import { type Trouble, troubleOf } from '../../kafka/trouble.ts';
-import { pause } from './calls.ts';
+import { BACKOFF } from './calls.ts';
 
 const WAIT_MS = 1_000;
 const ANSWER_BYTES_MAX = 4 * 1024 * 1024;
 const PARTITION_BYTES_MAX = 1024 * 1024;
-/** How often it looks whether each partition has a broker that is asked. */
-const COVER_MS = 500;
+/** Pause while nothing more is wanted of any partition. */
+const IDLE_MS = 500;
 
 export interface FollowerOptions {
   readonly cluster: KafkaCluster;
@@ -33,70 +34,38 @@ export interface FollowerOptions {
 
 export class Follower {
   readonly #options: FollowerOptions;
-  readonly #loops = new Map<number, Promise<void>>();
-  readonly #over = new AbortController();
-  #running: Promise<void> | undefined;
+  readonly #loops: LeaderLoops;
 
   constructor(options: FollowerOptions) {
+    const { cluster, topic, partitions, runtime, onTrouble } = options;
     this.#options = options;
+    this.#loops = new LeaderLoops({
+      cluster,
+      topic,
+      partitions: Array.from({ length: partitions }, (_, partition) => partition),
+      runtime,
+      backoff: BACKOFF,
+      ask: (node, led, signal) => this.#ask(node, led, signal),
+      onTrouble: (cause) => onTrouble(cause === undefined ? undefined : troubleOf(cause)),
+    });
   }
 
   start(): void {
-    this.#running = this.#cover();
+    this.#loops.start();
   }
 
   /** The cluster's connections are closed before, or this waits for their answers. */
-  async stop(): Promise<void> {
-    this.#over.abort();
-    await this.#running;
-    await Promise.all(this.#loops.values());
+  stop(): Promise<void> {
+    return this.#loops.stop();
   }
 
-  /** Sees to it that every partition's leader is asked. */
-  async #cover(): Promise<void> {
-    const { cluster, topic, partitions, runtime, onTrouble } = this.#options;
-    while (!this.#over.signal.aborted) {
-      const leaders = cluster.partitions(topic)?.map(({ leader }) => leader) ?? [];
-      for (const leader of leaders) if (leader !== undefined && !this.#loops.has(leader)) this.#loops.set(leader, this.#follow(leader));
-      if (leaders.length < partitions || leaders.includes(undefined)) {
-        await cluster.refresh().catch((cause) => onTrouble(troubleOf(cause)));
-      }
-      await sleep(runtime, COVER_MS, this.#over.signal);
-    }
-  }
-
-  /** Asks one broker for as long as it leads something. */
-  async #follow(node: number): Promise<void> {
-    const { cluster, runtime, onTrouble } = this.#options;
-    let failures = 0;
-    while (!this.#over.signal.aborted && this.#led(node).length > 0) {
-      try {
-        await this.#ask(node);
-        if (failures > 0) onTrouble(undefined);
-        failures = 0;
-      } catch (cause) {
-        if (this.#over.signal.aborted) break;
-        failures += 1;
-        if (failures > 1) onTrouble(troubleOf(cause));
-        await pause(runtime, failures);
-        await cluster.refresh().catch(() => {});
-      }
-    }
-    this.#loops.delete(node);
-  }
-
-  #led(node: number): readonly number[] {
-    const { cluster, topic } = this.#options;
-    return (cluster.partitions(topic) ?? []).filter(({ leader }) => leader === node).map(({ partition }) => partition);
-  }
-
-  async #ask(node: number): Promise<void> {
+  async #ask(node: number, led: readonly number[], signal: AbortSignal): Promise<void> {
     const { cluster, topic, runtime, next, take, beyond } = this.#options;
-    const partitions = this.#led(node).flatMap((partition) => {
+    const partitions = led.flatMap((partition) => {
       const from = next(partition);
       return from === undefined ? [] : [{ partition, from, bytesMax: PARTITION_BYTES_MAX }];
     });
-    if (partitions.length === 0) return sleep(runtime, COVER_MS, this.#over.signal);
+    if (partitions.length === 0) return sleep(runtime, IDLE_MS, signal);
     const exchange = fetchExchange({ topic, partitions, waitMs: WAIT_MS, bytesMax: ANSWER_BYTES_MAX });
     let failure: unknown;
     for (const answer of await cluster.send(node, exchange, 'wait')) {
@@ -107,5 +76,3 @@ export class Follower {
     if (failure !== undefined) throw failure;
   }
 }
-
-const OFFSET_OUT_OF_RANGE = 1;

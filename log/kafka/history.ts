@@ -2,11 +2,12 @@
 import { WmbError } from '../../core/errors.ts';
 import type { Runtime } from '../../core/runtime.ts';
 import type { Seq } from '../../core/words.ts';
+import { fetchOnce } from '../../kafka/calls.ts';
 import type { KafkaCluster } from '../../kafka/cluster.ts';
-import { protocolError } from '../../kafka/library.ts';
+import { LEADER_NOT_AVAILABLE, protocolError } from '../../kafka/library.ts';
 import { gapError } from '../gap.ts';
 import type { StoredFrame } from '../log.ts';
-import { fetchOnce, tryAgain } from './calls.ts';
+import { tryAgain } from './calls.ts';
 import { type FrameHome, framesOf } from './frames.ts';
 
 const READ_MS_MAX = 10_000;
@@ -49,8 +50,6 @@ export async function readFrames({ cluster, topic, home }: Topic, read: HistoryR
   }
   return framesIn(home, read, records);
 }
-
-const LEADER_NOT_AVAILABLE = 5;
 
 /** What lies before a damaged frame is returned first; the error comes when it is the next. */
 function framesIn(home: FrameHome, { partition, from, next, bytesMax }: HistoryRead, records: Buffer): readonly StoredFrame[] {

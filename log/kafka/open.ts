@@ -4,9 +4,10 @@ import { WmbError } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import { type Runtime, sleep } from '../../core/runtime.ts';
 import type { LogName, RoomId, Seq } from '../../core/words.ts';
+import { fetchOnce } from '../../kafka/calls.ts';
 import type { KafkaCluster } from '../../kafka/cluster.ts';
-import { protocolError } from '../../kafka/library.ts';
-import { type Calling, fetchOnce, tryAgain } from './calls.ts';
+import { protocolError, UNKNOWN_TOPIC_OR_PARTITION } from '../../kafka/library.ts';
+import { type Calling, tryAgain } from './calls.ts';
 import type { FrameIndex } from './frame-index.ts';
 import { type FrameHome, framesOf } from './frames.ts';
 import { type Known, lostTail } from './known.ts';
@@ -94,8 +95,6 @@ export function endsOf(cluster: KafkaCluster, runtime: Runtime, topic: string): 
     return { first: await cluster.offsets(topic, 'first'), end: await cluster.offsets(topic, 'end') };
   });
 }
-
-const UNKNOWN_TOPIC_OR_PARTITION = 3;
 
 /** Brings the index in line with what the topic holds. LOG_GAP where frames that were acked are not in it any more. */
 export async function reconcile(found: FoundLog, { index, known, ends, runtime, logger }: Reconciled): Promise<void> {

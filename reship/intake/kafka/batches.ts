@@ -1,6 +1,6 @@
 /** Batches of a topic on their way to intake: which of them count, and how their records are submitted. */
 import { AbortedBatches } from '../../../kafka/aborted.ts';
-import type { SourceAnswer } from '../../../kafka/source-fetch.ts';
+import type { FetchAnswer } from '../../../kafka/requests.ts';
 import { type DamagedBatch, type SourceBatch, type SourceRecord, sourceBatches, sourceRecords } from '../../../kafka/source-records.ts';
 import type { RecordWrite } from './record-write.ts';
 
@@ -18,7 +18,7 @@ export interface Queued {
 }
 
 /** The batches of an answer. */
-export function* queuedOf(answer: SourceAnswer): Generator<Queued> {
+export function* queuedOf(answer: FetchAnswer): Generator<Queued> {
   const aborted = new AbortedBatches(answer.aborted);
   for (const batch of sourceBatches(answer.records)) yield { batch, isVoid: !('damage' in batch) && aborted.isVoid(batch) };
 }

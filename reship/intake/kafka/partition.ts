@@ -9,7 +9,7 @@ import { Wakeup } from '../../../core/flow/wakeup.ts';
 import type { Logger } from '../../../core/logger.ts';
 import { type Runtime, sleep } from '../../../core/runtime.ts';
 import type { GroupOffset } from '../../../kafka/group-requests.ts';
-import type { SourceAnswer, SourcePlace } from '../../../kafka/source-fetch.ts';
+import type { FetchAnswer, FetchPartition } from '../../../kafka/requests.ts';
 import { sourceRecords } from '../../../kafka/source-records.ts';
 import type { LogReader } from '../../../log/log.ts';
 import type { SubmitOptions, WriteResult } from '../call.ts';
@@ -48,7 +48,7 @@ export interface PartitionOptions {
   /** Asks for a commit, at once. */
   readonly commit: () => void;
   /** Asks the topic once for what comes from an offset on. */
-  readonly fetch: (place: SourcePlace) => Promise<SourceAnswer>;
+  readonly fetch: (place: FetchPartition) => Promise<FetchAnswer>;
 }
 
 /** Thrown where the partition is given up while it works. */
@@ -115,13 +115,13 @@ export class PartitionIntake {
   }
 
   /** What to fetch next; undefined while there is enough. */
-  place(): SourcePlace | undefined {
+  place(): FetchPartition | undefined {
     if (this.#stopped !== undefined || this.#over.signal.aborted || this.#isFull) return undefined;
     return { partition: this.partition, from: this.#fetchFrom, bytesMax: FETCH_BYTES_MAX };
   }
 
   /** What was fetched from an offset on that `place()` named. Two brokers may have been asked while the partition moved from one to the other. */
-  take(answer: SourceAnswer, from: number): void {
+  take(answer: FetchAnswer, from: number): void {
     if (from !== this.#fetchFrom || this.#isFull) return;
     this.#end = answer.end;
     for (const queued of queuedOf(answer)) {

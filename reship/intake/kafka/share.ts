@@ -41,7 +41,7 @@ export class Share {
       topic,
       partitions: this.partitions,
       runtime,
-      onTrouble: (node, cause) => onTrouble(`fetch/${node}`, cause),
+      onTrouble: (cause) => onTrouble('fetch', cause),
     });
   }
 

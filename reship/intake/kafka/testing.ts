@@ -11,7 +11,7 @@ import { systemRuntime } from '../../../core/runtime.ts';
 import { NO_STAMP } from '../../../core/stamp.ts';
 import type { StampedWrite } from '../../../core/words.ts';
 import type { GroupOffset } from '../../../kafka/group-requests.ts';
-import type { AbortedTransaction, SourceAnswer, SourcePlace } from '../../../kafka/source-fetch.ts';
+import type { AbortedTransaction, FetchAnswer, FetchPartition } from '../../../kafka/requests.ts';
 import { decodeFrame } from '../../../link/frame.ts';
 import { MemoryLog, MemoryLogDisk } from '../../../log/memory/memory.ts';
 import { Intake } from '../intake.ts';
@@ -80,7 +80,7 @@ export class MemoryTopic {
     this.end += records;
   }
 
-  fetch({ partition, from, bytesMax }: SourcePlace): SourceAnswer {
+  fetch({ partition, from, bytesMax }: FetchPartition): FetchAnswer {
     const found: Buffer[] = [];
     let bytes = 0;
     for (const batch of this.#batches) {

@@ -23,15 +23,15 @@ import { ERRORS, type WmbError } from '../../../core/errors.ts';
 import { backoffMs } from '../../../core/flow/backoff.ts';
 import type { Logger } from '../../../core/logger.ts';
 import { type Runtime, sleep } from '../../../core/runtime.ts';
+import { fetchOnce } from '../../../kafka/calls.ts';
 import { KafkaCluster } from '../../../kafka/cluster.ts';
 import { Group, type Standing } from '../../../kafka/group.ts';
 import type { GroupOffset } from '../../../kafka/group-requests.ts';
-import { protocolError } from '../../../kafka/library.ts';
+import { protocolError, UNKNOWN_TOPIC_OR_PARTITION } from '../../../kafka/library.ts';
 import type { LogReader } from '../../../log/log.ts';
 import type { IntakeTopicStatus } from '../../../proto/gen/wmb/v1/admin.ts';
 import type { Intake } from '../intake.ts';
 import type { WriteRules } from '../validate.ts';
-import { fetchOnce } from './fetchers.ts';
 import type { TopicMeters, TopicsMetrics } from './metrics.ts';
 import { parseNote } from './note.ts';
 import type { PartitionIntake, PartitionOptions } from './partition.ts';
@@ -48,7 +48,6 @@ const REBALANCE_MS = 15_000;
 /** Whether the topic has got more partitions. */
 const REFRESH_MS = 5_000;
 const BACKOFF = { msMin: 100, msMax: 3_000 } as const;
-const UNKNOWN_TOPIC = 3;
 const NOTHING_COMMITTED = -1;
 
 export interface TopicIntakeOptions {
@@ -155,7 +154,7 @@ export class TopicIntake {
   async #look(): Promise<void> {
     const { topic } = this.#options.config;
     await this.#cluster.watch(topic);
-    if (this.#cluster.partitions(topic) === undefined) throw protocolError(UNKNOWN_TOPIC);
+    if (this.#cluster.partitions(topic) === undefined) throw protocolError(UNKNOWN_TOPIC_OR_PARTITION);
   }
 
   /** Takes the partitions in until they are divided anew. */
@@ -245,7 +244,7 @@ export class TopicIntake {
       meters: this.#meters,
       held: () => this.#group.heldMs > HELD_MARGIN_MS,
       commit: () => {},
-      fetch: (place) => fetchOnce(this.#cluster, config.topic, place),
+      fetch: (place) => fetchOnce(this.#cluster, config.topic, place, 'committed'),
     };
   }
 

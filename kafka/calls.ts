@@ -1,0 +1,43 @@
+/** Single calls to the leader of a partition. Each is made once; what it rejects with is Kafka's or the library's, see trouble.ts. */
+import type { KafkaCluster } from './cluster.ts';
+import { LEADER_NOT_AVAILABLE, protocolError, UNKNOWN_TOPIC_OR_PARTITION } from './library.ts';
+import { ANYBODY } from './records.ts';
+import { type FetchAnswer, type FetchPartition, fetchExchange, produceExchange } from './requests.ts';
+
+/** A broker answers with its own error when its replicas take longer. */
+export const REPLICAS_MS_MAX = 5_000;
+
+/** The broker that leads the partition. */
+export function leaderOf(cluster: KafkaCluster, topic: string, partition: number): number {
+  const found = cluster.partitions(topic)?.[partition];
+  if (found === undefined) throw protocolError(UNKNOWN_TOPIC_OR_PARTITION);
+  if (found.leader === undefined) throw protocolError(LEADER_NOT_AVAILABLE);
+  return found.leader;
+}
+
+/** Appends one record, durably, and returns its offset. */
+export async function appendOnce(
+  cluster: KafkaCluster,
+  { topic, partition }: { readonly topic: string; readonly partition: number },
+  value: Uint8Array,
+  nowMs: number,
+): Promise<number> {
+  const batches = [{ partition, values: [value], sender: ANYBODY }];
+  const exchange = produceExchange({ topic, batches, timeoutMs: REPLICAS_MS_MAX, nowMs: Math.floor(nowMs) });
+  const [answer] = await cluster.send(leaderOf(cluster, topic, partition), exchange);
+  if (answer === undefined || answer.error !== 0) throw protocolError(answer?.error ?? -1);
+  return answer.firstOffset;
+}
+
+/** What there is from an offset on, without waiting for more. */
+export async function fetchOnce(
+  cluster: KafkaCluster,
+  topic: string,
+  place: FetchPartition,
+  isolation: 'uncommitted' | 'committed' = 'uncommitted',
+): Promise<FetchAnswer> {
+  const exchange = fetchExchange({ topic, partitions: [place], waitMs: 0, bytesMax: place.bytesMax, isolation });
+  const [answer] = await cluster.send(leaderOf(cluster, topic, place.partition), exchange);
+  if (answer === undefined || answer.error !== 0) throw protocolError(answer?.error ?? -1);
+  return answer;
+}
