@@ -11,12 +11,11 @@
 import { WmbError } from '../../core/errors.ts';
 import type { LogName, RoomId } from '../../core/words.ts';
 import type { KafkaCluster } from '../../kafka/cluster.ts';
+import { type TopicNeeds, wrongSettings } from '../../kafka/topics.ts';
 import { FRAME_BYTES_MAX } from '../frame.ts';
 
 /** A record takes some more than its frame. */
 const RECORD_BYTES_MAX = FRAME_BYTES_MAX + 1024;
-/** What was removed gives its space back when a whole segment is gone. */
-const SEGMENT_BYTES = 64 * 1024 * 1024;
 
 export function inboxTopic(origin: RoomId, log: LogName): string {
   return `wmb.inbox.${origin}.${log}`;
@@ -45,45 +44,19 @@ export function topicsOf(link: { readonly origin: RoomId; readonly logs: readonl
   ];
 }
 
-interface Rule {
-  readonly wanted: string;
-  readonly isRight: (value: string) => boolean;
-  readonly why: string;
-}
-
-const is = (wanted: string) => (value: string) => value === wanted;
-
-/** By setting: with which values a link cannot keep its promises. */
-const RULES: Readonly<Record<string, Rule>> = {
-  'cleanup.policy': { wanted: 'delete', isRight: is('delete'), why: 'compaction would remove frames that were not applied' },
-  'retention.ms': { wanted: '-1', isRight: is('-1'), why: 'frames go when they have been applied, not by their age' },
-  'retention.bytes': { wanted: '-1', isRight: is('-1'), why: 'frames go when they have been applied, not by their size' },
-  'compression.type': {
-    wanted: 'producer',
-    isRight: (value) => value === 'producer' || value === 'uncompressed',
-    why: 'frames are compressed already, and are read as they were written',
-  },
-  'max.message.bytes': {
-    wanted: String(RECORD_BYTES_MAX),
-    isRight: (value) => Number(value) >= RECORD_BYTES_MAX,
-    why: 'a larger frame could not be taken',
-  },
-  'unclean.leader.election.enable': {
-    wanted: 'false',
-    isRight: is('false'),
-    why: 'a replica that lacks acked frames could become the leader',
-  },
-};
-
-export async function createTopic(
-  cluster: KafkaCluster,
-  { topic, partitions }: TopicWish,
-  { replicas, minInSyncReplicas }: { readonly replicas: number; readonly minInSyncReplicas: number },
-): Promise<void> {
-  const settings: Record<string, string> = { 'segment.bytes': String(SEGMENT_BYTES), 'min.insync.replicas': String(minInSyncReplicas) };
-  for (const [name, { wanted }] of Object.entries(RULES)) settings[name] = wanted;
-  const configEntries = Object.entries(settings).map(([name, value]) => ({ name, value }));
-  await cluster.createTopic({ topic, numPartitions: partitions, replicationFactor: replicas, configEntries });
+/** With which settings a link cannot keep its promises. */
+export function needsOf(minInSyncReplicas?: number): TopicNeeds {
+  return {
+    recordBytesMax: RECORD_BYTES_MAX,
+    minInSyncReplicas,
+    why: {
+      'cleanup.policy': 'compaction would remove frames that were not applied',
+      'retention.ms': 'frames go when they have been applied, not by their age',
+      'retention.bytes': 'frames go when they have been applied, not by their size',
+      'max.message.bytes': 'a larger frame could not be taken',
+      'min.insync.replicas': 'what was acked could be lost with fewer brokers than inbox.minInSyncReplicas says',
+    },
+  };
 }
 
 /** The topic is watched afterwards. INBOX_UNPREPARED where it is missing; INBOX_UNFIT with every setting that is wrong, and the command that corrects it. */
@@ -101,16 +74,6 @@ export async function checkTopic(cluster: KafkaCluster, { topic, partitions }: T
       `the topic ${topic} of ${cluster.place} has ${found.length} partitions and must have ${partitions}; ${remedy}`,
     );
   }
-  checkSettings(topic, await cluster.settings(topic, Object.keys(RULES)), cluster.place);
-}
-
-function checkSettings(topic: string, settings: ReadonlyMap<string, string>, place: string): void {
-  const wrong = Object.entries(RULES).filter(([name, { isRight }]) => !isRight(settings.get(name) ?? ''));
-  if (wrong.length === 0) return;
-  const told = wrong.map(([name, { wanted, why }]) => `${name} is ${settings.get(name)} and must be ${wanted}: ${why}`);
-  const changes = wrong.map(([name, { wanted }]) => `${name}=${wanted}`).join(',');
-  throw new WmbError(
-    'INBOX_UNFIT',
-    `the topic ${topic} of ${place} is set wrongly: ${told.join('; ')}. Correct it: kafka-configs.sh --alter --entity-type topics --entity-name ${topic} --add-config ${changes}`,
-  );
+  const wrong = await wrongSettings(cluster, topic, needsOf());
+  if (wrong !== undefined) throw new WmbError('INBOX_UNFIT', `the topic ${topic} of ${cluster.place} ${wrong}`);
 }

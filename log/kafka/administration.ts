@@ -1,19 +1,17 @@
 /** Makes and checks the topics of a log in Kafka. */
 import { WmbError } from '../../core/errors.ts';
-import { sleep } from '../../core/runtime.ts';
 import type { LogEpoch } from '../../core/words.ts';
 import { KafkaCluster } from '../../kafka/cluster.ts';
-import { troubleOf } from '../../kafka/trouble.ts';
+import { makeTopic } from '../../kafka/topics.ts';
 import type { LogAdministration, LogView } from '../administration.ts';
 import { tryAgain } from './calls.ts';
 import { kafkaError } from './errors.ts';
 import { lostTail } from './known.ts';
 import { checkTopic, endsOf, type LogPlace, requireSame } from './open.ts';
 import { type LogState, Registry } from './registry.ts';
-import { createTopic, framesTopic, REGISTRY_PARTITIONS, type TopicWish } from './topics.ts';
+import { framesTopic, needsOf, REGISTRY_PARTITIONS, type TopicWish } from './topics.ts';
 
-const SEEN_MS_MAX = 5_000;
-const SEEN_POLL_MS = 50;
+const CALL_MS_MAX = 5_000;
 
 export class KafkaLogAdministration implements LogAdministration {
   readonly #place: LogPlace;
@@ -68,7 +66,7 @@ export class KafkaLogAdministration implements LogAdministration {
   /** Makes the topic, or checks the one that is there. */
   async *#topic(cluster: KafkaCluster, wish: TopicWish, dryRun: boolean): AsyncGenerator<string> {
     const { runtime } = this.#place;
-    await tryAgain({ cluster, runtime, doing: `the topic ${wish.topic} cannot be looked for`, msMax: SEEN_MS_MAX }, () =>
+    await tryAgain({ cluster, runtime, doing: `the topic ${wish.topic} cannot be looked for`, msMax: CALL_MS_MAX }, () =>
       cluster.watch(wish.topic),
     );
     const size = `${wish.partitions} partitions with ${wish.replicas} replicas each`;
@@ -78,22 +76,10 @@ export class KafkaLogAdministration implements LogAdministration {
       return;
     }
     yield `topic ${wish.topic}: make it, ${size}`;
-    if (!dryRun) await this.#create(cluster, wish);
-  }
-
-  async #create(cluster: KafkaCluster, wish: TopicWish): Promise<void> {
-    const { runtime } = this.#place;
-    try {
-      await createTopic(cluster, wish);
-    } catch (cause) {
-      // Another `wmb log init` may have been first.
-      if (troubleOf(cause).type !== 'TOPIC_ALREADY_EXISTS')
-        throw kafkaError(cause, cluster.place, `the topic ${wish.topic} cannot be made`);
-    }
-    const startedMs = runtime.monotonicMs();
-    const isSeen = () => cluster.partitions(wish.topic)?.every(({ leader }) => leader !== undefined) === true;
-    for (await cluster.refresh(); !isSeen() && runtime.monotonicMs() - startedMs < SEEN_MS_MAX; await cluster.refresh())
-      await sleep(runtime, SEEN_POLL_MS);
+    if (dryRun) return;
+    await makeTopic(cluster, wish, needsOf(wish), runtime).catch((cause: unknown) => {
+      throw kafkaError(cause, cluster.place, `the topic ${wish.topic} cannot be made`);
+    });
   }
 
   async *#begin(

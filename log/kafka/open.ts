@@ -7,12 +7,13 @@ import type { LogName, RoomId, Seq } from '../../core/words.ts';
 import { fetchOnce } from '../../kafka/calls.ts';
 import type { KafkaCluster } from '../../kafka/cluster.ts';
 import { protocolError, UNKNOWN_TOPIC_OR_PARTITION } from '../../kafka/library.ts';
+import { wrongSettings } from '../../kafka/topics.ts';
 import { type Calling, tryAgain } from './calls.ts';
 import type { FrameIndex } from './frame-index.ts';
 import { type FrameHome, framesOf } from './frames.ts';
 import { type Known, lostTail } from './known.ts';
 import { type LogState, Registry } from './registry.ts';
-import { CHECKED_SETTINGS, checkPartitions, checkSettings, framesTopic, registryTopic, type TopicWish } from './topics.ts';
+import { checkPartitions, framesTopic, needsOf, registryTopic, type TopicWish } from './topics.ts';
 
 const CALL_MS_MAX = 5_000;
 /** Nothing new came of a topic that is behind: it is given up. */
@@ -66,7 +67,8 @@ export async function checkTopic(cluster: KafkaCluster, wish: TopicWish, runtime
     );
   }
   checkPartitions(wish, found, cluster.place);
-  checkSettings(wish, await tryAgain(calling(cluster, runtime, topic), () => cluster.settings(topic, CHECKED_SETTINGS)), cluster.place);
+  const wrong = await tryAgain(calling(cluster, runtime, topic), () => wrongSettings(cluster, topic, needsOf(wish)));
+  if (wrong !== undefined) throw new WmbError('LOG_UNFIT', `the topic ${topic} of ${cluster.place} ${wrong}`);
 }
 
 /** LOG_FOREIGN where the registry in `topic` is another log's. */
