@@ -1,6 +1,7 @@
 /** What `cache` must fulfil beyond its schema: which keys go with which adapter, servers that differ, and a password that is there. */
 import { collide, parseAddress } from './address.ts';
 import type { RoomCheck } from './check-room.ts';
+import { checkPasswordSet, checkTlsPair } from './check-server.ts';
 
 const SERVER_ONLY = ['nodes', 'user', 'password', 'tls', 'database'] as const;
 
@@ -25,8 +26,8 @@ export function checkCacheAdapter(check: RoomCheck): void {
     report(['cache', 'password'], 'is missing for the user; allowed: a mapping { env: NAME } that names an environment variable');
   }
   checkNodes(check);
-  checkTlsPair(check);
-  checkPasswordSet(check);
+  checkTlsPair(check, ['cache']);
+  checkPasswordSet(check, ['cache', 'password'], cache.password);
 }
 
 /** Two nodes that are one would count every mark twice. */
@@ -45,21 +46,4 @@ function checkNodes({ room, report }: RoomCheck): void {
       report(['cache', 'nodes', index, 'address'], `is the same server as nodes[${same.index}]; allowed: each server once`);
     seen.push({ text, index });
   }
-}
-
-function checkTlsPair({ has, report }: RoomCheck): void {
-  const [cert, key] = [has(['cache', 'tls', 'certFile']), has(['cache', 'tls', 'keyFile'])];
-  if (cert === key) return;
-  report(
-    ['cache', 'tls', cert ? 'certFile' : 'keyFile'],
-    'is set without the other one; allowed: both certFile and keyFile, or neither',
-    'key',
-  );
-}
-
-/** The value itself is never shown. */
-function checkPasswordSet({ room, env, report }: RoomCheck): void {
-  const name = room.cache?.password?.env;
-  if (name === undefined || (Object.hasOwn(env, name) && env[name] !== '')) return;
-  report(['cache', 'password', 'env'], `names ${name}, which is not set in the environment; allowed: a variable that holds the password`);
 }

@@ -1,12 +1,12 @@
 /** What `database` must fulfil beyond its schema: which keys go with which adapter, and passwords that are there. */
 import type { RoomCheck } from './check-room.ts';
-import type { Path } from './problem.ts';
+import { checkPasswordSet, checkTlsPair } from './check-server.ts';
 
 const SERVER_KEYS = ['address', 'name', 'user', 'password'] as const;
 const SERVER_ONLY = [...SERVER_KEYS, 'tls', 'replication'] as const;
 
 export function checkDatabaseAdapter(check: RoomCheck): void {
-  const { room, topology, has, report } = check;
+  const { room, topology, report } = check;
   const { database } = room;
   const adapter = database?.adapter;
   if (database === undefined || adapter === undefined) return;
@@ -19,7 +19,8 @@ export function checkDatabaseAdapter(check: RoomCheck): void {
   }
   if (adapter === 'embedded') reportServerKeys(check);
   else reportMissingKeys(check);
-  for (const path of [['database'], ['database', 'replication']]) if (has(path)) checkPassword(check, [...path, 'password']);
+  checkPasswordSet(check, ['database', 'password'], database.password);
+  checkPasswordSet(check, ['database', 'replication', 'password'], database.replication?.password);
 }
 
 function reportServerKeys({ has, report }: RoomCheck): void {
@@ -29,26 +30,13 @@ function reportServerKeys({ has, report }: RoomCheck): void {
   }
 }
 
-function reportMissingKeys({ has, report }: RoomCheck): void {
+function reportMissingKeys(check: RoomCheck): void {
+  const { has, report } = check;
   for (const key of SERVER_KEYS) {
     if (!has(['database', key])) report(['database', key], 'is missing, and adapter: mysql needs it; allowed: as the reference says');
   }
   if (has(['database', 'replication']) && !has(['database', 'replication', 'password'])) {
     report(['database', 'replication', 'password'], 'is missing; allowed: a mapping { env: NAME } that names an environment variable');
   }
-  const [cert, key] = [has(['database', 'tls', 'certFile']), has(['database', 'tls', 'keyFile'])];
-  if (cert !== key)
-    report(
-      ['database', 'tls', cert ? 'certFile' : 'keyFile'],
-      'is set without the other one; allowed: both certFile and keyFile, or neither',
-      'key',
-    );
-}
-
-/** The value itself is never shown. */
-function checkPassword({ room, env, report }: RoomCheck, path: Path): void {
-  const holder = path.length === 2 ? room.database : room.database?.replication;
-  const name = holder?.password?.env;
-  if (name === undefined || (Object.hasOwn(env, name) && env[name] !== '')) return;
-  report([...path, 'env'], `names ${name}, which is not set in the environment; allowed: a variable that holds the password`);
+  checkTlsPair(check, ['database']);
 }

@@ -1,6 +1,6 @@
 /** What `inbox` and `peers` must fulfil beyond their schemas: brokers that differ, passwords that are there, and a Kafka for every link that is over mq. */
-import { addressKey, parseAddress } from './address.ts';
 import type { RoomCheck } from './check-room.ts';
+import { checkBrokers, checkSasl, checkTlsPair } from './check-server.ts';
 import { checkRoomReference } from './check-topology.ts';
 import type { Path } from './problem.ts';
 import { INBOX_REPLICAS_DEFAULT } from './schema-inbox.ts';
@@ -22,28 +22,10 @@ interface Servers {
   readonly sasl?: { readonly password?: { readonly env?: string | undefined } | undefined } | undefined;
 }
 
-function checkKafka({ env, has, report }: RoomCheck, path: Path, servers: Servers | undefined): void {
-  const seen = new Map<string, number>();
-  for (const [index, text] of (servers?.brokers ?? []).entries()) {
-    const address = text === undefined ? undefined : parseAddress(text);
-    if (address === undefined) continue;
-    const same = seen.get(addressKey(address));
-    if (same !== undefined) report([...path, 'brokers', index], `is the same broker as brokers[${same}]; allowed: each broker once`);
-    seen.set(addressKey(address), index);
-  }
-  if (has([...path, 'sasl']) && !has([...path, 'sasl', 'password'])) {
-    report([...path, 'sasl', 'password'], 'is missing; allowed: a mapping { env: NAME } that names an environment variable');
-  }
-  const name = servers?.sasl?.password?.env;
-  if (name !== undefined && !(Object.hasOwn(env, name) && env[name] !== '')) {
-    const allowed = 'a variable that holds the password';
-    report([...path, 'sasl', 'password', 'env'], `names ${name}, which is not set in the environment; allowed: ${allowed}`);
-  }
-  const [cert, key] = [has([...path, 'tls', 'certFile']), has([...path, 'tls', 'keyFile'])];
-  if (cert !== key) {
-    const message = 'is set without the other one; allowed: both certFile and keyFile, or neither';
-    report([...path, 'tls', cert ? 'certFile' : 'keyFile'], message, 'key');
-  }
+function checkKafka(check: RoomCheck, path: Path, servers: Servers | undefined): void {
+  checkBrokers(check, path, servers?.brokers);
+  checkSasl(check, path, servers?.sasl);
+  checkTlsPair(check, path);
 }
 
 function checkReplicas({ room, report }: RoomCheck): void {

@@ -1,6 +1,6 @@
 /** What `log` must fulfil beyond its schema: which keys go with which adapter, brokers that differ, replicas that can be, and a password that is there. */
-import { addressKey, parseAddress } from './address.ts';
 import type { RoomCheck } from './check-room.ts';
+import { checkBrokers, checkSasl, checkTlsPair } from './check-server.ts';
 import { REPLICAS_DEFAULT } from './schema-log.ts';
 
 const SERVER_ONLY = ['brokers', 'replicas', 'minInSyncReplicas', 'sasl', 'tls'] as const;
@@ -18,21 +18,10 @@ export function checkLogAdapter(check: RoomCheck): void {
   }
   if (!has(['log', 'brokers']))
     report(['log', 'brokers'], 'is missing, and adapter: kafka needs it; allowed: a list of addresses, for example [127.0.0.1:9092]');
-  checkBrokers(check);
+  checkBrokers(check, ['log'], room.log?.brokers);
   checkReplicas(check);
-  checkSasl(check);
-  checkTlsPair(check);
-}
-
-function checkBrokers({ room, report }: RoomCheck): void {
-  const seen = new Map<string, number>();
-  for (const [index, text] of (room.log?.brokers ?? []).entries()) {
-    const address = text === undefined ? undefined : parseAddress(text);
-    if (address === undefined) continue;
-    const same = seen.get(addressKey(address));
-    if (same !== undefined) report(['log', 'brokers', index], `is the same broker as brokers[${same}]; allowed: each broker once`);
-    seen.set(addressKey(address), index);
-  }
+  checkSasl(check, ['log'], room.log?.sasl);
+  checkTlsPair(check, ['log']);
 }
 
 function checkReplicas({ room, has, report }: RoomCheck): void {
@@ -40,21 +29,4 @@ function checkReplicas({ room, has, report }: RoomCheck): void {
   if (minInSyncReplicas <= replicas) return;
   const which = has(['log', 'replicas']) ? `log.replicas (${replicas})` : `the default of log.replicas (${replicas})`;
   report(['log', 'minInSyncReplicas'], `is ${minInSyncReplicas}, above ${which}: nothing could ever be acked; allowed: at most that`);
-}
-
-/** The value of the password is never shown. */
-function checkSasl({ room, env, has, report }: RoomCheck): void {
-  const path = ['log', 'sasl'];
-  if (has(path) && !has([...path, 'password']))
-    report([...path, 'password'], 'is missing; allowed: a mapping { env: NAME } that names an environment variable');
-  const name = room.log?.sasl?.password?.env;
-  if (name === undefined || (Object.hasOwn(env, name) && env[name] !== '')) return;
-  report([...path, 'password', 'env'], `names ${name}, which is not set in the environment; allowed: a variable that holds the password`);
-}
-
-function checkTlsPair({ has, report }: RoomCheck): void {
-  const [cert, key] = [has(['log', 'tls', 'certFile']), has(['log', 'tls', 'keyFile'])];
-  if (cert === key) return;
-  const message = 'is set without the other one; allowed: both certFile and keyFile, or neither';
-  report(['log', 'tls', cert ? 'certFile' : 'keyFile'], message, 'key');
 }

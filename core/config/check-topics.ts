@@ -1,5 +1,6 @@
 /** What `intake.topics` must fulfil beyond its schema: no topic and no group twice, kinds that are known, passwords that are there. */
 import type { RoomCheck } from './check-room.ts';
+import { checkSasl, checkTlsPair } from './check-server.ts';
 import { BUILT_IN_KIND } from './check-topology.ts';
 import { nearestName } from './nearest.ts';
 import { type Path, quote } from './problem.ts';
@@ -11,15 +12,15 @@ export function checkTopics(check: RoomCheck): void {
   for (const [index, topic] of topics.entries()) {
     if (topic === undefined) continue;
     const path = ['intake', 'topics', index];
-    checkBrokers(check, path);
+    checkOwnBrokers(check, path);
     checkTwice(check, topics.slice(0, index), topic, path);
     checkKind(check, topic, path);
-    checkPassword(check, topic, path);
+    checkSasl(check, path, topic.sasl);
     checkTlsPair(check, path);
   }
 }
 
-function checkBrokers({ room, has, report }: RoomCheck, path: Path): void {
+function checkOwnBrokers({ room, has, report }: RoomCheck, path: Path): void {
   if (has([...path, 'brokers'])) return;
   if (room.log?.adapter === 'embedded') {
     report([...path, 'brokers'], 'is missing, and the log is not in Kafka; allowed: a list of addresses, for example [127.0.0.1:9092]');
@@ -52,20 +53,4 @@ function checkKind({ topology, has, report }: RoomCheck, { kind, format }: Topic
   const near = nearestName(kind, known);
   const hint = near === undefined ? '' : `; did you mean ${near}?`;
   report([...path, 'kind'], `is ${quote(kind)}, no kind of the topology; allowed: ${known.join(', ')}${hint}`);
-}
-
-/** The value of the password is never shown. */
-function checkPassword({ env, has, report }: RoomCheck, { sasl }: Topic, path: Path): void {
-  const at = [...path, 'sasl', 'password'];
-  if (has([...path, 'sasl']) && !has(at)) report(at, 'is missing; allowed: a mapping { env: NAME } that names an environment variable');
-  const name = sasl?.password?.env;
-  if (name === undefined || (Object.hasOwn(env, name) && env[name] !== '')) return;
-  report([...at, 'env'], `names ${name}, which is not set in the environment; allowed: a variable that holds the password`);
-}
-
-function checkTlsPair({ has, report }: RoomCheck, path: Path): void {
-  const [cert, key] = [has([...path, 'tls', 'certFile']), has([...path, 'tls', 'keyFile'])];
-  if (cert === key) return;
-  const message = 'is set without the other one; allowed: both certFile and keyFile, or neither';
-  report([...path, 'tls', cert ? 'certFile' : 'keyFile'], message, 'key');
 }

@@ -154,26 +154,15 @@ function checkFiles({
 
 function namedFiles({ tls, log, inbox, peers, cache, database, processors, intake }: PartialRoom): readonly NamedFile[] {
   const named = [
-    { path: ['tls', 'caFile'], file: tls?.caFile },
-    { path: ['tls', 'certFile'], file: tls?.certFile },
-    { path: ['tls', 'keyFile'], file: tls?.keyFile },
+    ...tlsFiles(['tls'], tls),
     ...tlsFiles(['log', 'tls'], log?.tls),
     ...tlsFiles(['inbox', 'tls'], inbox?.tls),
     ...Object.entries(peers ?? {}).flatMap(([peer, entry]) => tlsFiles(['peers', peer, 'kafka', 'tls'], entry?.kafka?.tls)),
-    { path: ['cache', 'tls', 'caFile'], file: cache?.tls?.caFile },
-    { path: ['cache', 'tls', 'certFile'], file: cache?.tls?.certFile },
-    { path: ['cache', 'tls', 'keyFile'], file: cache?.tls?.keyFile },
+    ...tlsFiles(['cache', 'tls'], cache?.tls),
     { path: ['database', 'schemaFile'], file: database?.schemaFile },
-    { path: ['database', 'tls', 'caFile'], file: database?.tls?.caFile },
-    { path: ['database', 'tls', 'certFile'], file: database?.tls?.certFile },
-    { path: ['database', 'tls', 'keyFile'], file: database?.tls?.keyFile },
+    ...tlsFiles(['database', 'tls'], database?.tls),
     ...Object.entries(processors ?? {}).map(([kind, processor]) => ({ path: ['processors', kind, 'module'], file: processor?.module })),
-    ...(intake?.topics ?? []).flatMap((topic, index) =>
-      (['caFile', 'certFile', 'keyFile'] as const).map((key) => ({
-        path: ['intake', 'topics', index, 'tls', key],
-        file: topic?.tls?.[key],
-      })),
-    ),
+    ...(intake?.topics ?? []).flatMap((topic, index) => tlsFiles(['intake', 'topics', index, 'tls'], topic?.tls)),
   ];
   return named.flatMap(({ path, file }) => (file === undefined ? [] : [{ path, file }]));
 }

@@ -1,16 +1,10 @@
 /** `inbox` and `peers` of a room's file: the Kafkas of links over mq. */
 import { z } from 'zod';
-import { addressOf, between, saslOf, tlsOf } from './schema-parts.ts';
+import { BROKERS_ALLOWED, between, brokers, saslOf, tlsOf } from './schema-parts.ts';
 
-const BROKERS_MAX = 64;
 export const INBOX_REPLICAS_DEFAULT = 3;
 
-const brokersOf = (description: string) =>
-  z
-    .array(addressOf('A broker.', '127.0.0.1:9092'))
-    .min(1)
-    .max(BROKERS_MAX)
-    .meta({ description, allowed: `a list of 1 to ${BROKERS_MAX} addresses, host:port`, example: ['127.0.0.1:9092'] });
+const brokersOf = (description: string) => brokers.meta({ description, allowed: BROKERS_ALLOWED, example: ['127.0.0.1:9092'] });
 
 export const inboxSchema = z
   .strictObject({

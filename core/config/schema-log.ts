@@ -1,8 +1,7 @@
 /** `log` of a room's file. Which keys go with which adapter says check-log.ts. */
 import { z } from 'zod';
-import { addressOf, between, DAY_MS, MIB, saslOf, tlsOf } from './schema-parts.ts';
+import { BROKERS_ALLOWED, between, brokers, DAY_MS, MIB, saslOf, tlsOf } from './schema-parts.ts';
 
-const BROKERS_MAX = 64;
 export const REPLICAS_DEFAULT = 3;
 
 export const logSchema = z.strictObject({
@@ -10,16 +9,11 @@ export const logSchema = z.strictObject({
     .enum(['embedded', 'kafka'])
     .default('embedded')
     .meta({ description: 'Where the log lives: in a file of the daemon, or in topics of Kafka, which `wmb log init` makes.' }),
-  brokers: z
-    .array(addressOf('A broker.', '127.0.0.1:9092'))
-    .min(1)
-    .max(BROKERS_MAX)
-    .optional()
-    .meta({
-      description: 'Some brokers of the room’s Kafka, which name the others; only with `kafka`, and then required.',
-      allowed: `a list of 1 to ${BROKERS_MAX} addresses, host:port`,
-      example: null,
-    }),
+  brokers: brokers.optional().meta({
+    description: 'Some brokers of the room’s Kafka, which name the others; only with `kafka`, and then required.',
+    allowed: BROKERS_ALLOWED,
+    example: null,
+  }),
   replicas: between(1, 32)
     .optional()
     .meta({

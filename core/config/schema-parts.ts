@@ -58,6 +58,11 @@ export const optionalText = (description: string, regex: RegExp, allowed: string
   z.string().regex(regex).optional().meta({ description, allowed });
 export const USER_NAME = /^[^\0]{1,80}$/;
 
+const BROKERS_MAX = 64;
+/** Some brokers of a Kafka; `meta` says what they are. */
+export const brokers = z.array(addressOf('A broker.', '127.0.0.1:9092')).min(1).max(BROKERS_MAX);
+export const BROKERS_ALLOWED = `a list of 1 to ${BROKERS_MAX} addresses, host:port`;
+
 /** To brokers of Kafka. */
 export const saslOf = (description: string) =>
   z

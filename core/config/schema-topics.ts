@@ -1,8 +1,7 @@
 /** `intake.topics` of a room's file. What must hold beyond it says check-topics.ts. */
 import { z } from 'zod';
-import { addressOf, saslOf, tlsOf } from './schema-parts.ts';
+import { BROKERS_ALLOWED, brokers, saslOf, tlsOf } from './schema-parts.ts';
 
-const BROKERS_MAX = 64;
 const TOPICS_MAX = 256;
 const TOPIC_NAME = /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}$/;
 const GROUP_NAME = /^[A-Za-z0-9._-]{1,200}$/;
@@ -13,17 +12,12 @@ const topicSchema = z.strictObject({
     allowed: 'a topic name: up to 249 letters, digits, dots, hyphens and underscores',
     example: 'app.writes',
   }),
-  brokers: z
-    .array(addressOf('A broker.', '127.0.0.1:9092'))
-    .min(1)
-    .max(BROKERS_MAX)
-    .optional()
-    .meta({
-      description: 'Some brokers of the Kafka that has the topic, which name the others.',
-      allowed: `a list of 1 to ${BROKERS_MAX} addresses, host:port`,
-      defaultText: 'the Kafka of `log`, with its `sasl` and `tls`',
-      example: ['127.0.0.1:9092'],
-    }),
+  brokers: brokers.optional().meta({
+    description: 'Some brokers of the Kafka that has the topic, which name the others.',
+    allowed: BROKERS_ALLOWED,
+    defaultText: 'the Kafka of `log`, with its `sasl` and `tls`',
+    example: ['127.0.0.1:9092'],
+  }),
   format: z.enum(['json', 'protobuf', 'payload']).meta({
     description:
       'What a record’s value is: a write request as JSON, as over HTTP; a `wmb.v1.WriteRequest`; or only the payload of one, whose key is the record’s.',

@@ -6,23 +6,14 @@ import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { asWmbError, WmbError } from '../../core/errors.ts';
 import type { Seq } from '../../core/words.ts';
+import { answerGroup, takeGroup, type WaitingAppend } from '../groups.ts';
 import type { FrameDraft } from '../log.ts';
 import type { TrimRequest, TrimStep } from '../retention.ts';
 import { type Answers, type Command, packDrafts, type Reply, type Request } from './commands.ts';
 
-/** A commit takes no more than this (but always one whole append), so that the next one is never far. */
-const COMMIT_BYTES_MAX = 8 * 1024 * 1024;
-const COMMIT_FRAMES_MAX = 4096;
 /** Appends that wait for their commit; beyond it they are refused. Intake's own limits are far below. */
 const PENDING_BYTES_MAX = 256 * 1024 * 1024;
 const PENDING_APPENDS_MAX = 65_536;
-
-interface Append {
-  readonly drafts: readonly FrameDraft[];
-  readonly bytes: number;
-  readonly resolve: (seqs: readonly Seq[]) => void;
-  readonly reject: (error: WmbError) => void;
-}
 
 interface Call {
   readonly resolve: (reply: Reply) => void;
@@ -35,7 +26,7 @@ export class LogWriter {
   readonly #worker: Worker;
   readonly #calls = new Map<number, Call>();
   #nextCall = 0;
-  #pending: Append[] = [];
+  #pending: WaitingAppend[] = [];
   #pendingBytes = 0;
   #committing: Promise<void> | undefined;
   /** Why no more is taken: closed, or the thread died. */
@@ -97,24 +88,11 @@ export class LogWriter {
   async #commitPending(): Promise<void> {
     // One turn later, so that appends made in the same turn share the first commit too.
     await undefined;
-    while (this.#pending.length > 0) await this.#commit(this.#takeGroup());
+    while (this.#pending.length > 0) await this.#commit(takeGroup(this.#pending));
     this.#committing = undefined;
   }
 
-  #takeGroup(): readonly Append[] {
-    let bytes = 0;
-    let frames = 0;
-    let taken = 0;
-    for (const append of this.#pending) {
-      bytes += append.bytes;
-      frames += append.drafts.length;
-      if (taken > 0 && (bytes > COMMIT_BYTES_MAX || frames > COMMIT_FRAMES_MAX)) break;
-      taken += 1;
-    }
-    return this.#pending.splice(0, taken);
-  }
-
-  async #commit(group: readonly Append[]): Promise<void> {
+  async #commit(group: readonly WaitingAppend[]): Promise<void> {
     const drafts = group.flatMap((append) => append.drafts);
     const packed = packDrafts(drafts);
     const outcome = await this.#send({ type: 'append', packed }, [packed.bytes.buffer]).catch((cause: unknown) => asWmbError(cause));
@@ -124,11 +102,7 @@ export class LogWriter {
       return;
     }
     const seqs = outcome as Answers['append'];
-    let at = 0;
-    for (const append of group) {
-      append.resolve(seqs.slice(at, at + append.drafts.length));
-      at += append.drafts.length;
-    }
+    answerGroup(group, seqs);
     this.#committed(drafts, seqs);
   }
 

@@ -14,15 +14,13 @@ import type { KafkaCluster } from '../../kafka/cluster.ts';
 import { protocolError } from '../../kafka/library.ts';
 import { type ProduceAnswer, type ProduceBatch, produceExchange } from '../../kafka/requests.ts';
 import { type Trouble, troubleOf } from '../../kafka/trouble.ts';
+import { answerGroup, takeGroup, type WaitingAppend } from '../groups.ts';
 import type { FrameDraft } from '../log.ts';
 import { pause } from './calls.ts';
 import { isPassing, toldError } from './errors.ts';
 
 /** Frames of one batch; one that is larger has a batch of its own. */
 const BATCH_BYTES_MAX = 1024 * 1024;
-/** A round takes no more than this, but always one whole append. */
-const ROUND_BYTES_MAX = 8 * 1024 * 1024;
-const ROUND_FRAMES_MAX = 4_096;
 /** Appends that wait for their round; beyond it they are refused. Intake's own limits are far below. */
 const PENDING_BYTES_MAX = 128 * 1024 * 1024;
 const PENDING_APPENDS_MAX = 65_536;
@@ -43,13 +41,6 @@ export interface AppenderOptions {
   readonly doubted: (partition: number) => Promise<void>;
 }
 
-interface Append {
-  readonly drafts: readonly FrameDraft[];
-  readonly bytes: number;
-  readonly resolve: (seqs: readonly Seq[]) => void;
-  readonly reject: (error: WmbError) => void;
-}
-
 /** A part of the drafts of a group, all of one partition. */
 interface Batch {
   readonly partition: number;
@@ -68,14 +59,14 @@ interface Sender {
 
 export class Appender {
   readonly #options: AppenderOptions;
-  #pending: Append[] = [];
+  #pending: WaitingAppend[] = [];
   #pendingBytes = 0;
   #running: Promise<void> | undefined;
   #sender: Sender | undefined;
   #refusal: WmbError | undefined;
   /** What Kafka said last, while it does not take what it is sent. */
   #trouble: Trouble | undefined;
-  readonly #waiting = new Set<Append>();
+  readonly #waiting = new Set<WaitingAppend>();
 
   constructor(options: AppenderOptions) {
     this.#options = options;
@@ -94,7 +85,7 @@ export class Appender {
         timer.cancel();
         this.#waiting.delete(append);
       };
-      const append: Append = {
+      const append: WaitingAppend = {
         drafts,
         bytes,
         resolve: (seqs) => {
@@ -125,7 +116,7 @@ export class Appender {
   }
 
   /** What has not been sent yet is not sent any more: it would only fill the memory. */
-  #tooLate(append: Append, afterMs: number): void {
+  #tooLate(append: WaitingAppend, afterMs: number): void {
     const { cluster, topic } = this.#options;
     const at = this.#pending.indexOf(append);
     if (at >= 0) this.#pending.splice(at, 1);
@@ -138,24 +129,11 @@ export class Appender {
   async #run(): Promise<void> {
     // One turn later, so that appends made in the same turn share the first round too.
     await undefined;
-    while (this.#pending.length > 0 && this.#refusal === undefined) await this.#appendGroup(this.#takeGroup());
+    while (this.#pending.length > 0 && this.#refusal === undefined) await this.#appendGroup(takeGroup(this.#pending));
     this.#running = undefined;
   }
 
-  #takeGroup(): readonly Append[] {
-    let bytes = 0;
-    let frames = 0;
-    let taken = 0;
-    for (const append of this.#pending) {
-      bytes += append.bytes;
-      frames += append.drafts.length;
-      if (taken > 0 && (bytes > ROUND_BYTES_MAX || frames > ROUND_FRAMES_MAX)) break;
-      taken += 1;
-    }
-    return this.#pending.splice(0, taken);
-  }
-
-  async #appendGroup(group: readonly Append[]): Promise<void> {
+  async #appendGroup(group: readonly WaitingAppend[]): Promise<void> {
     const drafts = group.flatMap((append) => append.drafts);
     const seqs: Seq[] = new Array(drafts.length);
     let failure: WmbError | undefined;
@@ -164,13 +142,9 @@ export class Appender {
     } catch (cause) {
       failure = asWmbError(cause, 'LOG_UNAVAILABLE');
     }
-    let at = 0;
-    for (const append of group) {
-      this.#pendingBytes -= append.bytes;
-      if (failure === undefined) append.resolve(seqs.slice(at, at + append.drafts.length));
-      else append.reject(failure);
-      at += append.drafts.length;
-    }
+    for (const append of group) this.#pendingBytes -= append.bytes;
+    if (failure === undefined) return answerGroup(group, seqs);
+    for (const append of group) append.reject(failure);
   }
 
   /** Until every batch of the round is answered for good. */
