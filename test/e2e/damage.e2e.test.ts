@@ -26,6 +26,8 @@ test('a flipped bit in a stored frame stops its partition loudly with the positi
   const results = await scene.submit(
     0,
     keys.map((key) => cacheWrite(key, [['SET', key, 'v']])),
+    // Its own collector must have them before they are damaged: what it lacked would stop it too.
+    Wait.WAIT_APPLIED,
   );
   const position = results[0]?.position.split('.')[0] ?? '';
   const partition = Number(/\/(\d+)@/.exec(position)?.[1]);
