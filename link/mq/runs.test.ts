@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { LaneRuns } from './runs.ts';
+import { CHECKPOINT_WRITES, LaneRuns } from './runs.ts';
 
 const EPOCH = '00112233445566ff';
 
@@ -61,6 +61,16 @@ test('less history is enough where the log has no more', () => {
   assert.equal(runsOf(range(10, 60)).locate(wanted(12, 1_500)), undefined);
   assert.equal(runsOf(range(10, 60)).locate(wanted(12, 1_500, 10))?.seq, 10);
   assert.equal(runsOf(range(10, 60)).locate(wanted(12, 1_500, 9)), undefined);
+});
+
+test('with so much more history as places stand apart, history is found from every later seq on, also where the run has just begun', () => {
+  const [historyWrites, first] = [1_500, 10];
+  const asked = first - 1 + Math.ceil((historyWrites + CHECKPOINT_WRITES) / 100);
+  const runs = runsOf(range(first, 60));
+  for (const after of range(asked, 60)) {
+    const place = runs.locate(wanted(after, historyWrites));
+    assert.ok(place !== undefined && place.seq <= after + 1 - 15, `${after}: ${place?.seq}`);
+  }
 });
 
 test('what is removed below a mark leaves the history that is wanted, also for whoever reads the rest anew', () => {

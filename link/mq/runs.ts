@@ -5,8 +5,8 @@
  */
 import type { LogEpoch, Seq } from '../../core/words.ts';
 
-/** Places that are remembered stand so many write requests apart. */
-const CHECKPOINT_WRITES = 1024;
+/** Places that are remembered stand so many write requests apart: so much more history must be here than is wanted, for it to be found from any seq on. */
+export const CHECKPOINT_WRITES = 1024;
 
 export interface RunRecord {
   readonly offset: number;

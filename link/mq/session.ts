@@ -15,6 +15,7 @@ import { inboxError } from './errors.ts';
 import type { Dealt, InboxLane, Resume } from './inbox-lane.ts';
 import { InboxReader } from './inbox-reader.ts';
 import { readOffer } from './offer.ts';
+import { CHECKPOINT_WRITES } from './runs.ts';
 import { downTopic, inboxTopic } from './topics.ts';
 import type { UpWriter } from './up-writer.ts';
 
@@ -119,14 +120,14 @@ export class MqSession implements LinkSession {
     if (resumed !== undefined) this.#parts.logger.debug({ log: lane.log, partition: lane.partition }, 'the inbox has what the lane needs');
   }
 
-  /** The inbox is to have the whole history, also where this collector needs none of it now. */
+  /** The inbox is to have the whole history, also where this collector needs none of it now, and enough of it for a collector that is started later while the origin is away. */
   #ask(resume: Resume): void {
     const { up, historyWrites } = this.#parts;
     this.#parts.logger.info(
       { log: resume.log, partition: resume.partition, after: resume.after },
       'the origin is asked to put frames into the inbox',
     );
-    up.say(upwardToWire({ ...resume, historyWrites }));
+    up.say(upwardToWire({ ...resume, historyWrites: historyWrites + CHECKPOINT_WRITES }));
   }
 
   /** What the origin says; where it says nothing, its last pulse stands for the life of the inbox. */
