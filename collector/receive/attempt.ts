@@ -2,18 +2,18 @@
 import type { BoundedQueue } from '../../core/flow/bounded-queue.ts';
 import type { Seq } from '../../core/words.ts';
 import type { LinkFrame, LinkSession } from '../../link/link.ts';
+import type { LaneCredit } from './lane-credit.ts';
 
 export interface Attempt {
   readonly session: LinkSession;
   readonly queue: BoundedQueue<LinkFrame>;
+  readonly credit: LaneCredit;
   /** Frames of an earlier attempt may still arrive on this session. */
   readonly repeated: boolean;
   readonly sinceMs: number;
   /** Frames that came before the answer to `resume`; control and frames are streams of their own. */
   early: LinkFrame[];
   earlyBytes: number;
-  /** Taken, and not given back as credit yet. */
-  owedBytes: number;
   /** The next seq; undefined until the origin has answered. */
   expected: Seq | undefined;
   liveFrom: Seq;

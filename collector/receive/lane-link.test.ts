@@ -218,12 +218,12 @@ test('an origin that sends more than it may is refused rather than queued', asyn
   state.hold = new Promise(() => {});
   lane.frames([frame(0, 600)]);
   await time.advance(0);
-  lane.frames([frame(1, 600), frame(2, 600)]);
+  lane.frames([frame(1, 1_200), frame(2, 1_200)]);
   assert.equal(lane.state, 'streaming');
-  assert.equal(lane.queuedBytes, 1_200);
+  assert.equal(lane.queuedBytes, 2_400);
   lane.frames([frame(3, 600)]);
   assert.equal(lane.state, 'backing-off');
-  assert.match(lane.status().reason, /PEER_GARBAGE: beijing sends more than the 1000 bytes/);
+  assert.match(lane.status().reason, /PEER_GARBAGE: beijing sends more than the 2000 bytes/);
   assert.equal(lane.queuedBytes, 0);
 });
 
@@ -236,7 +236,7 @@ test('a backlog of the smallest frames is queued as far as the credit reaches, a
   lane.frames([frame(0)]);
   await time.advance(0);
   const small = frame(0, FRAME_BYTES_MIN);
-  const count = Math.floor(laneBytesMax / FRAME_BYTES_MIN);
+  const count = Math.floor((2 * laneBytesMax) / FRAME_BYTES_MIN);
   lane.frames(Array.from({ length: count }, (_, i) => ({ ...small, seq: 1 + i })));
   assert.equal(lane.state, 'streaming', lane.status().reason);
   lane.frames([frame(count + 1, 0), frame(count + 2, 0)]);
@@ -246,7 +246,7 @@ test('a backlog of the smallest frames is queued as far as the credit reaches, a
 test('empty frames before the answer are not kept without end', async () => {
   const { lane, connect } = rig();
   await connect();
-  const count = 2 * Math.ceil(LIMITS.laneBytesMax / FRAME_BYTES_MIN);
+  const count = 2 * Math.ceil((2 * LIMITS.laneBytesMax) / FRAME_BYTES_MIN);
   for (let seq = 0; seq < count; seq += 1) lane.frames([frame(seq, 0)]);
   assert.equal(lane.state, 'resuming');
   lane.frames([frame(count, 0)]);
@@ -256,9 +256,9 @@ test('empty frames before the answer are not kept without end', async () => {
 test('an origin that sends without end before it answers is refused as well', async () => {
   const { lane, connect } = rig();
   await connect();
-  for (let seq = 0; seq < 4; seq += 1) lane.frames([frame(seq, 600)]);
+  for (let seq = 0; seq < 4; seq += 1) lane.frames([frame(seq, 1_200)]);
   assert.equal(lane.state, 'resuming');
-  lane.frames([frame(4, 600)]);
+  lane.frames([frame(4, 1_200)]);
   assert.match(lane.status().reason, /PEER_GARBAGE/);
 });
 

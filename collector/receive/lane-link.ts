@@ -19,6 +19,7 @@ import { type LinkEvent, type LinkState, nextLinkState } from '../../link/machin
 import type { LaneStatus } from '../../proto/gen/wmb/v1/admin.ts';
 import type { LaneConsumer, LaneGap } from '../lane.ts';
 import type { Attempt } from './attempt.ts';
+import { LaneCredit } from './lane-credit.ts';
 import type { LinkStateRow } from './state-store.ts';
 
 export interface LaneLinkOptions {
@@ -33,9 +34,6 @@ export interface LaneLinkOptions {
   /** How loud a failure of the link or the lane is by now. */
   readonly severity: (failingSinceMs: number) => 'info' | 'warn' | 'error';
 }
-
-/** Credit is given back when so much of it is owed: the origin always has the rest. */
-const CREDIT_SHARE = 1 / 4;
 
 /** What somebody puts right on the store's server, of which nobody tells the lane: it tries again. */
 const MENDED_OUTSIDE: ReadonlySet<ErrorCode> = new Set([
@@ -101,14 +99,15 @@ export class LaneLink {
     if (!this.#move('connected', `welcomed by ${session.welcome.instance}`)) return;
     this.#epoch = epoch;
     const { limits, runtime } = this.#options;
+    const credit = new LaneCredit(limits.laneBytesMax, runtime);
     const attempt: Attempt = {
       session,
-      queue: new BoundedQueue({ bytesMax: limits.laneBytesMax, countMax: framesMax(limits) }),
+      queue: new BoundedQueue({ bytesMax: credit.bytesMax, countMax: framesMax(credit) }),
+      credit,
       repeated: this.#lastSession === session,
       sinceMs: runtime.monotonicMs(),
       early: [],
       earlyBytes: 0,
-      owedBytes: 0,
       expected: undefined,
       liveFrom: 0,
       begun: false,
@@ -122,6 +121,7 @@ export class LaneLink {
   resumed(message: Extract<Downward, { type: 'resumed' }>): void {
     const attempt = this.#attempt;
     if (attempt === undefined || attempt.expected !== undefined) return;
+    attempt.credit.answered();
     attempt.expected = message.historyFrom;
     attempt.liveFrom = message.liveFrom;
     this.#move('resumed', `streams from seq ${message.liveFrom}, with history from ${message.historyFrom}`);
@@ -232,23 +232,16 @@ export class LaneLink {
     const { after, historyWrites } = await this.#options.consumer.resume({ epoch: this.#epoch });
     if (this.#attempt !== attempt) return;
     const { log, partition } = this.lane;
-    attempt.session.send({
-      type: 'resume',
-      log,
-      partition,
-      epoch: this.#epoch,
-      after,
-      historyWrites,
-      creditBytes: this.#options.limits.laneBytesMax,
-    });
+    const creditBytes = attempt.credit.asked();
+    attempt.session.send({ type: 'resume', log, partition, epoch: this.#epoch, after, historyWrites, creditBytes });
   }
 
   #keepEarly(attempt: Attempt, frame: LinkFrame): void {
     attempt.early.push(frame);
     attempt.earlyBytes += frame.bytes.length;
-    const { limits } = this.#options;
+    const { credit } = attempt;
     // Twice the credit: what was on its way for the attempt before may come on top.
-    if (attempt.earlyBytes - frame.bytes.length > 2 * limits.laneBytesMax || attempt.early.length > 2 * framesMax(limits))
+    if (attempt.earlyBytes - frame.bytes.length > 2 * credit.bytesMax || attempt.early.length > 2 * framesMax(credit))
       this.#overrun(attempt);
   }
 
@@ -281,7 +274,7 @@ export class LaneLink {
   #overrun(attempt: Attempt): void {
     this.#fail(
       attempt,
-      new WmbError('PEER_GARBAGE', `${this.lane.origin} sends more than the ${this.#options.limits.laneBytesMax} bytes that it may`),
+      new WmbError('PEER_GARBAGE', `${this.lane.origin} sends more than the ${attempt.credit.bytesMax} bytes that it may`),
     );
   }
 
@@ -314,14 +307,11 @@ export class LaneLink {
     }
   }
 
-  /** With small frames a message for each take would cost more than the frames do, so credit goes back in larger pieces. */
-  #grant(attempt: Attempt, bytes: number): void {
+  #grant(attempt: Attempt, taken: number): void {
     if (this.#attempt !== attempt) return;
-    attempt.owedBytes += bytes;
-    if (attempt.owedBytes < this.#options.limits.laneBytesMax * CREDIT_SHARE) return;
     const { log, partition } = this.lane;
-    attempt.session.send({ type: 'credit', log, partition, bytes: attempt.owedBytes });
-    attempt.owedBytes = 0;
+    const bytes = attempt.credit.taken(taken, attempt.queue.bytes);
+    if (bytes > 0) attempt.session.send({ type: 'credit', log, partition, bytes });
   }
 
   #fail(attempt: Attempt, error: WmbError, missing?: LaneGap['missing']): void {
@@ -383,6 +373,6 @@ export class LaneLink {
 }
 
 /** Credit is in bytes: the number of frames that it allows follows from the smallest there can be. */
-function framesMax({ laneBytesMax }: LinkLimits): number {
-  return Math.ceil(laneBytesMax / FRAME_BYTES_MIN);
+function framesMax({ bytesMax }: LaneCredit): number {
+  return Math.ceil(bytesMax / FRAME_BYTES_MIN);
 }

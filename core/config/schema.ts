@@ -193,7 +193,8 @@ const linkLimitsSchema = z.strictObject({
   laneBytesMax: between(16 * KIB, 256 * MIB)
     .default(2 * MIB)
     .meta({
-      description: 'Credit per partition and origin: bytes of frames on their way or queued in the collector.',
+      description:
+        'Credit per partition and origin: bytes of frames on their way or queued in the collector. Over a long line up to twice as much, as long as the stores keep up.',
     }),
   pulseMs: between(10, 60_000)
     .default(1_000)
