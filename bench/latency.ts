@@ -23,6 +23,16 @@ export interface LatencyGoal {
   readonly p99: { readonly text: string; readonly msMax: number };
 }
 
+export interface LatencyLoad {
+  /** Write requests per second, one rate after the other. */
+  readonly rates: readonly number[];
+  /** Each. */
+  readonly seconds: number;
+  readonly goal?: LatencyGoal | undefined;
+  /** Added to what the rows say is measured. */
+  readonly how?: string;
+}
+
 const GOAL: LatencyGoal = { rate: 5_000, p99: { text: '< 25', msMax: 25 } };
 
 export async function measureLatency(directory: string, rates: readonly number[], seconds: number): Promise<Row[]> {
@@ -34,18 +44,15 @@ export async function measureLatency(directory: string, rates: readonly number[]
   }
 }
 
-export async function latencyRows(
-  scene: Scene,
-  { rates, seconds, goal }: { readonly rates: readonly number[]; readonly seconds: number; readonly goal: LatencyGoal },
-): Promise<Row[]> {
+export async function latencyRows(scene: Scene, { rates, seconds, goal, how = '' }: LatencyLoad): Promise<Row[]> {
   const rows: Row[] = [];
   for (const rate of rates) {
     const cpuBefore = scene.cpuSeconds();
     const latenciesMs = (await openLoop(scene, rate, seconds)).sort((a, b) => a - b);
     const cpuSeconds = ((scene.cpuSeconds() - cpuBefore) / (rate * seconds)) * 100_000;
-    const what = `submit → visible in the peer at ${rate}/s`;
+    const what = `submit → visible in the peer at ${rate}/s${how}`;
     const p99 = quantile(latenciesMs, 0.99);
-    const target = rate === goal.rate ? { text: goal.p99.text, met: p99 < goal.p99.msMax } : undefined;
+    const target = rate === goal?.rate ? { text: goal.p99.text, met: p99 < goal.p99.msMax } : undefined;
     rows.push({ what: `${what}, p50`, value: quantile(latenciesMs, 0.5), unit: 'ms' });
     rows.push({ what: `${what}, p99`, value: p99, unit: 'ms', target });
     rows.push({ what: '  CPU of all daemons', value: cpuSeconds, unit: 's / 100k writes' });

@@ -3,7 +3,7 @@
  * and none of WMB. Ratios are what carries over from machine to machine, and only within one run.
  *
  *     npm run bench [-- --quick] [--only throughput,latency,backlog,checker] [--json]
- *     npm run bench -- --real [--quick] [--only apply,rooms,latency,link,database,memory,sweep,sizing] [--minutes 10] [--json]
+ *     npm run bench -- --real [--quick] [--only apply,rooms,latency,link,database,memory,sweep,sizing,kafka-rooms,kafka-latency] [--minutes 10] [--json]
  *
  * `--real`: on servers in containers, which needs a Docker engine. `--minutes`: how long `memory` keeps its load up.
  */
@@ -16,6 +16,7 @@ import { measureChecker } from './checker.ts';
 import { measureLatency } from './latency.ts';
 import { measureApply } from './real/apply.ts';
 import { measureDatabase } from './real/database.ts';
+import { measureKafkaLatency, measureKafkaRooms } from './real/kafka.ts';
 import { measureRealLatency } from './real/latency.ts';
 import { measureLink } from './real/link.ts';
 import { measureMemory } from './real/memory.ts';
@@ -63,6 +64,8 @@ const REAL: Readonly<Record<string, Measure>> = {
   memory: (directory) => measureMemory(directory, { backlog: 1_000_000, loadSeconds: 60 * Number(options.minutes) }),
   sweep: () => measureSweep({ keys: [100_000, 1_000_000], seconds: 60 }),
   sizing: (directory) => measureSizing(directory, { keys: 100_000, writes: 200_000, seconds: 20 }),
+  'kafka-rooms': (directory) => measureKafkaRooms(directory, 800_000),
+  'kafka-latency': (directory) => measureKafkaLatency(directory, 10_000, 30),
 };
 const QUICK_REAL: Readonly<Record<string, Measure>> = {
   apply: () => measureApply(2_048, 1),
@@ -73,6 +76,8 @@ const QUICK_REAL: Readonly<Record<string, Measure>> = {
   memory: (directory) => measureMemory(directory, { backlog: 2_000, loadSeconds: 2 }),
   sweep: () => measureSweep({ keys: [1_000], seconds: 1 }),
   sizing: (directory) => measureSizing(directory, { keys: 1_000, writes: 2_048, seconds: 1 }),
+  'kafka-rooms': (directory) => measureKafkaRooms(directory, 2_048),
+  'kafka-latency': (directory) => measureKafkaLatency(directory, 100, 1),
 };
 
 const sets = options.real ? { full: REAL, quick: QUICK_REAL } : { full: FULL, quick: QUICK };

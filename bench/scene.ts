@@ -10,7 +10,9 @@ import { type Usage, usageOf } from './usage.ts';
 const PARTITIONS = 8;
 const POLL_MS = 50;
 
-export interface SceneOptions extends Pick<RoomsOptions, 'roomSettings' | 'direct'> {
+export interface SceneOptions extends Pick<RoomsOptions, 'roomSettings' | 'topologySettings' | 'direct'> {
+  /** What the rooms need before their daemons start. */
+  readonly prepare?: (rooms: Rooms) => Promise<void>;
   /** Default: no checker. */
   readonly daemons?: readonly Daemon[] | undefined;
 }
@@ -30,9 +32,11 @@ export class Scene {
     this.load = new LoadClient(rooms.room(0).reship.grpc);
   }
 
-  static async open(directory: string, { daemons = ['reship', 'collector'], ...more }: SceneOptions = {}): Promise<Scene> {
+  static async open(directory: string, { daemons = ['reship', 'collector'], prepare, ...more }: SceneOptions = {}): Promise<Scene> {
     const own = mkdtempSync(join(directory, 'rooms-'));
-    const rooms = await Rooms.start({ count: 2, mode: 'independent', directory: own, partitions: PARTITIONS, daemons, ...more });
+    const rooms = await Rooms.prepare({ count: 2, mode: 'independent', directory: own, partitions: PARTITIONS, daemons, ...more });
+    await prepare?.(rooms);
+    await rooms.startAll();
     return new Scene(rooms, own, daemons);
   }
 

@@ -44,9 +44,11 @@ export class RealRooms {
 }
 
 function withRedis(redis: readonly RedisServer[], options: SceneOptions): SceneOptions {
+  const { roomSettings } = options;
   const settings = (room: string) => {
     const address = redis[room === 'beijing' ? 0 : 1]?.address;
-    return { cache: { adapter: 'redis', nodes: [{ address }] } };
+    const more = typeof roomSettings === 'function' ? roomSettings(room) : roomSettings;
+    return { ...more, cache: { adapter: 'redis', nodes: [{ address }] } };
   };
   return { ...options, roomSettings: settings };
 }

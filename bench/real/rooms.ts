@@ -8,7 +8,7 @@ import { RealRooms } from './real-rooms.ts';
 import { pipelinedSets } from './redis-references.ts';
 import { cpuSecondsOf } from './servers.ts';
 
-const LOAD: Load = { batchWrites: 256, onTheWay: 8, connections: 8, warmShare: 0.5 };
+export const LOAD: Load = { batchWrites: 256, onTheWay: 8, connections: 8, warmShare: 0.5 };
 const TARGET = { must: 50_000, aim: 90_000 };
 /** What surrounds the value in a payload: `[["SET","user:12345:profile",""]]`. */
 const ENVELOPE_BYTES = 34;
@@ -36,7 +36,7 @@ function reference(servers: readonly RedisServer[], count: number): Promise<numb
   return pipelinedSets(servers, count * 2, PAYLOAD_BYTES - ENVELOPE_BYTES);
 }
 
-async function writesPerFrame(scene: Scene): Promise<number> {
+export async function writesPerFrame(scene: Scene): Promise<number> {
   const { logs } = await scene.origin.reshipStatus();
   const parts = logs.flatMap(({ log, partitions }) => (log === 'writes' ? partitions : []));
   const [writes, frames] = [parts.reduce((sum, part) => sum + part.writes, 0), parts.reduce((sum, part) => sum + part.next, 0)];
