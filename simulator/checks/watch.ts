@@ -128,8 +128,8 @@ export class Watch {
     const below = (what: string, value: number, max: number) => {
       if (value > max) this.#world.fail('I11', `${room.id}: ${what} at most ${max}`, String(value));
     };
-    // A frame is taken whole where there is any room; its header and a write request over the frame's limit come on top.
-    below('bytes queued in a lane', room.collector?.gauges.max('wmb_link_queue_bytes') ?? 0, laneBytesMax + 2 * frameBytesMax);
+    // Twice the credit over a long line. A frame is taken whole where there is any room; its header and a write request over the frame's limit come on top.
+    below('bytes queued in a lane', room.collector?.gauges.max('wmb_link_queue_bytes') ?? 0, 2 * laneBytesMax + 2 * frameBytesMax);
     below('write requests pending', room.reship?.gauges.max('wmb_intake_pending_writes') ?? 0, pendingWritesMax);
     below('bytes pending', room.reship?.gauges.max('wmb_intake_pending_bytes') ?? 0, pendingBytesMax);
   }
