@@ -3,7 +3,7 @@
  * because the collector, the daemons' wire and the checker may not import each other.
  */
 import type { Effect } from './converge/effects.ts';
-import type { Stamp, Version } from './stamp.ts';
+import { NO_STAMP, type Stamp, type Version } from './stamp.ts';
 import type { Lane, LogEpoch, Outcome, RoomId, Seq } from './words.ts';
 
 /** A room keeps the receipts of at least so many of the newest frames of a lane, and of older ones while something of them is parked. */
@@ -79,7 +79,10 @@ export interface SeqRange {
   readonly to: Seq;
 }
 
-/** Receipts of one frame. */
+/**
+ * Receipts of one frame. One that somebody gave up (`wmb link skip`) has no stamps: nobody can say what was in it, so its first receipt, `rejected` with the reason
+ * LOG_GAP, stands for all.
+ */
 export interface FrameReceipts {
   readonly seq: Seq;
   readonly count: number;
@@ -89,6 +92,11 @@ export interface FrameReceipts {
   readonly appliedMs: number;
   /** Those that are not `applied`. */
   readonly exceptions: readonly ReceiptDetail[];
+}
+
+/** See FrameReceipts. */
+export function isGivenUp({ stampLast }: Pick<FrameReceipts, 'stampLast'>): boolean {
+  return stampLast === NO_STAMP;
 }
 
 export interface ReceiptDetail {

@@ -48,8 +48,8 @@ export class EmbeddedBook implements ReceiptBook {
     this.#file = new BookFile(options);
     this.#lot = new ParkingLot(this.#file, options.parking ?? PARKING_LIMITS, options.retried ?? RETRIED_LIMITS);
     this.#skips = new Skips(this.#file);
-    this.#rows = new FrameRows(this.#file);
     this.#framesKept = options.framesKept ?? RECEIPT_FRAMES_KEPT;
+    this.#rows = new FrameRows(this.#file, this.#framesKept);
   }
 
   async open(): Promise<void> {

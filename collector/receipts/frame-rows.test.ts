@@ -32,6 +32,11 @@ function exception(seq: number, index: number, outcome: Outcome, code: Exception
   return { seq, index, requestId: `r${seq}.${index}`, outcome, code };
 }
 
+async function skip(book: EmbeddedBook, { from, to, next }: { readonly from: number; readonly to: number; readonly next: number }) {
+  const begun = await book.beginSkip({ ...lane, from, to, writes: undefined, next: { epoch: lane.epoch, seq: next }, skippedMs: 77 });
+  await book.finishSkip(begun);
+}
+
 const detail = { code: '', parkedMs: 0, attempts: 0 };
 
 test('frames come with when they were applied and with every receipt that is not applied, parked ones with their times', async (t) => {
@@ -54,6 +59,35 @@ test('frames come with when they were applied and with every receipt that is not
     },
     { seq: 2, count: 2, stampFirst: 'f2', stampLast: 's2', appliedMs: 102, exceptions: [] },
   ]);
+});
+
+test('frames that somebody gave up are rejected, for as long as a frame would be told that was taken, and not where one was taken later', async (t) => {
+  const book = await open(t, ':memory:', 600);
+  await book.record([frames(0, 1)]);
+  await skip(book, { from: 2, to: 4, next: 4 });
+  await book.record([frames(5, 6)]);
+  const rejected = { index: 0, requestId: '', outcome: 'rejected', code: 'LOG_GAP', parkedMs: 0, attempts: 0 };
+  const told = await book.frames(range(1, 5));
+  assert.deepEqual(
+    told.map(({ seq }) => seq),
+    [1, 2, 3, 4, 5],
+  );
+  assert.deepEqual(told[2], { seq: 3, count: 1, stampFirst: '', stampLast: '', appliedMs: 77, exceptions: [rejected] });
+  assert.equal(await book.digest(range(1, 5)), '');
+  await book.record([frames(3, 3)]);
+  assert.deepEqual(
+    (await book.frames(range(3, 3))).map(({ stampLast }) => stampLast),
+    ['s3'],
+  );
+  for (let seq = 7; seq < 2_007; seq += 4) await book.record([frames(seq, seq + 3)]);
+  assert.deepEqual(await book.frames(range(0, 6)), []);
+});
+
+test('a tail that the log has lost is not told as given up: its seqs belong to other frames', async (t) => {
+  const book = await open(t);
+  await book.record([frames(0, 9)]);
+  await skip(book, { from: 6, to: 9, next: 5 });
+  assert.equal((await book.frames(range(0, 9))).length, 6);
 });
 
 test('a frame that is recorded again keeps the time at which it was applied first', async (t) => {

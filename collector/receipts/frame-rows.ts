@@ -1,5 +1,6 @@
 /** Reads the receipts of whole frames, for comparisons with other rooms. */
 import type { FrameReceipts, ReceiptDetail, SeqRange } from '../../core/inspection.ts';
+import { NO_STAMP } from '../../core/stamp.ts';
 import type { Outcome, Seq } from '../../core/words.ts';
 import type { BookFile, Row } from './book-file.ts';
 import { type DigestedFrame, receiptDigest } from './receipt-digest.ts';
@@ -12,22 +13,43 @@ const DETAILS = `SELECT e.seq, e.place, e.request_id, e.outcome, e.code, p.parke
 const UNDONE = `SELECT seq, place, outcome FROM exceptions
   WHERE lane = ? AND seq BETWEEN ? AND ? AND outcome IN ('duplicate', 'parked', 'rejected') ORDER BY seq, place`;
 
+/** Ranges that were passed over; not a tail that a log has lost, whose seqs belong to other frames. */
+const GIVEN_UP = `SELECT max(seq_from, ?2, lanes.seq - ?4 + 1) AS first, min(seq_to, ?3) AS last, skipped_ms FROM skips JOIN lanes ON lanes.id = skips.lane
+  WHERE lane = ?1 AND done = 1 AND next_seq >= seq_to AND seq_to >= ?2 AND seq_from <= ?3`;
+
 export class FrameRows {
   readonly #file: BookFile;
+  readonly #framesKept: number;
 
-  constructor(file: BookFile) {
+  constructor(file: BookFile, framesKept: number) {
     this.#file = file;
+    this.#framesKept = framesKept;
   }
 
   frames(range: SeqRange): FrameReceipts[] {
     const lane = this.#file.findLane(range.lane);
     if (lane === undefined) return [];
     const details = bySeq(this.#file.read(DETAILS, lane, range.from, range.to), detailOf);
-    return this.#file.read(FRAMES, lane, range.from, range.to).map((row) => ({
+    const taken = this.#file.read(FRAMES, lane, range.from, range.to).map((row) => ({
       ...frameOf(row, details),
       stampFirst: String(row['stamp_first']),
       appliedMs: Number(row['applied_ms']),
     }));
+    const givenUp = this.#givenUp(lane, range, new Set(taken.map(({ seq }) => seq)));
+    return givenUp.length === 0 ? taken : [...taken, ...givenUp].sort((a, b) => a.seq - b.seq);
+  }
+
+  /** Told for as long as a frame would be that was taken. */
+  #givenUp(lane: number, { from, to }: SeqRange, taken: Set<Seq>): FrameReceipts[] {
+    const frames: FrameReceipts[] = [];
+    for (const row of this.#file.read(GIVEN_UP, lane, from, to, this.#framesKept)) {
+      for (let seq = Number(row['first']); seq <= Number(row['last']); seq += 1) {
+        if (taken.has(seq)) continue;
+        taken.add(seq);
+        frames.push(givenUpFrame(seq, Number(row['skipped_ms'])));
+      }
+    }
+    return frames;
   }
 
   digest(range: SeqRange): string {
@@ -41,6 +63,11 @@ export class FrameRows {
     }));
     return receiptDigest(frames.map((row) => frameOf(row, undone)));
   }
+}
+
+function givenUpFrame(seq: Seq, skippedMs: number): FrameReceipts {
+  const rejected: ReceiptDetail = { index: 0, requestId: '', outcome: 'rejected', code: 'LOG_GAP', parkedMs: 0, attempts: 0 };
+  return { seq, count: 1, stampFirst: NO_STAMP, stampLast: NO_STAMP, appliedMs: skippedMs, exceptions: [rejected] };
 }
 
 function frameOf<T extends DigestedFrame['exceptions'][number]>(

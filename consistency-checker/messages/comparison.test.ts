@@ -4,7 +4,7 @@ import { VirtualTime } from '../../core/flow/virtual-time.testing.ts';
 import { type FrameReceipts, RECEIPT_FRAMES_KEPT } from '../../core/inspection.ts';
 import { formatPosition } from '../../core/words.ts';
 import { ReceiptComparison, type ReceiptRound } from './comparison.ts';
-import { EPOCH, exception, FakeReceipts, laneOfTest, receiptsView, testStamp } from './receipts-kit.ts';
+import { EPOCH, exception, FakeReceipts, GIVEN_UP, laneOfTest, receiptsView, testStamp } from './receipts-kit.ts';
 import { WINDOW_SEQS } from './windows.ts';
 
 const GRACE_MS = 5_000;
@@ -72,6 +72,18 @@ describe('what is a difference', () => {
     const { theirs, confirmed } = rig(40);
     theirs.lane(LANE).frames.delete(30);
     assert.deepEqual(await confirmed(), [`${at(30, 0)} applied/none`, `${at(30, 1)} applied/none`]);
+  });
+
+  test('a frame that a room has given up is rejected in every write request, however many the other room knows of', async () => {
+    const { mine, theirs, comparison, confirmed } = rig(40);
+    mine.receipt(LANE, 30, { count: 3 });
+    theirs.receipt(LANE, 30, GIVEN_UP);
+    assert.deepEqual(
+      await confirmed(),
+      [0, 1, 2].map((index) => `${at(30, index)} applied/rejected`),
+    );
+    mine.receipt(LANE, 30, GIVEN_UP);
+    assert.deepEqual(await comparison.differs({ ...LANE, seq: 30, index: 0 }), undefined);
   });
 
   test('what is confirmed carries request id, code, times and attempts', async () => {

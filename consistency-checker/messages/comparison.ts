@@ -6,7 +6,7 @@
  */
 
 import { WmbError } from '../../core/errors.ts';
-import { type FrameReceipts, type Horizon, type LanePlace, RECEIPT_FRAMES_KEPT, type SeqRange } from '../../core/inspection.ts';
+import { type FrameReceipts, type Horizon, isGivenUp, type LanePlace, RECEIPT_FRAMES_KEPT, type SeqRange } from '../../core/inspection.ts';
 import type { Runtime } from '../../core/runtime.ts';
 import { formatPosition, laneKey, type Position, type RoomId } from '../../core/words.ts';
 import type { RoomView } from '../room.ts';
@@ -360,14 +360,15 @@ function bySeq(frames: readonly FrameReceipts[]): ReadonlyMap<number, FrameRecei
   return new Map(frames.map((frame) => [frame.seq, frame]));
 }
 
-/** Its last stamp names a frame, as in the digests. */
+/** Its last stamp names a frame, as in the digests. What was in one that was given up nobody knows. */
 function isSameFrame(a: FrameReceipts, b: FrameReceipts): boolean {
-  return a.stampLast === b.stampLast;
+  return a.stampLast === b.stampLast || isGivenUp(a) || isGivenUp(b);
 }
 
 /** Write requests of a frame. Where one book counts more of them than the other, the first of those stands for all: a count may say anything. */
 function toCompare(mine: FrameReceipts | undefined, theirs: FrameReceipts | undefined): number {
-  const counts = [mine, theirs].flatMap((frame) => (frame === undefined ? [] : [frame.count]));
+  const counts = [mine, theirs].flatMap((frame) => (frame === undefined || isGivenUp(frame) ? [] : [frame.count]));
+  if (counts.length === 0) return 0;
   const fewest = Math.min(...counts, FRAME_WRITES_MAX);
   return counts.every((count) => count === counts[0]) ? fewest : fewest + 1;
 }

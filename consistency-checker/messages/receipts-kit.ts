@@ -21,6 +21,14 @@ export function exception(index: number, outcome: Outcome, more: Partial<Receipt
   return { index, requestId: `request-${index}`, outcome, code: '', parkedMs: 0, attempts: 0, ...more };
 }
 
+/** Of a frame that somebody gave up with `wmb link skip`. */
+export const GIVEN_UP: Partial<FrameReceipts> = {
+  count: 1,
+  stampFirst: '',
+  stampLast: '',
+  exceptions: [exception(0, 'rejected', { requestId: '', code: 'LOG_GAP' })],
+};
+
 /** A place and a book of one lane, both open to be changed by a test. */
 export interface FakeLane {
   place: LanePlace;

@@ -1,5 +1,5 @@
 /** What a room's receipt of one write request says, and when two of them are a difference. */
-import type { FrameReceipts } from '../../core/inspection.ts';
+import { type FrameReceipts, isGivenUp } from '../../core/inspection.ts';
 import type { Outcome } from '../../core/words.ts';
 
 /** `none`: the room has no receipt, although its mark has passed the position. */
@@ -17,8 +17,8 @@ export type ReceiptSide = {
 export const NO_RECEIPT: ReceiptSide = { outcome: 'none', code: '', atMs: 0, parkedMs: 0, attempts: 0 };
 
 export function sideOf(frame: FrameReceipts | undefined, index: number): ReceiptSide {
-  if (frame === undefined || index >= frame.count) return NO_RECEIPT;
-  const exception = frame.exceptions.find((it) => it.index === index);
+  if (frame === undefined || (index >= frame.count && !isGivenUp(frame))) return NO_RECEIPT;
+  const exception = isGivenUp(frame) ? frame.exceptions[0] : frame.exceptions.find((it) => it.index === index);
   if (exception === undefined) return { ...NO_RECEIPT, outcome: 'applied', atMs: frame.appliedMs };
   const { outcome, code, parkedMs, attempts } = exception;
   return { outcome, code, atMs: frame.appliedMs, parkedMs, attempts };

@@ -1,8 +1,10 @@
 /** A side that has forgotten why it shows nothing, or no expiry, is as good as one that remembers: the write logs say what is right. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { GIVEN_UP } from '../messages/receipts-kit.ts';
 import { run } from '../repair/repairer-kit.ts';
-import { World } from '../rooms-kit.ts';
+import type { FoundWrite } from '../room.ts';
+import { type TestRoom, World } from '../rooms-kit.ts';
 import { explained } from './explain-kit.ts';
 
 const commands = (id: string, ...command: readonly (string | number)[]) => ({ id, commands: [command] });
@@ -82,16 +84,21 @@ describe('what has been forgotten is told from the write logs', () => {
     assert.equal(drift.wrong, 'guangzhou', drift.why);
   });
 
-  test('nor does it where the logs do not go back to the beginning', async () => {
-    const world = new World();
-    const [first] = await world.write('beijing', [commands('first', 'SET', 'other', 'v')]);
-    await world.write('beijing', [commands('f', 'HSET', 'k', 'f', '1')]);
-    const [later] = await world.write('beijing', [commands('g', 'HSET', 'k', 'g', '1')]);
-    for (const room of world.rooms.values()) if (first !== undefined) room.receipts.lane(first.position).frames.delete(0);
-    world.room('guangzhou').overwrite('k', 'f', '9', `${later?.write.stamp}0000`);
-    const drift = await explained(world, 'k');
-    assert.equal(drift.wrong, '', drift.why);
-  });
+  for (const [receipt, forget] of [
+    ['kept no longer', ({ receipts }: TestRoom, { position }: FoundWrite) => receipts.lane(position).frames.delete(position.seq)],
+    ['given up', ({ receipts }: TestRoom, { position }: FoundWrite) => receipts.receipt(position, position.seq, GIVEN_UP)],
+  ] as const) {
+    test(`nor does it where the logs do not go back to the beginning: a receipt is ${receipt}`, async () => {
+      const world = new World();
+      const [first] = await world.write('beijing', [commands('first', 'SET', 'other', 'v')]);
+      await world.write('beijing', [commands('f', 'HSET', 'k', 'f', '1')]);
+      const [later] = await world.write('beijing', [commands('g', 'HSET', 'k', 'g', '1')]);
+      for (const room of world.rooms.values()) if (first !== undefined) forget(room, first);
+      world.room('guangzhou').overwrite('k', 'f', '9', `${later?.write.stamp}0000`);
+      const drift = await explained(world, 'k');
+      assert.equal(drift.wrong, '', drift.why);
+    });
+  }
 });
 
 describe('both rooms were changed', () => {

@@ -5,7 +5,7 @@
  * ordering key may touch a cache key.
  */
 import type { Effect } from '../../core/converge/effects.ts';
-import type { FrameReceipts, LanePlace } from '../../core/inspection.ts';
+import { type FrameReceipts, isGivenUp, type LanePlace } from '../../core/inspection.ts';
 import type { Runtime } from '../../core/runtime.ts';
 import type { Version } from '../../core/stamp.ts';
 import type { Position } from '../../core/words.ts';
@@ -92,7 +92,7 @@ export class KeyHistories {
     let above: Version = '';
     for (const lane of lanes) {
       const from = Math.max(0, lane.mark - FRAMES_MAX + 1);
-      const receipts = await view.receipts({ lane, from, to: lane.mark });
+      const receipts = (await view.receipts({ lane, from, to: lane.mark })).filter((receipt) => !isGivenUp(receipt));
       for (const receipt of receipts) frames.push({ lane, receipt });
       // What lies before the first of them was not looked at.
       const first = receipts.findLast((receipt, at) => receipts[at - 1]?.seq !== receipt.seq - 1);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { formatPosition } from '../../core/words.ts';
+import { GIVEN_UP } from '../messages/receipts-kit.ts';
 import { START_MS, World } from '../rooms-kit.ts';
 import { explained, gist, set, stale } from './explain-kit.ts';
 
@@ -57,6 +58,19 @@ describe('receipts that differ', () => {
     world.room('guangzhou').wipe('a');
     const drift = await world.checker('guangzhou', 'beijing').receipt(found.position);
     assert.deepEqual(gist(drift), ['L1', 'lost', 'guangzhou', 'unknown', 'resend']);
+  });
+
+  test('given up with its frame, which its log has no more: closed at once, for nobody could resend it', async () => {
+    const world = new World();
+    const [found] = await world.write('beijing', [set('a', '1')], { guangzhou: 'none' });
+    assert.ok(found);
+    world.room('guangzhou').receipts.receipt(found.position, found.position.seq, GIVEN_UP);
+    const there = await world.checker('guangzhou', 'beijing').receipt(found.position);
+    assert.deepEqual([...gist(there), there?.status], ['L1', 'lost', 'guangzhou', 'given-up', 'resend', 'open']);
+    world.room('beijing').logFrom = 'f'.repeat(24);
+    const gone = await world.checker('guangzhou', 'beijing').receipt(found.position);
+    assert.deepEqual([...gist(gone), gone?.status], ['L1', 'lost', 'guangzhou', 'given-up', 'none', 'healed']);
+    assert.match(gone?.note ?? '', /somebody accepted the loss of its frame \(`wmb link skip`\), and its log has it no more/);
   });
 
   test('nothing of it is missing any more: lost all the same, closed with what was found', async () => {

@@ -193,9 +193,10 @@ async function lost(of: Subject): Promise<ReceiptVerdict> {
       ? undefined
       : await lostEffects(effects, { right: rightView, wrong: wrongView });
   const isMadeGood = effects !== undefined && effects.length > 0 && left?.keys.length === 0;
+  const isAccepted = of.found === undefined && of.sides[wrong].code === 'LOG_GAP';
   return {
     ...common(of),
-    ...{ kind: 'lost', wrong, lost: left, madeGood: isMadeGood ? EFFECTS_AGREE : '' },
+    ...{ kind: 'lost', wrong, lost: left, madeGood: isMadeGood ? EFFECTS_AGREE : isAccepted ? LOSS_ACCEPTED : '' },
     why: `${of.rooms[right]} applied ${nameOf(of)}, and ${of.rooms[wrong]} never did: ${said(of, wrong)}, although the marks of both rooms have passed it${whatIsMissing(left)}`,
     cause: causeOfLoss(of, wrong),
   };
@@ -203,6 +204,9 @@ async function lost(of: Subject): Promise<ReceiptVerdict> {
 
 const EFFECTS_AGREE =
   'nothing is to be repaired: its effects are there in both rooms, or have been overwritten since; only the receipts differ, and a receipt is never rewritten';
+
+const LOSS_ACCEPTED =
+  'nothing is to be repaired here: somebody accepted the loss of its frame (`wmb link skip`), and its log has it no more; where its keys differ, that is a drift of its own';
 
 function whatIsMissing(left: LostEffects | undefined): string {
   if (left === undefined || left.keys.length === 0) return '';
