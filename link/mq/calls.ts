@@ -12,16 +12,43 @@ export async function appendRecord(cluster: KafkaCluster, topic: string, value: 
   await appendOnce(cluster, { topic, partition: 0 }, value, nowMs);
 }
 
-/** By partition: the newest record; undefined where there is none. */
-export async function lastRecords(cluster: KafkaCluster, topic: string): Promise<readonly (FoundRecord | undefined)[]> {
+/** By partition: the newest record that `isWanted`; undefined where there is none. */
+export async function lastRecords(
+  cluster: KafkaCluster,
+  topic: string,
+  isWanted: (record: FoundRecord) => boolean = () => true,
+): Promise<readonly (FoundRecord | undefined)[]> {
   const [first, end] = [await cluster.offsets(topic, 'first'), await cluster.offsets(topic, 'end')];
-  return Promise.all(
-    end.map(async (offset, partition) => {
-      if (offset <= (first[partition] ?? 0)) return undefined;
-      const answer = await fetchOnce(cluster, topic, { partition, from: offset - 1, bytesMax: FETCH_BYTES_MAX });
-      return [...recordsFrom(answer, offset - 1)].at(-1);
-    }),
-  );
+  return Promise.all(end.map((to, partition) => lastRecord({ cluster, topic, partition, isWanted }, { from: first[partition] ?? 0, to })));
+}
+
+interface Looked {
+  readonly cluster: KafkaCluster;
+  readonly topic: string;
+  readonly partition: number;
+  readonly isWanted: (record: FoundRecord) => boolean;
+}
+
+/** Looks at the last record, and where that is not wanted at more and more before it. */
+async function lastRecord(looked: Looked, { from, to }: { readonly from: number; readonly to: number }): Promise<FoundRecord | undefined> {
+  for (let [count, end] = [1, to]; end > from; count *= 4) {
+    const start = Math.max(from, end - count);
+    const found = (await recordsBetween(looked, start, end)).findLast(looked.isWanted);
+    if (found !== undefined) return found;
+    end = start;
+  }
+  return undefined;
+}
+
+async function recordsBetween({ cluster, topic, partition }: Looked, from: number, to: number): Promise<readonly FoundRecord[]> {
+  const found: FoundRecord[] = [];
+  for (let next = from; next < to; next = (found.at(-1)?.offset ?? to) + 1) {
+    const answer = await fetchOnce(cluster, topic, { partition, from: next, bytesMax: FETCH_BYTES_MAX });
+    const records = [...recordsFrom(answer, next)].filter(({ offset }) => offset < to);
+    if (records.length === 0) break;
+    found.push(...records);
+  }
+  return found;
 }
 
 /** The records from an offset on that a broker answered with. What is no plain record is passed over: it has no value. Throws what Kafka says. */

@@ -178,6 +178,7 @@ export class InboxFeeder {
     for (const { log, partitions } of welcome.logs) await checkTopic(cluster, { topic: inboxTopic(room, log), partitions });
     const session = new MqServedSession({ cluster, room, hello, welcome, secret, runtime });
     await session.begin();
+    await session.welcome();
     this.#session = session;
     this.#failingSinceMs = undefined;
     void session.closed.then((reason) => this.#ended(feeding, session, reason));

@@ -7,7 +7,7 @@ import type { LogName, RoomId, Seq } from '../../core/words.ts';
 import type { FoundRecord } from '../../kafka/records.ts';
 import { peekFrame } from '../frame.ts';
 import type { Downward, LinkFrame, Upward } from '../link.ts';
-import { decodeRecord, type InboxRecord } from './record.ts';
+import { decodeRecord, type InboxRecord, ownRecord } from './record.ts';
 import { LaneRuns, type Place } from './runs.ts';
 
 export type Resume = Extract<Upward, { type: 'resume' }>;
@@ -154,14 +154,12 @@ export class InboxLane {
   }
 
   #read(record: FoundRecord): InboxRecord | undefined {
-    const read = decodeRecord(record.value);
-    const peeked = read && peekFrame(read.bytes);
-    const { origin } = this.#options;
-    if (read === undefined || read.log !== this.log || (peeked !== undefined && peeked.origin !== origin)) {
-      this.#stranger(record, peeked?.origin);
+    const read = ownRecord(record.value, this.#options);
+    if (read === undefined) {
+      this.#stranger(record);
       return undefined;
     }
-    const count = read.bytes.length === 0 ? 0 : (peeked?.count ?? 1);
+    const count = read.bytes.length === 0 ? 0 : (peekFrame(read.bytes)?.count ?? 1);
     if (record.offset >= this.#known) {
       this.#known = record.offset + 1;
       if (!this.#runs.add({ ...read, offset: record.offset, count })) return undefined;
@@ -170,11 +168,13 @@ export class InboxLane {
   }
 
   /** What is no frame of this lane has no seq, so that nothing of the lane can be missed by passing it over. */
-  #stranger({ offset }: FoundRecord, origin: RoomId | undefined): void {
+  #stranger({ offset, value }: FoundRecord): void {
     if (offset < this.#known) return;
     this.#known = offset + 1;
     this.#strangers += 1;
     if (this.#strangers > STRANGERS_TOLD_MAX) return;
+    const read = decodeRecord(value);
+    const origin = read && peekFrame(read.bytes)?.origin;
     const what = origin === undefined ? 'is no frame' : `is a frame of room ${origin}`;
     this.#options.logger.error(
       { code: 'INBOX_FOREIGN', log: this.log, partition: this.partition, offset },

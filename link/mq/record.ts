@@ -11,7 +11,8 @@
  *
  * One without a frame begins a run: the lane goes on after its seq (-1: at the beginning), and what stood behind that seq in earlier runs counts no more.
  */
-import { LOG_NAMES, type LogEpoch, type LogName, type Seq } from '../../core/words.ts';
+import { LOG_NAMES, type LogEpoch, type LogName, type RoomId, type Seq } from '../../core/words.ts';
+import { peekFrame } from '../frame.ts';
 
 const VERSION = 1;
 const HEADER_BYTES = 22;
@@ -41,4 +42,11 @@ export function decodeRecord(value: Buffer): InboxRecord | undefined {
   if (value.length < HEADER_BYTES || value[0] !== VERSION || log === undefined) return undefined;
   const [run, epoch, seq] = [value.readUInt32BE(2), value.toString('hex', 6, 14), Number(value.readBigInt64BE(14))];
   return { log, run, epoch, seq, bytes: value.subarray(HEADER_BYTES) };
+}
+
+/** Undefined where it is none of this log of this room: somebody else wrote it. */
+export function ownRecord(value: Buffer, { origin, log }: { readonly origin: RoomId; readonly log: LogName }): InboxRecord | undefined {
+  const read = decodeRecord(value);
+  const of = read && peekFrame(read.bytes)?.origin;
+  return read?.log === log && (of === undefined || of === origin) ? read : undefined;
 }

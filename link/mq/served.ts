@@ -11,13 +11,14 @@ import type { LogName, RoomId } from '../../core/words.ts';
 import { leaderOf, REPLICAS_MS_MAX } from '../../kafka/calls.ts';
 import type { KafkaCluster } from '../../kafka/cluster.ts';
 import { protocolError } from '../../kafka/library.ts';
+import type { FoundRecord } from '../../kafka/records.ts';
 import { produceExchange } from '../../kafka/requests.ts';
 import type { Downward, Hello, LinkFrame, ServedSession, Upward, Welcome } from '../link.ts';
 import { downwardToWire, welcomeToWire } from '../wire.ts';
 import { appendRecord, lastRecords } from './calls.ts';
 import { encodeDown } from './control.ts';
 import { inboxError } from './errors.ts';
-import { decodeRecord, encodeRecord } from './record.ts';
+import { encodeRecord, ownRecord } from './record.ts';
 import { downTopic, inboxTopic } from './topics.ts';
 
 /** Sent and not acked yet: of a lane, and of all lanes together. */
@@ -68,16 +69,23 @@ export class MqServedSession implements ServedSession {
     const { cluster, welcome } = this.#parts;
     this.#producer = await cluster.producerId();
     for (const { log, epoch } of welcome.logs) {
-      const records = await lastRecords(cluster, inboxTopic(welcome.room, log));
+      // Behind the last frame there may be strangers' records: without it the lane would go on only when the collector is started anew, and asks.
+      const own = ({ value }: FoundRecord) => ownRecord(value, { origin: welcome.room, log });
+      const records = await lastRecords(cluster, inboxTopic(welcome.room, log), (record) => own(record) !== undefined);
       for (const [partition, record] of records.entries()) {
-        const last = record && decodeRecord(record.value);
-        if (last === undefined || last.log !== log) continue;
+        const last = record && own(record);
+        if (last === undefined) continue;
         this.#runs.set(`${log}/${partition}`, last.run);
         if (last.epoch !== epoch) continue;
         this.#beginning.add(`${log}/${partition}`);
         this.#take({ type: 'resume', log, partition, epoch, after: last.seq, historyWrites: 0, creditBytes: LANE_BYTES_MAX });
       }
     }
+  }
+
+  /** The answer to the hello, whether or not there is more to say. Rejects with what Kafka says. */
+  welcome(): Promise<void> {
+    return this.#write([]);
   }
 
   /** What the collector says. */
@@ -185,18 +193,19 @@ export class MqServedSession implements ServedSession {
 
   /** What is said while a record is on its way goes into the next one together. */
   async #say(): Promise<void> {
-    const { cluster, room, hello, welcome, secret, runtime } = this.#parts;
     try {
-      while (this.#pending.length > 0 && !this.#over) {
-        const messages = this.#pending.splice(0).map(downwardToWire);
-        const wire = welcomeToWire(welcome, '').message;
-        const offered = wire?.$case === 'welcome' ? wire.value : undefined;
-        const record = encodeDown({ room, to: hello.from, welcome: offered, messages }, secret);
-        await appendRecord(cluster, downTopic(room), record, runtime.nowMs());
-      }
+      while (this.#pending.length > 0 && !this.#over) await this.#write(this.#pending.splice(0));
     } catch (cause) {
       this.#failed(cause);
     }
+  }
+
+  async #write(said: readonly Downward[]): Promise<void> {
+    const { cluster, room, hello, welcome, secret, runtime } = this.#parts;
+    const wire = welcomeToWire(welcome, '').message;
+    const offered = wire?.$case === 'welcome' ? wire.value : undefined;
+    const record = encodeDown({ room, to: hello.from, welcome: offered, messages: said.map(downwardToWire) }, secret);
+    await appendRecord(cluster, downTopic(room), record, runtime.nowMs());
   }
 
   #failed(cause: unknown): void {
