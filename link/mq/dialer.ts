@@ -71,7 +71,9 @@ export class MqDialer implements InboxDialer {
   async check(origin: RoomId): Promise<void> {
     const cluster = this.#cluster();
     try {
-      await checkTopics(cluster, this.#options.config, origin);
+      const { config } = this.#options;
+      await checkTopics(cluster, config, origin);
+      await refuseAnothers(cluster, { from: config.room.id, to: origin }, config.room.secret);
     } catch (cause) {
       throw inboxError(cause, cluster.place, `the inbox of frames from ${origin} cannot be used`);
     } finally {
@@ -84,6 +86,7 @@ export class MqDialer implements InboxDialer {
     const cluster = this.#cluster();
     try {
       await checkTopics(cluster, config, hello.to);
+      await refuseAnothers(cluster, hello, config.room.secret);
       await new UpWriter({ cluster, hello, secret: config.room.secret, runtime }).write('rpc');
     } catch (cause) {
       throw inboxError(cause, cluster.place, `the inbox of frames from ${hello.to} cannot be used`);
@@ -107,7 +110,24 @@ export class MqDialer implements InboxDialer {
 
 async function checkTopics(cluster: KafkaCluster, { topology, room }: Config, origin: RoomId): Promise<void> {
   const logs = logsTaken(topology, origin, room.id);
-  for (const wish of topicsOf({ origin, logs, partitions: topology.partitions })) await checkTopic(cluster, wish);
+  for (const wish of topicsOf({ origin, logs, partitions: topology.partitions }))
+    await checkTopic(cluster, wish, room.inbox?.minInSyncReplicas);
+}
+
+type Ends = Pick<Hello, 'from' | 'to'>;
+
+async function refuseAnothers(cluster: KafkaCluster, ends: Ends, secret: string): Promise<void> {
+  const [last] = await lastRecords(cluster, downTopic(ends.to));
+  if (last !== undefined) refuseForeign(last, ends, secret);
+}
+
+/** Before this room says anything there: a word of its would end the session of the room whose inbox it is. What else is wrong with the record, the origin's next one may put right. */
+function refuseForeign(last: FoundRecord, ends: Ends, secret: string): void {
+  try {
+    readOffer(last, { hello: ends, secret });
+  } catch (cause) {
+    if (cause instanceof WmbError && cause.code === 'INBOX_FOREIGN') throw cause;
+  }
 }
 
 async function open(dialling: Dialling): Promise<MqSession> {
@@ -116,6 +136,7 @@ async function open(dialling: Dialling): Promise<MqSession> {
   await checkTopics(cluster, config, hello.to);
   const up = new UpWriter({ cluster, hello, secret: room.secret, runtime });
   const [before] = await lastRecords(cluster, downTopic(hello.to));
+  if (before !== undefined) refuseForeign(before, hello, room.secret);
   await up.write('mq');
   const welcomed = await welcomeOf(dialling, before);
   const lanes: InboxLane[] = [];

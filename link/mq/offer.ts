@@ -14,12 +14,15 @@ export interface Offer {
 }
 
 /** IDENTITY_REFUSED, PEER_GARBAGE, or INBOX_FOREIGN where the inbox is of other rooms. */
-export function readOffer({ value }: FoundRecord, { hello, secret }: { readonly hello: Hello; readonly secret: string }): Offer {
+export function readOffer(
+  { value }: FoundRecord,
+  { hello, secret }: { readonly hello: Pick<Hello, 'from' | 'to'>; readonly secret: string },
+): Offer {
   const { room, to, welcome, messages } = decodeDown(value, secret);
   if (room !== hello.to || to !== hello.from) {
     throw new WmbError(
       'INBOX_FOREIGN',
-      `the topic ${downTopic(hello.to)} has what room ${room} says to room ${to}, and this is room ${hello.from}`,
+      `the topic ${downTopic(hello.to)} has what room ${room} says to room ${to}, and this is room ${hello.from}; give each of the two a Kafka of its own, or, where room ${to} takes nothing there any more, delete the topics wmb.inbox.${hello.to}.* and run \`wmb link init\``,
     );
   }
   if (welcome === undefined) return { welcome: undefined, messages };

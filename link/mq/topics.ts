@@ -59,8 +59,11 @@ export function needsOf(minInSyncReplicas?: number): TopicNeeds {
   };
 }
 
-/** The topic is watched afterwards. INBOX_UNPREPARED where it is missing; INBOX_UNFIT with every setting that is wrong, and the command that corrects it. */
-export async function checkTopic(cluster: KafkaCluster, { topic, partitions }: TopicWish): Promise<void> {
+/**
+ * The topic is watched afterwards. INBOX_UNPREPARED where it is missing; INBOX_UNFIT with every setting that is wrong, and the command that corrects it. How many brokers
+ * must have a frame the origin does not know: it passes no number.
+ */
+export async function checkTopic(cluster: KafkaCluster, { topic, partitions }: TopicWish, minInSyncReplicas?: number): Promise<void> {
   await cluster.watch(topic);
   const found = cluster.partitions(topic);
   if (found === undefined) {
@@ -74,6 +77,14 @@ export async function checkTopic(cluster: KafkaCluster, { topic, partitions }: T
       `the topic ${topic} of ${cluster.place} has ${found.length} partitions and must have ${partitions}; ${remedy}`,
     );
   }
-  const wrong = await wrongSettings(cluster, topic, needsOf());
+  const few = found.find(({ replicas }) => replicas < (minInSyncReplicas ?? 0));
+  if (few !== undefined) {
+    const remedy = 'give it more with kafka-reassign-partitions.sh, or lower inbox.minInSyncReplicas';
+    throw new WmbError(
+      'INBOX_UNFIT',
+      `partition ${few.partition} of the topic ${topic} of ${cluster.place} has ${few.replicas} replicas, and inbox.minInSyncReplicas asks for ${minInSyncReplicas}; ${remedy}`,
+    );
+  }
+  const wrong = await wrongSettings(cluster, topic, needsOf(minInSyncReplicas));
   if (wrong !== undefined) throw new WmbError('INBOX_UNFIT', `the topic ${topic} of ${cluster.place} ${wrong}`);
 }

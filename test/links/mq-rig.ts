@@ -45,10 +45,11 @@ export class MqRig {
   #receiver: Receiver | undefined;
   #stopOrigin: (() => Promise<void>) | undefined;
 
-  constructor(address: string, more: Partial<RigConfig> = {}) {
+  /** `guard`: what the brokers ask of everybody. */
+  constructor(address: string, more: Partial<RigConfig> = {}, guard: Partial<KafkaServersConfig> = {}) {
     rigs += 1;
     this.origin = `beijing-${process.pid}-${rigs}`;
-    this.servers = { brokers: [address], sasl: undefined, tls: undefined };
+    this.servers = { brokers: [address], sasl: undefined, tls: undefined, ...guard };
     this.#more = more;
   }
 
