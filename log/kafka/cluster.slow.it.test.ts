@@ -1,11 +1,16 @@
 /** A log in a Kafka of three brokers, of which one or two die. */
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
+import { silentLogger } from '../../core/logger.ts';
+import { systemRuntime } from '../../core/runtime.ts';
+import { MqDialer } from '../../link/mq/dialer.ts';
 import { containersAvailable, NO_ENGINE } from '../../test/containers/engine.ts';
 import { startKafkaCluster } from '../../test/containers/kafka.ts';
+import { MqRig, PEER } from '../../test/links/mq-rig.ts';
 import { assertSame, draftOf, readAll } from '../log.contract.ts';
 import type { FrameDraft } from '../log.ts';
-import { kafkaAt, testRoom, until } from './kafka-kit.ts';
+import { init, kafkaAt, testRoom, until } from './kafka-kit.ts';
+import { framesTopic } from './topics.ts';
 
 const skip = !(await containersAvailable()) && NO_ENGINE;
 const cluster = skip ? undefined : await startKafkaCluster(3);
@@ -17,7 +22,34 @@ const place = () => {
   return { kafka: kafkaAt('', { brokers, replicas: 3, minInSyncReplicas: 2 }), partitions: 6 };
 };
 
+/** As if somebody had lowered it by hand. */
+async function lower(topic: string): Promise<void> {
+  const which = ['--entity-type', 'topics', '--entity-name', topic];
+  await cluster?.brokers[0]?.tool('kafka-configs.sh', '--alter', ...which, '--add-config', 'min.insync.replicas=1');
+}
+
 describe('three brokers', { skip }, () => {
+  test('a topic for which one broker is enough is refused where the room asks for two, of a log and of an inbox', async (t) => {
+    const told = (topic: string) =>
+      new RegExp(`${topic} .*min\\.insync\\.replicas is 1 and must be 2: .*--entity-name ${topic} --add-config min\\.insync\\.replicas=2$`);
+    const { open, place: of } = await testRoom(t, '', place());
+    const frames = framesTopic(of.origin, 'writes', (await open()).epoch);
+    await lower(frames);
+    await assert.rejects(open(), { code: 'LOG_UNFIT', message: told(frames) });
+    await assert.rejects(init(of), { code: 'LOG_UNFIT', message: told(frames) });
+
+    const { brokers } = place().kafka;
+    const servers = { brokers, sasl: undefined, tls: undefined };
+    const rig = new MqRig('', { inbox: { ...servers, replicas: 3, minInSyncReplicas: 2 } }, servers);
+    await rig.init();
+    const dialer = new MqDialer({ config: rig.config(PEER), runtime: systemRuntime, logger: silentLogger });
+    await dialer.check(rig.origin);
+    const inbox = `wmb.inbox.${rig.origin}.writes`;
+    await lower(inbox);
+    await assert.rejects(dialer.check(rig.origin), { code: 'INBOX_UNFIT', message: told(inbox) });
+    await assert.rejects(rig.init(), { code: 'INBOX_UNFIT', message: told(inbox) });
+  });
+
   test('one after the other is killed under appends: they go on with the others, and everything acked is stored once, in order', async (t) => {
     const { open } = await testRoom(t, '', place());
     const [log, other] = [await open(), await open()];

@@ -10,6 +10,7 @@ import { init, kafkaAt, openLog, placeAt, temporaryDirectory } from './kafka-kit
 
 const skip = !(await containersAvailable()) && NO_ENGINE;
 const USER = { mechanism: 'plain', user: 'wmb', password: 'Wmb-secret-1' } as const;
+const SCRAM = { ...USER, mechanism: 'scram-sha-512' } as const;
 const NONE_MS_MAX = 20_000;
 
 const authority = new Authority();
@@ -24,7 +25,10 @@ after(() => {
 const asks = { mechanism: 'plain', username: USER.user, password: USER.password } as const;
 const [withUser, withTls] = skip
   ? []
-  : await Promise.all([startKafka({ sasl: asks }), startKafka({ tls: { ca: authority.ca, ...server, client: mine } })]);
+  : await Promise.all([
+      startKafka({ sasl: asks }),
+      startKafka({ sasl: { ...asks, mechanism: SCRAM.mechanism }, tls: { ca: authority.ca, ...server, client: mine } }),
+    ]);
 after(() => Promise.all([withUser?.remove(), withTls?.remove()]));
 
 /** Makes a log and uses it. */
@@ -47,7 +51,7 @@ describe('a user and a password', { skip }, () => {
       code: 'LOG_DENIED',
       message: /refuses the user or its password/,
     });
-    await assert.rejects(use(at({ sasl: { ...USER, mechanism: 'scram-sha-512' } })), { code: 'LOG_DENIED', message: /mechanism/i });
+    await assert.rejects(use(at({ sasl: SCRAM })), { code: 'LOG_DENIED', message: /mechanism/i });
   });
 
   test('are missing', { timeout: NONE_MS_MAX }, () =>
@@ -55,12 +59,16 @@ describe('a user and a password', { skip }, () => {
   );
 });
 
-describe('TLS', { skip }, () => {
+describe('TLS, and SCRAM over it', { skip }, () => {
   const { caFile } = authority;
   const files = { caFile, certFile: mine.certFile, keyFile: mine.keyFile };
-  const at = (tls: KafkaLogConfig['tls']) => kafkaAt(withTls?.address ?? '', { tls });
+  const at = (tls: KafkaLogConfig['tls'], password = SCRAM.password as string) =>
+    kafkaAt(withTls?.address ?? '', { tls, sasl: { ...SCRAM, password } });
 
   test('with both certificates, and all is well', () => use(at(files)));
+
+  test('with a wrong password', () =>
+    assert.rejects(use(at(files, 'wrong')), { code: 'LOG_DENIED', message: /refuses the user or its password/ }));
 
   test('with a broker whose certificate nobody here trusts', () =>
     assert.rejects(use(at({ ...files, caFile: stranger.caFile })), {

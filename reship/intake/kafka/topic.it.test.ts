@@ -1,6 +1,7 @@
 /** Applications' topics on a real Kafka: every record gets its place in the log once, whatever happens to the members; and what is wrong is said with its remedy. */
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
+import { crc32c } from '@node-rs/crc32';
 import { WmbError } from '../../../core/errors.ts';
 import { init, openLog, placeAt, temporaryDirectory } from '../../../log/kafka/kafka-kit.ts';
 import type { Log } from '../../../log/log.ts';
@@ -31,6 +32,21 @@ async function kafkaLog(kafka: KafkaServer): Promise<() => Promise<Log>> {
   const place = placeAt(kafka.address, { origin: 'beijing', partitions: LOG_PARTITIONS });
   await init(place);
   return () => openLog(place, { directory: temporaryDirectory() });
+}
+
+const [CRC_AT, ATTRIBUTES_AT, LENGTH_AT, HEAD_BYTES] = [17, 21, 8, 12] as const;
+
+/** In the broker's file, as a program could not write it through the broker. `codec`: the batch says that it is compressed so, with the right checksum. */
+async function harmFirstBatch(kafka: KafkaServer, partition: string, harm: { readonly codec?: number }): Promise<void> {
+  const file = `/var/lib/kafka/data/${partition}/${'0'.repeat(20)}.log`;
+  const segment = await kafka.container.readFile(file);
+  const batch = segment.subarray(0, HEAD_BYTES + segment.readUInt32BE(LENGTH_AT));
+  if (harm.codec !== undefined) {
+    batch.writeUInt16BE(harm.codec, ATTRIBUTES_AT);
+    batch.writeUInt32BE(crc32c(batch.subarray(ATTRIBUTES_AT)), CRC_AT);
+  } else batch.writeUInt8(batch.readUInt8(batch.length - 1) ^ 1, batch.length - 1);
+  const bytes = [...batch].map((byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('');
+  await kafka.container.exec('bash', '-c', `printf '${bytes}' | dd of=${file} conv=notrunc status=none`);
 }
 
 async function membersComeAndGo(kafka: KafkaServer, scene: TopicScene): Promise<void> {
@@ -148,6 +164,27 @@ function testsOn(kafka: KafkaServer): void {
     assert.equal((await scene.writes()).length, 10);
     await scene.end(second);
   });
+
+  for (const [what, harm, told] of [
+    ['compressed in a way that nobody knows', { codec: 7 }, /compressed in a way that is not known here; set compression\.type/],
+    ['damaged', {}, /there is a batch whose checksum does not match; repair the topic/],
+  ] as const) {
+    test(`records that are ${what} stop their partition with their place and what to do; the other partition goes on`, async () => {
+      const scene = new TopicScene(kafka);
+      await scene.create(2);
+      await scene.produce([{ ...numbered(0), partition: 0 }]);
+      await harmFirstBatch(kafka, `${scene.topic}-0`, harm);
+      const member = await scene.started();
+      await until('it stops', () => member.partitions.some(({ stopped }) => stopped !== undefined));
+      const [first, second] = member.status.partitions;
+      assert.match(first?.stopped ?? '', /^TOPIC_UNFIT: .*at offset 0/);
+      assert.match(first?.stopped ?? '', told);
+      assert.equal(second?.stopped, '');
+      await scene.produce([{ ...numbered(1), partition: 1 }]);
+      await until('the other is taken', async () => (await scene.writes()).length === 1);
+      await scene.end(member);
+    });
+  }
 
   describe('what is wrong is said at start', () => {
     test('a topic that is not there', async () => {
