@@ -8,6 +8,7 @@
  *
  * Adapters must pass log/log.contract.ts.
  */
+import type { WmbError } from '../core/errors.ts';
 import type { Stamp } from '../core/stamp.ts';
 import type { LogEpoch, LogName, RoomId, Seq } from '../core/words.ts';
 
@@ -107,6 +108,8 @@ export interface Log extends ServedLog {
    * be in the log or come into it, but not after an append that was made later has resolved.
    */
   append(drafts: readonly FrameDraft[]): Promise<readonly Seq[]>;
+  /** Why what is appended now would probably fail or wait for long, as far as that is known without trying; undefined: nothing is wrong. */
+  readonly trouble: WmbError | undefined;
   /**
    * Takes a lease on a writer number, unique for ever within this log (1 to 2^24 − 1), and says the greatest stamp that the log has
    * seen or that was promised, so that a clock never goes back over a restart.

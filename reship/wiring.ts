@@ -79,7 +79,7 @@ export async function wireReship(parts: DaemonParts): Promise<readonly Service[]
   const http = new OpsHttp({ address: room.listen.reship.http, bodyBytesMax: HTTP_BODY_BYTES_MAX, readiness, metrics, logger });
   await http.app.register(writesRoute, { intake, bodyBytesMax: HTTP_BODY_BYTES_MAX, bodiesBytesMax: HTTP_BODIES_BYTES_MAX });
   return [
-    { name: 'write log', start: async () => {}, stop: () => log.close() },
+    { name: 'write log', start: async () => {}, stop: () => log.close(), unready: () => troubleText(log) },
     { name: 'intake', start: async () => {}, drain: () => intake.drain(), stop: async () => intake.stop() },
     shipper,
     ...feeders(parts, shipper),
@@ -97,6 +97,10 @@ export async function wireReship(parts: DaemonParts): Promise<readonly Service[]
     http,
     topics,
   ];
+}
+
+function troubleText({ trouble }: Log): string | undefined {
+  return trouble && `${trouble.code}: ${trouble.message}`;
 }
 
 function writeLog(parts: DaemonParts): Log {

@@ -1,9 +1,11 @@
 /** The ports of a daemon's life: what stands behind them outlives it, and every call passes through the life's gate. */
+
 import type { BookEntry, ReceiptBook, Settlement } from '../collector/receipts/receipts.ts';
 import type { LinkStateRow, LinkStateStore } from '../collector/receive/state-store.ts';
 import type { Transport } from '../core/config/types.ts';
 import type { CacheEntry } from '../core/converge/effects.ts';
 import { exportState, type KeyState } from '../core/converge/state.ts';
+import type { WmbError } from '../core/errors.ts';
 import { sleep } from '../core/runtime.ts';
 import type { Stamp } from '../core/stamp.ts';
 import { type LogName, laneKey, type RoomId, type Seq } from '../core/words.ts';
@@ -37,6 +39,9 @@ export class GatedLog implements Log {
   }
   get partitions(): number {
     return this.#log.partitions;
+  }
+  get trouble(): WmbError | undefined {
+    return this.#log.trouble;
   }
 
   open(): Promise<void> {

@@ -112,6 +112,11 @@ export class EmbeddedLog implements Log {
     return this.#open.writer.append(drafts);
   }
 
+  /** A disk that is full is found out by the next append. */
+  get trouble(): WmbError | undefined {
+    return this.#state?.writer.refusal;
+  }
+
   async leaseWriter(holder: string): Promise<{ readonly lease: number; readonly stampLast: Stamp }> {
     return this.#open.writer.call({ type: 'lease', holder, nowMs: this.#options.runtime.nowMs() });
   }

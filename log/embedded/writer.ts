@@ -43,6 +43,10 @@ export class LogWriter {
     this.#worker.on('error', (cause) => this.#fail(new WmbError('LOG_UNAVAILABLE', `log ${file}: its writer thread died`, { cause })));
   }
 
+  get refusal(): WmbError | undefined {
+    return this.#refusal;
+  }
+
   append(drafts: readonly FrameDraft[]): Promise<readonly Seq[]> {
     const bytes = drafts.reduce((sum, draft) => sum + draft.bytes.length, 0);
     return new Promise((resolve, reject) => {

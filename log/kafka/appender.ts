@@ -26,6 +26,10 @@ const PENDING_BYTES_MAX = 128 * 1024 * 1024;
 const PENDING_APPENDS_MAX = 65_536;
 /** A new leader takes ten seconds where the old one died without a word. */
 const APPEND_MS_MAX = 30_000;
+/** A round that takes longer is told as trouble, although nothing has failed yet: a broker that stands still says nothing. */
+const SLOW_MS = 2_000;
+/** What a round failed with is remembered so long, where nobody appends and finds out whether it still holds. */
+const REMEMBERED_MS = 10_000;
 const SEQUENCE_MAX = 2 ** 31;
 
 export interface AppenderOptions {
@@ -66,6 +70,9 @@ export class Appender {
   #refusal: WmbError | undefined;
   /** What Kafka said last, while it does not take what it is sent. */
   #trouble: Trouble | undefined;
+  #troubleMs = 0;
+  /** Since when a round is on its way. */
+  #roundMs: number | undefined;
   readonly #waiting = new Set<WaitingAppend>();
 
   constructor(options: AppenderOptions) {
@@ -102,6 +109,17 @@ export class Appender {
       this.#pendingBytes += bytes;
       this.#running ??= this.#run();
     });
+  }
+
+  /** Why what is appended does not come into the log now. */
+  get trouble(): WmbError | undefined {
+    const { cluster, topic, runtime } = this.#options;
+    if (this.#refusal !== undefined) return this.#refusal;
+    const nowMs = runtime.monotonicMs();
+    const isSlow = this.#roundMs !== undefined && nowMs - this.#roundMs > SLOW_MS;
+    const isKnown = this.#roundMs !== undefined || nowMs - this.#troubleMs < REMEMBERED_MS;
+    const trouble = (isKnown ? this.#trouble : undefined) ?? (isSlow ? SILENT : undefined);
+    return trouble && toldError(trouble, { place: cluster.place, doing: `the topic ${topic} cannot be appended to` });
   }
 
   /** Nothing more is taken, and what is not answered yet is rejected: nobody knows whether it is stored. */
@@ -142,6 +160,7 @@ export class Appender {
     } catch (cause) {
       failure = asWmbError(cause, 'LOG_UNAVAILABLE');
     }
+    this.#roundMs = undefined;
     for (const append of group) this.#pendingBytes -= append.bytes;
     if (failure === undefined) return answerGroup(group, seqs);
     for (const append of group) append.reject(failure);
@@ -150,6 +169,7 @@ export class Appender {
   /** Until every batch of the round is answered for good. */
   async #send(round: readonly Batch[], seqs: Seq[]): Promise<void> {
     let rest = round;
+    this.#roundMs = this.#options.runtime.monotonicMs();
     for (let attempt = 0; rest.length > 0; attempt += 1) {
       if (this.#refusal !== undefined) throw this.#refusal;
       if (attempt > 0) {
@@ -230,9 +250,10 @@ export class Appender {
 
   /** Throws where trying again is of no use. */
   #failed(cause: unknown): void {
-    const { cluster, topic } = this.#options;
+    const { cluster, topic, runtime } = this.#options;
     const trouble = troubleOf(cause);
     this.#trouble = trouble;
+    this.#troubleMs = runtime.monotonicMs();
     if (isPassing(trouble) || LOST_SENDER.includes(trouble.type)) return;
     // What may be stored of this sender must not be taken for what is sent next.
     this.#sender = undefined;

@@ -7,6 +7,7 @@ import type { Logger } from '../../core/logger.ts';
 import { type Runtime, sleep } from '../../core/runtime.ts';
 import type { Seq } from '../../core/words.ts';
 import type { Trouble } from '../../kafka/trouble.ts';
+import { toldError } from './errors.ts';
 import type { FrameIndex } from './frame-index.ts';
 import { type Known, lostTail } from './known.ts';
 import { endsOf, type FoundLog, PURGED } from './open.ts';
@@ -35,7 +36,7 @@ export class Caretaker {
   #hasAppended = false;
   /** Sum of the next seqs that the registry knows. */
   #noted = -1;
-  #isAway = false;
+  #away: Trouble | undefined;
 
   constructor(options: CaretakerOptions) {
     this.#options = options;
@@ -49,7 +50,7 @@ export class Caretaker {
   async stop(): Promise<void> {
     this.#over.abort();
     await this.#tending;
-    if (!this.#hasAppended || this.#isAway || sumOf(this.#next()) === this.#noted) return;
+    if (!this.#hasAppended || this.#away !== undefined || sumOf(this.#next()) === this.#noted) return;
     // Who opens the log next reads it from the topic.
     await this.note().catch(() => {});
   }
@@ -112,11 +113,19 @@ export class Caretaker {
     known.check(partition);
   }
 
+  /** Why the topic cannot be followed now. */
+  get trouble(): WmbError | undefined {
+    const { topic, cluster } = this.#options.found;
+    return this.#away && toldError(this.#away, { place: cluster.place, doing: `the topic ${topic} cannot be followed` });
+  }
+
   /** Told when it begins and when it is over. */
   away(trouble: Trouble | undefined): void {
     const { logger, found } = this.#options;
-    if (this.#over.signal.aborted || (trouble !== undefined) === this.#isAway) return;
-    this.#isAway = trouble !== undefined;
+    const isTold = (trouble === undefined) === (this.#away === undefined);
+    if (this.#over.signal.aborted) return;
+    this.#away = trouble;
+    if (isTold) return;
     if (trouble === undefined) logger.info({}, 'Kafka answers again');
     else
       logger.warn(

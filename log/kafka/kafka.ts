@@ -136,6 +136,12 @@ export class KafkaLog implements Log {
     return appender.append(drafts);
   }
 
+  get trouble(): WmbError | undefined {
+    if (this.#state === undefined) return this.#notOpen();
+    const { known, appender, caretaker } = this.#state;
+    return known.fault ?? appender.trouble ?? caretaker.trouble;
+  }
+
   async leaseWriter(holder: string): Promise<{ readonly lease: number; readonly stampLast: Stamp }> {
     const { registry, state } = this.#open;
     const lease = await registry.lease(holder);

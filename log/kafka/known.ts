@@ -45,6 +45,12 @@ export class Known {
     return this.#faults.has(partition) ? undefined : this.#options.index.partition(partition).next;
   }
 
+  /** Why a partition has stopped; undefined where none has. */
+  get fault(): WmbError | undefined {
+    const [fault] = this.#faults.values();
+    return fault;
+  }
+
   /** Throws why the partition has stopped, if it has. */
   check(partition: number): void {
     const fault = this.#faults.get(partition);

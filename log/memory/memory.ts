@@ -151,6 +151,10 @@ export class MemoryLog implements Log {
       .reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
+  get trouble(): undefined {
+    return undefined;
+  }
+
   async close(): Promise<void> {
     this.#opened = false;
     for (const stop of this.#stops) stop();

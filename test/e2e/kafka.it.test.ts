@@ -11,6 +11,9 @@ import { unary } from '../harness/clients.ts';
 import { cacheWrite, QUICK_LINK, Scene, until } from './scene.ts';
 import { Traffic } from './traffic.ts';
 
+/** Two seconds, and what a busy machine takes. */
+const UNREADY_MS_MAX = 5_000;
+const READY_MS_MAX = 30_000;
 const skip = !(await containersAvailable()) && NO_ENGINE;
 // Both stories have a room of the same name.
 const [kafka, another] = skip ? [] : await Promise.all([startKafka(), startKafka()]);
@@ -82,6 +85,31 @@ describe('two independent rooms', { skip }, async () => {
     await Promise.all([scene.restart(0, 'collector', 'SIGKILL'), scene.restart(0, 'reship', 'SIGKILL')]);
     await traffic.flows(60);
     await asExpected(traffic, 'kill');
+  });
+
+  test('reship is not ready within moments of its Kafka being gone or standing still, and ready again when what was submitted is in the log', async () => {
+    const readyz = async () => {
+      const answer = await fetch(`http://${scene.room(0).reship.http}/readyz`);
+      return `${answer.status} ${await answer.text()}`;
+    };
+    const turns = (what: RegExp, waitMsMax: number) => until(`/readyz says ${what}`, async () => what.test(await readyz()), waitMsMax);
+    const submit = () => until('a write request is acked', () => scene.submit(0, [cacheWrite('ready', [['INCR', 'ready']], 'ready-1')]));
+    await turns(/^200 /, READY_MS_MAX);
+    await kafka?.container.kill();
+    await turns(
+      /^503 .*"write log".*LOG_UNAVAILABLE: the topic wmb\.log\.beijing\.writes\.\w+ cannot be (?:followed|appended to)/,
+      UNREADY_MS_MAX,
+    );
+    await kafka?.container.start();
+    await turns(/^200 /, READY_MS_MAX);
+    await submit();
+
+    await kafka?.container.freeze();
+    const waiting = submit();
+    await turns(/^503 .*LOG_UNAVAILABLE: .* cannot be appended to: .*does not answer/, UNREADY_MS_MAX);
+    await kafka?.container.thaw();
+    await waiting;
+    await turns(/^200 /, READY_MS_MAX);
   });
 
   test('reship ends in order with exit code 0, and goes on with the same log', async () => {
