@@ -23,9 +23,13 @@ export interface BrokerPlace {
   readonly controller: number;
   /** The port on 127.0.0.1 by which clients reach `client`. */
   readonly published: number;
-  /** A second listener for clients, on `target`, who are told that the broker is at `port`: there a proxy of the test can stand. */
-  readonly proxied?: { readonly target: number; readonly port: number };
+  /** More listeners for clients, each on its `target`, who are told that the broker is at its `port`: there a proxy of the test can stand. */
+  readonly proxied?: Readonly<Record<ProxiedFrom, { readonly target: number; readonly port: number }>>;
 }
+
+/** Clients that come through a proxy: those of the broker's own room, and those of another. */
+export type ProxiedFrom = 'near' | 'far';
+const PROXIED_FROM: readonly ProxiedFrom[] = ['near', 'far'];
 
 type Settings = Readonly<Record<string, string>>;
 
@@ -47,9 +51,9 @@ export function placeSettings(place: BrokerPlace, all: readonly BrokerPlace[], h
   // In a network of the container's own, Docker's proxy comes from outside.
   const listeners = [`CLIENT://${hostNetwork ? '127.0.0.1' : '0.0.0.0'}:${place.client}`, `INTERNAL://127.0.0.1:${place.internal}`];
   const advertised = [`CLIENT://127.0.0.1:${place.published}`, `INTERNAL://127.0.0.1:${place.internal}`];
-  if (proxied !== undefined) {
-    listeners.push(`PROXIED://127.0.0.1:${proxied.target}`);
-    advertised.push(`PROXIED://127.0.0.1:${proxied.port}`);
+  for (const from of proxied === undefined ? [] : PROXIED_FROM) {
+    listeners.push(`${from.toUpperCase()}://127.0.0.1:${proxied?.[from].target}`);
+    advertised.push(`${from.toUpperCase()}://127.0.0.1:${proxied?.[from].port}`);
   }
   return {
     'process.roles': 'broker,controller',
@@ -77,7 +81,7 @@ function replicaSettings(brokers: number): Settings {
 export function clientSettings({ sasl, tls }: { readonly sasl?: KafkaSasl; readonly tls?: KafkaTls }): Settings {
   const protocol = `${sasl ? 'SASL_' : ''}${tls ? 'SSL' : 'PLAINTEXT'}`;
   return {
-    'listener.security.protocol.map': `CLIENT:${protocol},PROXIED:${protocol},INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT`,
+    'listener.security.protocol.map': `CLIENT:${protocol},NEAR:${protocol},FAR:${protocol},INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT`,
     ...(sasl && saslSettings(sasl)),
     ...(tls && tlsSettings(tls)),
   };
@@ -92,9 +96,9 @@ function saslSettings({ mechanism, username, password }: KafkaSasl): Settings {
   return { 'sasl.enabled.mechanisms': mechanism.toUpperCase(), ...forClients(`${mechanism}.sasl.jaas.config`, login) };
 }
 
-/** A setting of the two listeners for clients, where Kafka takes no common one. */
+/** A setting of the listeners for clients, where Kafka takes no common one. */
 function forClients(setting: string, value: string): Settings {
-  return Object.fromEntries(['client', 'proxied'].map((listener) => [`listener.name.${listener}.${setting}`, value]));
+  return Object.fromEntries(['client', ...PROXIED_FROM].map((listener) => [`listener.name.${listener}.${setting}`, value]));
 }
 
 const [CA, SERVER] = ['/tls/ca.pem', '/tls/server.pem'] as const;

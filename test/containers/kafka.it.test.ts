@@ -89,9 +89,9 @@ for (const [how, options] of guarded) {
 
     test('sends clients who come through a proxy back to the proxy', async (context) => {
       assert.ok(kafka?.proxied);
-      const proxy = new TcpProxy(kafka.proxied.target);
+      const proxy = new TcpProxy(kafka.proxied.far.target);
       context.after(() => proxy.close());
-      const port = await proxy.listen(kafka.proxied.port);
+      const port = await proxy.listen(kafka.proxied.far.port);
       await using clients = await connect({ ...kafka.client, brokers: [`127.0.0.1:${port}`], retry: { retries: 0 } });
       await clients.admin.listTopics();
       proxy.cut();

@@ -7,6 +7,7 @@ import {
   clientSettings,
   type KafkaSasl,
   type KafkaTls,
+  type ProxiedFrom,
   placeSettings,
   tlsFiles,
   USUAL,
@@ -17,6 +18,7 @@ import { ServerContainer, type ServerKind, type ServerOptions } from './server.t
 const IMAGE = 'apache/kafka:4.1.0';
 const ANSWER_MS_MAX = 1_000;
 const USER_POLL_MS = 50;
+const PORTS_EACH = 7;
 const INSIDE = { client: 9092, internal: 19092, controller: 9093 } as const;
 /** A broker of a test has little to hold, and lives too short for the compiler that optimises. */
 const JAVA = { KAFKA_HEAP_OPTS: '-Xms128m -Xmx256m', KAFKA_JVM_PERFORMANCE_OPTS: '-XX:+UseSerialGC -XX:TieredStopAtLevel=1' };
@@ -30,6 +32,11 @@ export interface KafkaOptions extends Omit<ServerOptions, 'flags'> {
   readonly tls?: KafkaTls;
 }
 
+export interface ProxyPlace {
+  readonly target: { readonly host: string; readonly port: number };
+  readonly port: number;
+}
+
 export interface KafkaServer {
   readonly container: ServerContainer;
   readonly host: string;
@@ -37,8 +44,8 @@ export interface KafkaServer {
   readonly address: string;
   /** How kafkajs reaches it, with what it has to prove. */
   readonly client: KafkaConfig;
-  /** In the network of this machine: clients that come by `target` are told that the broker is at `port` of 127.0.0.1, where a proxy of the test can stand. */
-  readonly proxied: { readonly target: { readonly host: string; readonly port: number }; readonly port: number } | undefined;
+  /** In the network of this machine: clients that come by a `target` are told that the broker is at its `port` of 127.0.0.1, where a proxy of the test can stand. */
+  readonly proxied: Readonly<Record<ProxiedFrom, ProxyPlace>> | undefined;
   /** Runs one of Kafka's tools in the container, and returns what it printed: `tool('kafka-topics.sh', '--list')`. */
   tool(name: string, ...options: string[]): Promise<string>;
   remove(): Promise<void>;
@@ -89,10 +96,12 @@ async function startAll(places: readonly BrokerPlace[], options: KafkaOptions): 
 }
 
 async function placesHere(count: number): Promise<[BrokerPlace, ...BrokerPlace[]]> {
-  const ports = await freePorts(5 * count);
+  const ports = await freePorts(PORTS_EACH * count);
   const places = Array.from({ length: count }, (_, index): BrokerPlace => {
-    const [client = 0, internal = 0, controller = 0, target = 0, port = 0] = ports.slice(5 * index);
-    return { nodeId: index + 1, client, internal, controller, published: client, proxied: { target, port } };
+    const [client = 0, internal = 0, controller = 0, ...rest] = ports.slice(PORTS_EACH * index);
+    const [near = 0, nearPort = 0, far = 0, farPort = 0] = rest;
+    const proxied = { near: { target: near, port: nearPort }, far: { target: far, port: farPort } };
+    return { nodeId: index + 1, client, internal, controller, published: client, proxied };
   });
   return places as [BrokerPlace, ...BrokerPlace[]];
 }
@@ -110,10 +119,14 @@ async function startBroker(place: BrokerPlace, all: readonly BrokerPlace[], opti
     get client() {
       return clientConfig([place], options);
     },
-    proxied: proxied && { target: { host, port: proxied.target }, port: proxied.port },
+    proxied: proxied && { near: proxyPlace(host, proxied.near), far: proxyPlace(host, proxied.far) },
     tool: (name, ...rest) => container.exec(`/opt/kafka/bin/${name}`, '--bootstrap-server', `127.0.0.1:${place.internal}`, ...rest),
     remove: () => container.remove(),
   };
+}
+
+function proxyPlace(host: string, { target, port }: { readonly target: number; readonly port: number }): ProxyPlace {
+  return { target: { host, port: target }, port };
 }
 
 function brokerKind(place: BrokerPlace, all: readonly BrokerPlace[], options: KafkaOptions): ServerKind {

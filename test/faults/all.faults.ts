@@ -9,6 +9,8 @@ import { KAFKA_STORIES } from './kafka.faults.ts';
 import { KAFKA_LOSS_STORIES } from './kafka-loss.faults.ts';
 import { LINE_STORIES } from './lines.faults.ts';
 import { MADE_STORIES } from './made.faults.ts';
+import { MQ_STORIES } from './mq.faults.ts';
+import { MQ_LOSS_STORIES } from './mq-loss.faults.ts';
 import { MYSQL_STORIES } from './mysql.faults.ts';
 import { REDIS_STORIES } from './redis.faults.ts';
 
@@ -21,6 +23,8 @@ const STORIES = [
   ...DISK_STORIES,
   ...KAFKA_STORIES,
   ...KAFKA_LOSS_STORIES,
+  ...MQ_STORIES,
+  ...MQ_LOSS_STORIES,
   ...MADE_STORIES,
 ];
 

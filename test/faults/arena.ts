@@ -11,11 +11,13 @@ import type { TestContext } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { whyNotVerified } from '../../bench/soak/rest.ts';
 import { Watch } from '../../bench/soak/watch.ts';
-import { wmb } from '../../cli/testing.ts';
+import { type Ended, wmb } from '../../cli/testing.ts';
 import { asEntry } from '../../examples/messages/demo/verify.ts';
 import { compareCache, compareRows } from '../../examples/messages/expected.ts';
+import { Wait, type WriteRequest } from '../../proto/gen/wmb/v1/writes.ts';
 import { until } from '../e2e/scene.ts';
 import { allSettled, RoomClients } from '../harness/clients.ts';
+import type { TcpProxy } from '../harness/proxy.ts';
 import { COMPILED_ONCE, type Daemon, Rooms, type RunningRoom } from '../harness/rooms.ts';
 import { Messages } from './messages.ts';
 import type { Brokers } from './room-kafka.ts';
@@ -34,6 +36,9 @@ const VERIFY_MS_MAX = 300_000;
 const MESSAGES = 3_000;
 const MESSAGES_PER_SECOND = 300;
 const SHOWN_MAX = 8;
+/** Frames from the first room. */
+export const INBOX = 'wmb.inbox.beijing.writes';
+const INBOX_RECORDS_MIN = 100;
 const EXAMPLE = new URL('../../examples/messages/', import.meta.url).pathname;
 const DB_PASSWORD = 'WMB_TEST_DB_PASSWORD';
 const AHEAD = new URL('ahead.ts', import.meta.url).pathname;
@@ -43,7 +48,9 @@ export interface ArenaOptions {
   /** Flags of every Redis server. */
   readonly redisFlags?: readonly string[];
   /** Each room keeps its write log in a Kafka of its own, of so many brokers. */
-  readonly brokers?: Brokers;
+  readonly brokers?: Brokers | readonly [Brokers, Brokers];
+  /** The link from the first room into the second is over mq, through the second's Kafka, which holds nothing else without `brokers`. */
+  readonly mq?: boolean;
   /** Submitted in all rooms together, 300 a second: where something that takes long has to happen meanwhile. */
   readonly messages?: number;
   /** What applications are told for good meanwhile, and send again all the same, because somebody mends it. */
@@ -84,10 +91,15 @@ export class Arena {
 
   #begin(): void {
     const { refusedFor, messages = MESSAGES } = this.#options;
-    this.#watch = new Watch(this.clients, (drift) =>
-      this.#falseOnes.push(`${drift.kind} ${drift.subject} in ${drift.wrong}: ${drift.why}`),
-    );
+    this.#watch = new Watch(this.clients, ({ kind, subject, wrong, why, cause }) => {
+      this.#falseOnes.push(`${kind} ${subject} in ${wrong}, ${cause}: ${why}`);
+    });
     this.#messages = new Messages({ clients: this.clients, text: someMessages(messages), perSecond: MESSAGES_PER_SECOND, refusedFor });
+  }
+
+  /** What is between the rooms: to each other's reship, and to the other's Kafka. */
+  get lines(): readonly TcpProxy[] {
+    return [...this.rooms.rooms.map(({ proxy }) => proxy), ...(this.#options.mq ? this.server(1).kafka.lines : [])];
   }
 
   get messages(): Messages {
@@ -101,7 +113,10 @@ export class Arena {
     const kept = brokers === undefined ? join(directory, 'beijing', 'writes') : join(directory, 'kafka');
     const disk = smallLogDisk ? SmallDisk.mount(kept) : undefined;
     const servers = await Promise.all(
-      [0, 1].map((place) => RoomServers.start(place, { redisFlags, brokers, kafkaDirectory: place === 0 && disk ? kept : undefined })),
+      [0, 1].map((place) => {
+        const kafkaDirectory = place === 0 && disk ? kept : undefined;
+        return RoomServers.start(place, { redisFlags, brokers: brokersOf(place, options), kafkaDirectory });
+      }),
     );
     // Daemons and the command line take it from the environment.
     process.env[DB_PASSWORD] = servers[0]?.mysql.password;
@@ -111,30 +126,38 @@ export class Arena {
       directory,
       daemons: DAEMONS,
       processorFile: join(EXAMPLE, 'processor.ts'),
-      topologySettings: { databases: 'mysql' },
-      roomSettings: (room) => ({ link: LINK, checker: CHECKER, ...settingsOf(room, servers) }),
+      topologySettings: topologyOf(options),
+      roomSettings: (room) => ({ link: LINK, checker: CHECKER, ...settingsOf(room, servers, options) }),
     });
-    process.once('exit', () => rooms.killAll());
+    const killAll = () => rooms.killAll();
+    process.once('exit', killAll);
     const arena = new Arena(options, { rooms, servers, directory, disk });
     t.after(() => arena.#close(t));
+    t.after(() => process.off('exit', killAll));
     await arena.#prepare();
     await Promise.all([0, 1].map((place) => arena.#startAll(place)));
     arena.#begin();
     return arena;
   }
 
-  /** As docs/mysql.md and docs/write-log.md say. */
+  /** As docs/mysql.md, docs/write-log.md and docs/links.md say. */
   async #prepare(): Promise<void> {
     await this.wmb(0, 'db', 'init');
     await this.wmb(1, 'db', 'replicate', '--apply');
     if (this.#options.brokers !== undefined) for (const place of [0, 1]) await this.wmb(place, 'log', 'init');
+    if (this.#options.mq) await this.wmb(1, 'link', 'init');
   }
 
   /** What the command line prints in a room, where it must succeed. */
   async wmb(place: number, ...args: string[]): Promise<string> {
-    const { code, stdout, stderr } = await wmb([...args, '--config', this.room(place).configFile], { env: COMPILED_ONCE });
+    const { code, stdout, stderr } = await this.tries(place, ...args);
     assert.equal(code, 0, `wmb ${args.join(' ')}: ${stdout}${stderr}`);
     return stdout;
+  }
+
+  /** The same, where it need not. */
+  tries(place: number, ...args: string[]): Promise<Ended> {
+    return wmb([...args, '--config', this.room(place).configFile], { env: COMPILED_ONCE });
   }
 
   room(place: number): RunningRoom {
@@ -184,6 +207,12 @@ export class Arena {
     return given(this.#disk);
   }
 
+  /** With which code a room refuses a write request that is no message; undefined: it is in its log. */
+  async refusal(place: number, write: WriteRequest): Promise<string | undefined> {
+    const answer = await this.clients[place]?.submit({ writes: [write], wait: Wait.WAIT_LOGGED, deadlineMs: 0, batchId: 0 });
+    return answer?.results[0]?.error?.code;
+  }
+
   pause(ms: number): Promise<void> {
     return pause(ms);
   }
@@ -206,9 +235,10 @@ export class Arena {
       none(`the database of ${id} against what the messages say`, compareRows(expected, await this.server(place).rows()));
     }
     none('the caches of the two rooms', compareCaches(given(dumps[0]), given(dumps[1])));
-    await this.#verified();
+    await this.verified();
     await given(this.#watch).stop();
     none('drifts that nobody made', this.#falseOnes);
+    if (this.#options.mq) assert.ok((await this.server(1).kafka.records(INBOX)) >= INBOX_RECORDS_MIN, 'the link is over mq');
     this.#isProven = true;
   }
 
@@ -218,9 +248,11 @@ export class Arena {
     await allSettled(this.clients, SETTLE_MS_MAX);
   }
 
-  async #verified(): Promise<void> {
+  /** Every checker has found its room equal to the other. `mending` is done before each look. */
+  async verified(mending: () => Promise<unknown> = async () => {}): Promise<void> {
     const sinceMs = Date.now() + CHECKER.graceMs;
     const isVerified = async () => {
+      await mending();
       const reasons = await whyNotVerified(this.clients, sinceMs);
       if (reasons.length > 0) throw new Error(reasons.join('; '));
       return true;
@@ -257,9 +289,22 @@ function someMessages(count: number): string {
     .join('\n');
 }
 
-function settingsOf(room: string, servers: readonly RoomServers[]): Readonly<Record<string, unknown>> {
+/** Of a room; undefined: it has no Kafka. */
+function brokersOf(place: number, { brokers, mq = false }: ArenaOptions): Brokers | undefined {
+  if (typeof brokers === 'object') return brokers[place];
+  return brokers ?? (mq && place === 1 ? 1 : undefined);
+}
+
+function topologyOf({ mq = false }: ArenaOptions): Readonly<Record<string, unknown>> {
+  return {
+    databases: 'mysql',
+    ...(mq && { links: [{ origin: 'beijing', peer: 'guangzhou', transport: 'mq' }] }),
+  };
+}
+
+function settingsOf(room: string, servers: readonly RoomServers[], options: ArenaOptions): Readonly<Record<string, unknown>> {
   const place = room === 'beijing' ? 0 : 1;
-  const { redisAddress, mysqlAddress, mysql, logSettings } = servers[place] as RoomServers;
+  const { redisAddress, mysqlAddress, mysql } = servers[place] as RoomServers;
   const database = {
     ...{ adapter: 'mysql', address: mysqlAddress, name: SCHEMA, user: mysql.user, password: { env: DB_PASSWORD } },
     schemaFile: join(EXAMPLE, 'schema.sql'),
@@ -268,6 +313,18 @@ function settingsOf(room: string, servers: readonly RoomServers[]): Readonly<Rec
   return {
     cache: { adapter: 'redis', nodes: [{ address: redisAddress }] },
     database: place === 0 ? database : { ...database, replication },
-    log: logSettings,
+    ...kafkaSettingsOf(place, servers as readonly [RoomServers, RoomServers], options),
   };
+}
+
+function kafkaSettingsOf(
+  place: number,
+  servers: readonly [RoomServers, RoomServers],
+  { brokers, mq }: ArenaOptions,
+): Readonly<Record<string, unknown>> {
+  const log = {
+    ...(brokers && { adapter: 'kafka', ...servers[place]?.kafka.settings }),
+  };
+  if (!mq) return { log };
+  return place === 0 ? { log, peers: { guangzhou: { kafka: servers[1].kafka.settingsFar } } } : { log, inbox: servers[1].kafka.settings };
 }

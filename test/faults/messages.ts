@@ -31,6 +31,9 @@ export class Messages {
   readonly #running: Promise<void>;
   readonly #total: number;
   readonly #stopped = new AbortController();
+  readonly #waiting = new Map<RoomClients, ReadonlySet<Promise<void>>>();
+  /** Rooms in which nothing is sent. */
+  readonly #held = new Set<RoomClients>();
   #again = 0;
   #refused = 0;
 
@@ -69,6 +72,14 @@ export class Messages {
     while (this.acked < wanted) await Promise.race([this.#running, pause(TICK_MS)]);
   }
 
+  /** Nothing more is sent in the room while `work` is done; it begins when what was sent is acked. */
+  async without(client: RoomClients, work: () => Promise<unknown>): Promise<void> {
+    this.#held.add(client);
+    while (this.#waiting.get(client)?.size) await Promise.race([this.#running, pause(TICK_MS)]);
+    await work();
+    this.#held.delete(client);
+  }
+
   /** Resolves when everything is acked. */
   async end(): Promise<void> {
     await this.#running;
@@ -90,6 +101,7 @@ export class Messages {
 
   async #run(client: RoomClients, writes: readonly WriteRequest[], perSecond: number): Promise<void> {
     const waiting = new Set<Promise<void>>();
+    this.#waiting.set(client, waiting);
     const failed = Promise.withResolvers<never>();
     failed.promise.catch(() => {});
     let [next, owed, lastMs] = [0, 0, performance.now()];
@@ -99,7 +111,7 @@ export class Messages {
       const nowMs = performance.now();
       owed = Math.min(owed + ((nowMs - lastMs) / 1_000) * perSecond, perSecond);
       lastMs = nowMs;
-      if (waiting.size >= CALLS_WAITING_MAX) continue;
+      if (waiting.size >= CALLS_WAITING_MAX || this.#held.has(client)) continue;
       const batch = writes.slice(next, next + Math.floor(owed));
       if (batch.length === 0) continue;
       next += batch.length;

@@ -1,7 +1,12 @@
-/** The Kafka that a room keeps its write log in: one broker, or three of which two must have what is acked; a proxy stands before each. */
+/**
+ * The Kafka of a room, with its write log, or the frames that the other room puts there, or both: one broker, or three of which two must have what is acked. Before each
+ * stands a proxy for the room's own daemons, and one for those of the other room.
+ */
 import { appendFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { type Admin, Kafka } from 'kafkajs';
 import { type KafkaCluster, type KafkaServer, startKafkaCluster } from '../containers/kafka.ts';
+import type { ProxiedFrom } from '../containers/kafka-settings.ts';
 import { until } from '../e2e/scene.ts';
 import { TcpProxy } from '../harness/proxy.ts';
 
@@ -9,37 +14,47 @@ const DATA = '/var/lib/kafka/data';
 /** A batch begins with its offset and the length of what follows. */
 const [BATCH_LENGTH_AT, BATCH_HEAD_BYTES] = [8, 12] as const;
 
-/** How many brokers each room has. */
+/** How many brokers a room has. */
 export type Brokers = 1 | 3;
+
+interface Parts {
+  readonly cluster: KafkaCluster;
+  readonly proxies: readonly TcpProxy[];
+  readonly lines: readonly TcpProxy[];
+  readonly dataDirectory: string | undefined;
+}
 
 export class RoomKafka {
   readonly #cluster: KafkaCluster;
   readonly #dataDirectory: string | undefined;
+  /** Before the brokers, for the room's own daemons. */
   readonly proxies: readonly TcpProxy[];
-  /** The setting `log` of the room’s file: through the proxies. */
-  readonly settings: Readonly<Record<string, unknown>>;
+  /** Before the brokers, for those of the other room: the line between the rooms. */
+  readonly lines: readonly TcpProxy[];
 
-  private constructor(cluster: KafkaCluster, proxies: readonly TcpProxy[], dataDirectory: string | undefined) {
+  private constructor({ cluster, proxies, lines, dataDirectory }: Parts) {
     this.#cluster = cluster;
     this.#dataDirectory = dataDirectory;
     this.proxies = proxies;
-    const brokers = cluster.brokers.map((broker) => `127.0.0.1:${placeOf(broker).port}`);
-    this.settings = { adapter: 'kafka', brokers, replicas: brokers.length };
+    this.lines = lines;
+  }
+
+  /** What the room's file says of it as `log`, or as `inbox`: through the proxies. */
+  get settings(): { readonly brokers: readonly string[]; readonly replicas: number } {
+    return { brokers: addressesOf(this.#cluster, 'near'), replicas: this.brokers.length };
+  }
+
+  /** What the other room's file says of it, in `peers`. */
+  get settingsFar(): { readonly brokers: readonly string[] } {
+    return { brokers: addressesOf(this.#cluster, 'far') };
   }
 
   /** `dataDirectory`: where on this machine a single broker has its data, instead of in its container. */
   static async start(brokers: Brokers, dataDirectory: string | undefined): Promise<RoomKafka> {
     const mounts = dataDirectory === undefined ? [] : [{ source: dataDirectory, target: DATA }];
     const cluster = await startKafkaCluster(brokers, { mounts });
-    const proxies = await Promise.all(
-      cluster.brokers.map(async (broker) => {
-        const { target, port } = placeOf(broker);
-        const proxy = new TcpProxy(target);
-        await proxy.listen(port);
-        return proxy;
-      }),
-    );
-    return new RoomKafka(cluster, proxies, dataDirectory);
+    const [proxies, lines] = await Promise.all([proxiesBefore(cluster, 'near'), proxiesBefore(cluster, 'far')]);
+    return new RoomKafka({ cluster, proxies, lines, dataDirectory });
   }
 
   get brokers(): readonly KafkaServer[] {
@@ -59,6 +74,20 @@ export class RoomKafka {
     await until('the topic is made anew', () =>
       this.broker().tool('kafka-topics.sh', '--create', '--topic', topic, '--partitions', `${partitions}`),
     );
+  }
+
+  /** Resolves when there are none of these topics any more. */
+  async deleteTopics(topics: readonly string[]): Promise<void> {
+    await this.#ask(async (admin) => {
+      await admin.deleteTopics({ topics: [...topics] });
+      await until('the topics are gone', async () => !(await admin.listTopics()).some((topic) => topics.includes(topic)));
+    });
+  }
+
+  /** How many records the topic has ever had. */
+  async records(topic: string): Promise<number> {
+    const partitions = await this.#ask((admin) => admin.fetchTopicOffsets(topic));
+    return partitions.reduce((sum, { high }) => sum + Number(high), 0);
   }
 
   /** Resolves when every replica has everything again. */
@@ -87,13 +116,38 @@ export class RoomKafka {
     await Promise.all(this.brokers.map(({ container }) => container.start()));
   }
 
+  async #ask<T>(question: (admin: Admin) => Promise<T>): Promise<T> {
+    const admin = new Kafka(this.#cluster.client).admin();
+    await admin.connect();
+    try {
+      return await question(admin);
+    } finally {
+      await admin.disconnect();
+    }
+  }
+
   async remove(): Promise<void> {
-    await Promise.all(this.proxies.map((proxy) => proxy.close()));
+    await Promise.all([...this.proxies, ...this.lines].map((proxy) => proxy.close()));
     await this.#cluster.remove();
   }
 }
 
-function placeOf({ proxied }: KafkaServer) {
+function proxiesBefore({ brokers }: KafkaCluster, from: ProxiedFrom): Promise<TcpProxy[]> {
+  return Promise.all(
+    brokers.map(async (broker) => {
+      const { target, port } = placeOf(broker, from);
+      const proxy = new TcpProxy(target);
+      await proxy.listen(port);
+      return proxy;
+    }),
+  );
+}
+
+function addressesOf({ brokers }: KafkaCluster, from: ProxiedFrom): string[] {
+  return brokers.map((broker) => `127.0.0.1:${placeOf(broker, from).port}`);
+}
+
+function placeOf({ proxied }: KafkaServer, from: ProxiedFrom) {
   if (proxied === undefined) throw new Error('this broker has no place for a proxy');
-  return proxied;
+  return proxied[from];
 }

@@ -76,11 +76,6 @@ export class RoomServers {
     return this.#kafka;
   }
 
-  /** The setting `log` of the room’s file. */
-  get logSettings(): Readonly<Record<string, unknown>> {
-    return this.#kafka?.settings ?? {};
-  }
-
   /** What any Redis client reads of a key. */
   async plain(key: string, type: string): Promise<CacheValue> {
     const client = this.#plainClient();

@@ -13,12 +13,12 @@ export async function inspected(arena: Arena, place: number): Promise<LogView> {
 }
 
 /** The link from one room into another, or a room's own lanes. */
-interface Link {
+export interface Link {
   readonly origin: number;
   readonly peer: number;
 }
 
-async function lanesOf(arena: Arena, { origin, peer }: Link): Promise<readonly LaneStatus[]> {
+export async function lanesOf(arena: Arena, { origin, peer }: Link): Promise<readonly LaneStatus[]> {
   const { links } = (await arena.clients[peer]?.collectorStatus()) ?? { links: [] };
   return links.find((link) => link.origin === arena.room(origin).id)?.lanes ?? [];
 }
@@ -32,7 +32,7 @@ export async function stopped(arena: Arena, link: Link): Promise<void> {
 }
 
 /** Until all lanes of the link go on: one that stopped on a gap of the old epoch meets the new one behind it. */
-async function acceptLoss(arena: Arena, link: Link): Promise<void> {
+export async function acceptLoss(arena: Arena, link: Link): Promise<void> {
   await stopped(arena, link);
   await until('the lanes go on', async () => {
     const states = (await lanesOf(arena, link)).map(({ state }) => state);

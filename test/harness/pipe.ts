@@ -25,6 +25,14 @@ interface Piece {
   readonly dueMs: number;
 }
 
+export interface PipeOptions {
+  readonly from: Socket;
+  readonly to: Socket;
+  readonly line: Line;
+  /** Whether this packet is the last one, and arrives half; asked once for each. */
+  readonly isTorn?: (chunk: Buffer) => boolean;
+}
+
 export class Pipe {
   readonly #from: Socket;
   readonly #to: Socket;
@@ -35,11 +43,14 @@ export class Pipe {
   #freeMs = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor({ from, to, line }: { readonly from: Socket; readonly to: Socket; readonly line: Line }) {
+  constructor({ from, to, line, isTorn = () => false }: PipeOptions) {
     this.#from = from;
     this.#to = to;
     this.#line = line;
-    from.on('data', (chunk: Buffer) => this.#take(chunk));
+    from.on('data', (chunk: Buffer) => {
+      if (isTorn(chunk)) this.#tear(chunk);
+      else this.#take(chunk);
+    });
     from.on('end', () => this.#push(undefined));
     to.on('drain', () => this.pump());
     // Not that of `from`: what it sent before is still under way.
@@ -66,6 +77,13 @@ export class Pipe {
     const size = Math.max(PIECE_BYTES_MIN, Math.ceil((this.#line.bytesPerSecond * PIECE_MS) / 1_000));
     for (let at = 0; at < chunk.length; at += size) this.#push(chunk.subarray(at, at + size));
     this.pump();
+  }
+
+  /** Half of it arrives, and then the end. */
+  #tear(chunk: Buffer): void {
+    this.#take(chunk.subarray(0, chunk.length / 2));
+    this.#from.destroy();
+    this.#push(undefined);
   }
 
   #push(bytes: Buffer | undefined): void {

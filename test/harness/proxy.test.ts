@@ -154,15 +154,28 @@ test('held one way only, what is asked arrives and the answer does not', async (
 
 test('an answer is lost once: what was asked is delivered, and its connection breaks', async () => {
   const [socket, other] = [await open(), await open()];
-  proxy.loseAnswerTo('COMMIT');
+  proxy.loseAnswerTo((packet) => packet.includes('COMMIT'));
   assert.equal(await ask(socket, 'INSERT'), 'INSERT');
   const closed = once(socket, 'close');
   const answers: unknown[] = [];
   socket.on('data', (bytes) => answers.push(bytes));
   socket.write('COMMIT 1');
   await closed;
-  assert.deepEqual([answers, echo.received], [[], ['INSERT', 'COMMIT 1']]);
+  assert.deepEqual([answers, echo.received, proxy.broken], [[], ['INSERT', 'COMMIT 1'], 1]);
   assert.equal(await ask(other, 'COMMIT 2'), 'COMMIT 2');
+});
+
+test('half of a packet arrives once, and its connection breaks', async () => {
+  const [socket, other] = [await open(), await open()];
+  proxy.tear((packet) => packet.includes('COMMIT'));
+  assert.equal(await ask(socket, 'INSERT'), 'INSERT');
+  const closed = once(socket, 'close');
+  const answers: unknown[] = [];
+  socket.on('data', (bytes) => answers.push(bytes));
+  socket.write('COMMIT 1');
+  await closed;
+  assert.equal(await ask(other, 'COMMIT 2'), 'COMMIT 2');
+  assert.deepEqual([answers, echo.received, proxy.broken], [[], ['INSERT', 'COMM', 'COMMIT 2'], 1]);
 });
 
 test('a free port is given to one asker only', async () => {

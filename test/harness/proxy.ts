@@ -10,6 +10,9 @@ import { type Line, Pipe } from './pipe.ts';
 export type Direction = 'there' | 'back';
 const BOTH: readonly Direction[] = ['there', 'back'];
 
+/** Which packet, from who connects to the target, is meant. */
+export type Packet = (chunk: Buffer) => boolean;
+
 interface Pair {
   readonly near: Socket;
   readonly far: Socket;
@@ -22,7 +25,9 @@ export class TcpProxy {
   readonly #lines: Readonly<Record<Direction, Line>> = { there: openLine(), back: openLine() };
   #server: Server | undefined;
   #cut = false;
-  #unanswered: string | undefined;
+  #unanswered: Packet | undefined;
+  #torn: Packet | undefined;
+  #broken = 0;
 
   constructor(target: { readonly host: string; readonly port: number }) {
     this.#target = target;
@@ -78,9 +83,19 @@ export class TcpProxy {
     });
   }
 
-  /** The next packet that holds `text` is delivered, and its connection broken when the answer comes: the caller cannot know what became of it. Once. */
-  loseAnswerTo(text: string): void {
-    this.#unanswered = text;
+  /** The next such packet is delivered, and its connection broken when the answer comes: the caller cannot know what became of it. Once. */
+  loseAnswerTo(packet: Packet): void {
+    this.#unanswered = packet;
+  }
+
+  /** Of the next such packet the first half is delivered, and its connection is broken. Once. */
+  tear(packet: Packet): void {
+    this.#torn = packet;
+  }
+
+  /** Connections that `loseAnswerTo` and `tear` have broken so far. */
+  get broken(): number {
+    return this.#broken;
   }
 
   async close(): Promise<void> {
@@ -106,7 +121,10 @@ export class TcpProxy {
     const pair = {
       near,
       far,
-      pipes: { there: new Pipe({ from: near, to: far, line: there }), back: new Pipe({ from: far, to: near, line: back }) },
+      pipes: {
+        there: new Pipe({ from: near, to: far, line: there, isTorn: (chunk) => this.#isTorn(chunk) }),
+        back: new Pipe({ from: far, to: near, line: back }),
+      },
     };
     this.#pairs.add(pair);
     for (const socket of [near, far]) {
@@ -118,12 +136,20 @@ export class TcpProxy {
     }
   }
 
+  #isTorn(chunk: Buffer): boolean {
+    if (!this.#torn?.(chunk)) return false;
+    this.#torn = undefined;
+    this.#broken += 1;
+    return true;
+  }
+
   #watch(near: Socket, far: Socket): void {
     near.on('data', (chunk) => {
-      if (this.#unanswered === undefined || !chunk.includes(this.#unanswered)) return;
+      if (!this.#unanswered?.(chunk)) return;
       this.#unanswered = undefined;
       // Before the pipe, which would send it on.
       far.prependOnceListener('data', () => {
+        this.#broken += 1;
         near.destroy();
         far.destroy();
       });
