@@ -54,6 +54,8 @@ test('Every default is within its own bounds', () => {
   assert.ok(seen >= 10);
 });
 
+const PASSWORDS = { WMB_DB_PASSWORD: 'x', WMB_REPLICA_PASSWORD: 'x' };
+
 /** Room files in the folders of examples/: every YAML file beside a topology. */
 const EXAMPLES = readdirSync(join(ROOT, 'examples'), { withFileTypes: true })
   .filter((entry) => entry.isDirectory() && existsSync(join(ROOT, 'examples', entry.name, 'topology.yaml')))
@@ -63,13 +65,33 @@ const EXAMPLES = readdirSync(join(ROOT, 'examples'), { withFileTypes: true })
       .map((file) => `examples/${name}/${file}`),
   );
 
-test('There are examples of two and three rooms, of both modes, of a cache-only room, of databases on servers, and of a room on servers whose peer needs none', () => {
-  const folders = new Set(EXAMPLES.map((file) => file.split('/')[1]));
-  for (const folder of ['two-rooms', 'three-rooms', 'master-slave', 'cache-only-room', 'mysql-rooms', 'kafka-room'])
-    assert.ok(folders.has(folder), folder);
+const FOLDERS = new Set(EXAMPLES.map((file) => file.split('/')[1] ?? ''));
+
+test('There are examples of two, three and five rooms, of both modes, of a cache-only room, of databases on servers, and of rooms on servers whose peers need none', () => {
+  for (const folder of [
+    ...['two-rooms', 'three-rooms', 'five-rooms', 'master-slave', 'cache-only-room'],
+    ...['mysql-rooms', 'kafka-room', 'kafka-master'],
+  ])
+    assert.ok(FOLDERS.has(folder), folder);
 });
 
-const PASSWORDS = { WMB_DB_PASSWORD: 'x', WMB_REPLICA_PASSWORD: 'x' };
+for (const folder of FOLDERS) {
+  const files = EXAMPLES.filter((file) => file.split('/')[1] === folder).map((file) => checkConfig(join(ROOT, file), PASSWORDS).value);
+
+  test(`examples/README.md lists ${folder} with its rooms and its mode`, () => {
+    const line = readFileSync(join(ROOT, 'examples/README.md'), 'utf8')
+      .split('\n')
+      .find((each) => each.startsWith(`| [${folder}](${folder}`));
+    const topology = files[0]?.topology;
+    const [, , rooms, mode] = line?.split('|').map((cell) => cell.trim()) ?? [];
+    assert.equal(Number.parseInt(rooms ?? '', 10), topology?.rooms.length);
+    if (mode !== 'either') assert.equal(mode?.replace('–', '-'), topology?.mode);
+  });
+
+  test(`examples/${folder} has a file for each of its rooms`, () => {
+    assert.deepEqual(files.map((value) => value?.room.id).sort(), files[0]?.topology.rooms.map(({ id }) => id).sort());
+  });
+}
 
 for (const file of EXAMPLES) {
   test(`${file} loads`, () => {

@@ -9,7 +9,7 @@ const INTRODUCTION = `# Configuration
 
 A room is configured by two YAML documents: the **topology**, the same in every room, and the **room's file**, which names the topology
 and holds what differs from room to room. \`wmb config check --config FILE\` reads both and reports every error at once, each with file, line,
-column, path, what is wrong and what is allowed; with \`--json\` as data. \`examples/\` has complete configurations.
+column, path, what is wrong and what is allowed; with \`--json\` as data. [examples/](../examples/README.md) has complete configurations.
 
 - Sizes and durations are whole numbers; the key's name ends in, or contains, the unit: \`Bytes\`, \`Ms\` (milliseconds), \`Writes\`.
 - Paths are relative to the file that names them. \`~\` and \`$\` are not expanded.

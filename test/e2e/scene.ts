@@ -95,7 +95,12 @@ export class Scene {
   /** Writes the configuration only. */
   static async prepare(options: Omit<RoomsOptions, 'directory'> & { readonly directory?: string }): Promise<Scene> {
     const directory = options.directory ?? scratch();
-    return new Scene(await Rooms.prepare({ roomSettings: { link: QUICK_LINK }, ...options, directory }), directory);
+    return Scene.of(await Rooms.prepare({ roomSettings: { link: QUICK_LINK }, ...options, directory }), directory);
+  }
+
+  /** Rooms whose configuration is in `directory` already. */
+  static of(rooms: Rooms, directory: string): Scene {
+    return new Scene(rooms, directory);
   }
 
   room(index: number): RunningRoom {

@@ -102,6 +102,11 @@ export class Rooms {
     return new Rooms(await writeConfiguration(options), options.daemons ?? WITHOUT_CHECKER);
   }
 
+  /** Rooms whose configuration is there already. */
+  static of(rooms: readonly RunningRoom[], daemons: readonly Daemon[]): Rooms {
+    return new Rooms(rooms, daemons);
+  }
+
   room(index: number): RunningRoom {
     const room = this.rooms[index];
     if (room === undefined) throw new Error(`there is no room ${index}`);
