@@ -75,6 +75,8 @@ export interface CacheSweep {
   readonly generation: Generation;
   readonly floor: Stamp;
   readonly nowMs: number;
+  /** Where several collectors write to the cache: what each other one had left in it ({@link CacheStore.left}) when it said what it has seen. */
+  readonly restsOn?: readonly string[];
 }
 
 export interface CacheStore extends CacheMending {
@@ -90,5 +92,7 @@ export interface CacheStore extends CacheMending {
    * MARK_MOVED, at whichever step, where the store is in another generation.
    */
   sweep(sweep: CacheSweep): Promise<number>;
+  /** What this collector has left in the cache for certain; undefined where no other one can write to it. */
+  left?(): string;
   close(): Promise<void>;
 }

@@ -11,4 +11,5 @@ if (first === undefined || second === undefined || oldest === undefined) test('t
 else {
   for (const { product, address } of [...servers, oldest]) cacheContract(`the cache on ${product}`, () => cacheAt([address]));
   cacheContract('the cache on two nodes', () => cacheAt([first.address, second.address]));
+  cacheContract('the cache of one of several collectors', () => cacheAt([first.address], undefined, 1));
 }

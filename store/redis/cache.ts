@@ -2,7 +2,7 @@
  * The cache of a room on servers of Redis or Valkey (docs/redis.md, docs/adr/0006). Applications read the keys with any client; WMB's own keys lie
  * beside them (layout.ts). Each node takes its part of a batch, with the marks, in one call of a function, all or nothing.
  *
- * One process owns the nodes; others may look (cache-inspector.ts).
+ * One collector owns the nodes, or several do that share the room's partitions (docs/adr/0013); others may look (cache-inspector.ts).
  */
 import type { EffectResult } from '../../core/converge/cell.ts';
 import type { CacheEntry } from '../../core/converge/effects.ts';
@@ -20,6 +20,7 @@ import { type LaneMove, laneMove } from './marks.ts';
 import { NOTHING_TO_COMMIT, RedisNode } from './node.ts';
 import { type NodeAnswer, NodeBatches } from './node-batch.ts';
 import { keysOf, repairKey, sweepNode, type Tending } from './node-tending.ts';
+import type { LeftRevision } from './revisions.ts';
 import { outcomesOf, type Parts, partsOf, placeOf, smallestMarks } from './spread.ts';
 import { seeKey } from './stored-key.ts';
 
@@ -29,6 +30,8 @@ export interface RedisCacheOptions {
   readonly runtime: Runtime;
   /** How far the servers' clocks are taken to be ahead of the room's: 0 but for tests on a clock of their own. */
   readonly shiftMs?: number;
+  /** Of several collectors that share the nodes; undefined: it is the only one. */
+  readonly share?: number | undefined;
 }
 
 const SCAN_COUNT = 1_000;
@@ -57,11 +60,11 @@ export class RedisCache implements CacheStore {
 
   /** STORE_UNAVAILABLE, STORE_DENIED, STORE_UNFIT, STORE_FOREIGN. */
   async open(): Promise<void> {
-    const { nodes, room, runtime } = this.#options;
+    const { nodes, room, runtime, share } = this.#options;
     const opened: RedisNode[] = [];
     try {
       for (const server of nodes) {
-        const node = new RedisNode({ server, room, runtime, shiftMs: this.#shiftMs });
+        const node = new RedisNode({ server, room, runtime, shiftMs: this.#shiftMs, share });
         await node.open();
         opened.push(node);
       }
@@ -155,13 +158,20 @@ export class RedisCache implements CacheStore {
     return keys.map((key) => found.get(key)).filter((entry) => entry !== undefined);
   }
 
-  async sweep({ generation, floor, nowMs }: CacheSweep): Promise<number> {
+  /** What this writer has left in every node for certain: a floor of the room rests on it. */
+  left(): string {
+    return JSON.stringify(this.#open().map(({ node }) => node.left));
+  }
+
+  async sweep({ generation, floor, nowMs, restsOn = [] }: CacheSweep): Promise<number> {
     let gone = 0;
-    for (const { node } of this.#open()) {
+    const others = restsOn.map((left) => JSON.parse(left) as readonly LeftRevision[]);
+    for (const [index, { node }] of this.#open().entries()) {
       if (generation !== this.#generation) throw wentBack(node.place);
       const { life } = node;
       const settled = laterOf(node.settled, settledUpTo(floor, nowMs));
-      const swept = await sweepNode(node, { ...this.#tending(), life, settled, nowMs });
+      const known = others.flatMap((left) => left[index] ?? []);
+      const swept = await sweepNode(node, { ...this.#tending(), life, settled, nowMs, restsOn: known });
       if (swept === 'other generation') {
         await node.adopt(life);
         throw wentBack(node.place);
@@ -181,20 +191,24 @@ export class RedisCache implements CacheStore {
     const { node } = this.#at(index);
     for (let attempt = 0; attempt < TRIES_MAX; attempt += 1) {
       const { life } = node;
-      const clean: number[] = [];
-      for (let bucket = 0; bucket < node.dirty.length && clean.length < max; bucket += 1) if (node.dirty[bucket] === 1) clean.push(bucket);
+      const clean = (await this.#dirtyOf(node)).slice(0, max);
       // A write that is sent from now on marks them again.
       for (const bucket of clean) node.dirty[bucket] = 0;
       try {
         const answer = await node.commit({ ...NOTHING_TO_COMMIT, clean }, life);
         if (answer.is === 'done') return clean;
       } catch (cause) {
-        for (const bucket of clean) node.dirty[bucket] = 1;
+        if (this.#options.share === undefined) for (const bucket of clean) node.dirty[bucket] = 1;
         throw cause;
       }
       await node.adopt(life);
     }
     throw new WmbError('STORE_UNAVAILABLE', `${node.place} is another one each time it is looked at; does another collector work on it?`);
+  }
+
+  async #dirtyOf(node: RedisNode): Promise<readonly number[]> {
+    if (this.#options.share !== undefined) return node.dirtyBuckets();
+    return Array.from(node.dirty.keys()).filter((bucket) => node.dirty[bucket] === 1);
   }
 
   async repair(repairs: readonly CacheRepair[], nowMs: number): Promise<readonly RepairOutcome[]> {

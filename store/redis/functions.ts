@@ -5,7 +5,7 @@
  *
  * Versions are compared as numbers, in parts that a double holds exactly: Lua compares strings as the server's locale does, which is not always by bytes.
  *
- * `commit` answers `A` and outcomes; `G` and a revision: another one than was left; `M`, a place and a mark: another one than expected; `S` and places of
+ * `commit` answers `A` and outcomes; `G`: another revision than was left; `M`, a place and a mark: another one than expected; `S` and places of
  * cells that are not as they were read; `C` and places of hot writes that need the rules.
  */
 import { hash } from 'node:crypto';
@@ -16,6 +16,15 @@ local function isKnown(revision, known)
   local nonce, count = string.match(revision, '^(.+)-(%d+)$')
   -- A call that was held up on a connection that is gone comes too late.
   return nonce == known[1] and tonumber(count) >= tonumber(known[2]) and tonumber(count) < tonumber(known[4])
+end
+
+-- What a floor rests on: other writers' revisions, each with the least that it may have come to.
+local function lacks(known)
+  for i = 6, #known, 3 do
+    local nonce, count = string.match(redis.call('HGET', 'wmb:room', known[i]) or '', '^(.+)-(%d+)$')
+    if nonce ~= known[i + 1] or tonumber(count) < tonumber(known[i + 2]) then return true end
+  end
+  return false
 end
 
 local function order(stored, new)
@@ -119,8 +128,7 @@ end
 local function commit(argument)
   local call = redis.call
   local known, moves, settled, dirty, clean, values, buckets, heads, mixed, cells = unpack(cmsgpack.unpack(argument))
-  local revision = call('HGET', 'wmb:room', 'revision') or ''
-  if not isKnown(revision, known) then return { 'G', revision } end
+  if not isKnown(call('HGET', 'wmb:room', known[5]) or '', known) or lacks(known) then return { 'G' } end
   local refused = refusedMark(moves)
   if refused then return refused end
   local stale = staleCells(cells)
@@ -134,7 +142,7 @@ local function commit(argument)
   end
   decideMixed(mixed, outcomes, #buckets, complex)
   if #complex > 0 then return { 'C', complex } end
-  call('HSET', 'wmb:room', 'revision', known[1] .. '-' .. known[4])
+  call('HSET', 'wmb:room', known[5], known[1] .. '-' .. known[4])
   writePlain(values, buckets, heads, outcomes)
   writeMixed(mixed, outcomes, #buckets)
   writeCells(cells)
@@ -154,9 +162,9 @@ end
 
 local function adopt(argument)
   local call = redis.call
-  local found, revision, room, schema, dirty = unpack(cmsgpack.unpack(argument))
-  if (call('HGET', 'wmb:room', 'revision') or '') ~= found then return 0 end
-  call('HSET', 'wmb:room', 'revision', revision)
+  local field, found, revision, room, schema, dirty = unpack(cmsgpack.unpack(argument))
+  if (call('HGET', 'wmb:room', field) or '') ~= found then return 0 end
+  call('HSET', 'wmb:room', field, revision)
   call('HSETNX', 'wmb:room', 'id', room)
   call('HSETNX', 'wmb:room', 'schema', schema)
   if dirty ~= '' then call('SET', 'wmb:dirty', dirty) end

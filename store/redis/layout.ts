@@ -1,7 +1,7 @@
 /**
  * What stands where in a node. An application's key holds its value in the plain type and nothing else. Everything of WMB's own begins with `wmb:`:
  *
- *     wmb:room        hash    id, schema, revision (docs/adr/0005), settled
+ *     wmb:room        hash    id, schema, settled, and of every writer a revision (docs/adr/0005, 0013)
  *     wmb:marks       hash    log/origin/partition → epoch:seq
  *     wmb:dirty       string  a bit for every bucket that was written since somebody took it
  *     wmb:b:BUCKET    hash    key → head (head.ts). Small enough for the compact encoding of hashes
@@ -16,6 +16,11 @@ import { BUCKETS, bucketOf } from '../../core/converge/bucket.ts';
 export const ROOM_KEY = 'wmb:room';
 /** Grows with every change of the layout. */
 export const SCHEMA = 1;
+
+/** The field of a writer's revision. `share`: of a collector that has one of several shares of the room's partitions. */
+export function revisionField(share: number | undefined): string {
+  return share === undefined ? 'revision' : `revision:${share}`;
+}
 
 const RESERVED = 'wmb:';
 /** `hash-max-listpack-value` of every server, unless somebody changed it. */

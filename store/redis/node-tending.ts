@@ -9,6 +9,7 @@ import { evictedKey } from './evicted.ts';
 import { decodeHead } from './head.ts';
 import { type ChangeContext, changeOf, type KeyChange } from './key-change.ts';
 import { NOTHING_TO_COMMIT, type RedisNode } from './node.ts';
+import type { LeftRevision } from './revisions.ts';
 import { textOf } from './shown.ts';
 import { type StoredKey, seeKey, withDamage } from './stored-key.ts';
 
@@ -26,6 +27,7 @@ export interface Tending {
   readonly shiftMs: number;
   readonly change: () => Uint8Array;
   readonly runtime: Runtime;
+  readonly restsOn?: readonly LeftRevision[];
 }
 
 /** Of every key that something is remembered of, in no order; some may come twice. */
@@ -44,9 +46,9 @@ export async function* keysOf(node: RedisNode, count: number): AsyncIterable<str
 
 /** Forgets what the floor allows. Returns how many keys and elements went. */
 export async function sweepNode(node: RedisNode, tending: Tending): Promise<number | 'other generation'> {
-  const { settled, runtime, life } = tending;
+  const { settled, runtime, life, restsOn } = tending;
   // Before anything is forgotten, and also where there is nothing to forget.
-  const noted = await node.commit({ ...NOTHING_TO_COMMIT, settled: settled > node.settled ? settled : '' }, life);
+  const noted = await node.commit({ ...NOTHING_TO_COMMIT, settled: settled > node.settled ? settled : '', restsOn }, life);
   if (noted.is === 'other generation') return 'other generation';
   if (settled === '') return 0;
   let gone = 0;

@@ -11,11 +11,11 @@ import { laneKey, type Mark, type RoomId } from '../../core/words.ts';
 import { Connection, type RedisServer } from './connection.ts';
 import { EXPIRING, PLAIN, TOMBSTONE } from './head.ts';
 import type { KeyChange } from './key-change.ts';
-import { bucketKey, dataKey, SCHEMA } from './layout.ts';
+import { bucketKey, dataKey, revisionField, SCHEMA } from './layout.ts';
 import { type LaneMove, readMarks } from './marks.ts';
 import { Packer } from './packer.ts';
 import { NodeReader } from './reader.ts';
-import { isOther, type KnownRevision, Revisions } from './revisions.ts';
+import { isOther, type KnownRevision, type LeftRevision, Revisions } from './revisions.ts';
 import { argumentBytes, checkServer, type ServerFacts } from './server.ts';
 
 export interface NodeOptions {
@@ -24,6 +24,8 @@ export interface NodeOptions {
   readonly runtime: Runtime;
   /** How far the server's clock is taken to be ahead of the room's. */
   readonly shiftMs: number;
+  /** Of several collectors that write to this server; undefined: it is the only one. */
+  readonly share?: number | undefined;
 }
 
 /** A `set` or `del` that is decided in the server. */
@@ -41,6 +43,8 @@ export interface Commit {
   readonly plainBuckets: readonly number[];
   readonly mixed: readonly HotEffect[];
   readonly changes: readonly KeyChange[];
+  /** What other writers must have left for `settled` to be true. */
+  readonly restsOn?: readonly LeftRevision[] | undefined;
 }
 
 export const NOTHING_TO_COMMIT: Commit = {
@@ -71,11 +75,12 @@ export class RedisNode {
   readonly reader: NodeReader;
   readonly #packer = new Packer(256 * 1024);
   readonly #revisions: Revisions;
+  readonly #field: string;
   /** Mirror of the server's: by lane. */
   marks: ReadonlyMap<string, Mark> = new Map();
   /** Effects up to this version may have been forgotten. */
   settled: Version = '';
-  /** Mirror of the server's: 1 for every bucket that is marked already. */
+  /** Mirror of the server's: 1 for every bucket that is marked already. All 0 where others write to the server too: they may take the marks. */
   readonly dirty = new Uint8Array(BUCKETS);
   /** From when on a floor may let something of a bucket be forgotten; 0: it is not known. */
   readonly dueMs = new Float64Array(BUCKETS);
@@ -92,6 +97,7 @@ export class RedisNode {
     this.reader = new NodeReader(this.#connection);
     this.place = this.#connection.place;
     this.#revisions = new Revisions(options.runtime);
+    this.#field = revisionField(options.share);
   }
 
   /** STORE_UNAVAILABLE, STORE_DENIED, STORE_UNFIT, STORE_FOREIGN. Makes what is missing. */
@@ -100,10 +106,11 @@ export class RedisNode {
     try {
       this.facts = await checkServer(this.#connection);
       await this.#connection.load();
-      const { room, revision } = await this.reader.look();
+      const { room } = await this.reader.look();
       checkRoom(room, this.#options.room, this.place);
-      if (!room.has('schema')) await this.#adopt(revision, undefined);
-      else await this.#begin(room, revision);
+      // One of several writers is named by its nonce, which has to stand there from the beginning.
+      if (!room.has('schema') || this.#isShared) await this.#adopt(this.#revisionIn(room), undefined);
+      else await this.#begin(room);
     } catch (cause) {
       this.close();
       throw cause;
@@ -120,9 +127,9 @@ export class RedisNode {
     const { life } = this;
     const known = this.#revisions.known();
     const sentAt = this.#commits;
-    const { room, revision, marks } = await this.reader.look();
+    const { room, marks } = await this.reader.look();
     if (life !== this.life) return;
-    if (isOther(revision, known)) return this.adopt(life);
+    if (isOther(this.#revisionIn(room), known)) return this.adopt(life);
     const settled = room.get('settled') ?? '';
     if (settled > this.settled) this.settled = settled;
     // Where a later call has moved a mark and its answer was looked at before this one, that counts.
@@ -145,7 +152,7 @@ export class RedisNode {
     await this.#adopting;
     if (life !== this.life) return { is: 'other generation' };
     const known = this.#revisions.next();
-    const argument = packCommit(this.#packer, known, commit, this.#options.shiftMs);
+    const argument = packCommit(this.#packer, { ...known, field: this.#field }, commit, this.#options.shiftMs);
     this.#demandFits(argument.length);
     const answer = await this.#connection.call('commit', argument);
     const is = String(answer[0]);
@@ -181,31 +188,52 @@ export class RedisNode {
   }
 
   async #adoptNow(): Promise<void> {
-    const { room, revision } = await this.reader.look();
+    const { room } = await this.reader.look();
     checkRoom(room, this.#options.room, this.place);
-    await this.#adopt(revision, ALL_DIRTY);
+    await this.#adopt(this.#revisionIn(room), ALL_DIRTY);
   }
 
   /** The revision of somebody who came in between is the next one to be found. */
   async #adopt(found: string, dirty: Buffer | undefined): Promise<void> {
     const packer = this.#packer;
-    packer.array(5);
+    packer.array(6);
     const revision = this.#revisions.fresh();
-    for (const text of [found, revision, this.#options.room, String(SCHEMA)]) packer.text(text);
+    for (const text of [this.#field, found, revision, this.#options.room, String(SCHEMA)]) packer.text(text);
     packer.bytes(dirty ?? Buffer.alloc(0));
     await this.#connection.call('adopt', packer.take());
-    const { room, revision: left } = await this.reader.look();
-    await this.#begin(room, left);
+    await this.#begin((await this.reader.look()).room);
   }
 
-  async #begin(room: ReadonlyMap<string, string>, revision: string): Promise<void> {
+  async #begin(room: ReadonlyMap<string, string>): Promise<void> {
     const { marks } = await this.reader.look();
     this.marks = marks;
     this.settled = room.get('settled') ?? '';
     this.dueMs.fill(0);
+    if (!this.#isShared) for (const bucket of await this.dirtyBuckets()) this.dirty[bucket] = 1;
+    this.#revisions.begin(this.#revisionIn(room));
+  }
+
+  /** As the server has them. */
+  async dirtyBuckets(): Promise<readonly number[]> {
     const bits = (await this.#connection.command('GET', 'wmb:dirty')) as Buffer | null;
-    for (let bucket = 0; bucket < BUCKETS; bucket += 1) this.dirty[bucket] = ((bits?.[bucket >> 3] ?? 0) >> (7 - (bucket & 7))) & 1;
-    this.#revisions.begin(revision);
+    const dirty: number[] = [];
+    for (let bucket = 0; bucket < BUCKETS; bucket += 1)
+      if ((((bits?.[bucket >> 3] ?? 0) >> (7 - (bucket & 7))) & 1) === 1) dirty.push(bucket);
+    return dirty;
+  }
+
+  /** What this writer has left here for certain. */
+  get left(): LeftRevision {
+    const { nonce, answered } = this.#revisions.known();
+    return { field: this.#field, nonce, count: answered };
+  }
+
+  get #isShared(): boolean {
+    return this.#options.share !== undefined;
+  }
+
+  #revisionIn(room: ReadonlyMap<string, string>): string {
+    return room.get(this.#field) ?? '';
   }
 
   #otherMark({ moves }: Commit, at: number, text: string): CommitAnswer {
@@ -217,7 +245,7 @@ export class RedisNode {
   #remember({ moves, settled, dirty }: Commit): void {
     this.#commits += 1;
     if (settled > this.settled) this.settled = settled;
-    for (const bucket of dirty) this.dirty[bucket] = 1;
+    if (!this.#isShared) for (const bucket of dirty) this.dirty[bucket] = 1;
     if (moves.length === 0) return;
     const marks = new Map(this.marks);
     for (const { lane, epoch, next } of moves) {
@@ -255,11 +283,12 @@ function tooLarge(place: string, bytes: number, bytesMax: number): WmbError {
   );
 }
 
-function packCommit(packer: Packer, known: KnownRevision, commit: Commit, shiftMs: number): Buffer {
-  const { moves, settled, dirty, clean, plain, plainBuckets, mixed, changes } = commit;
+function packCommit(packer: Packer, known: KnownRevision & { readonly field: string }, commit: Commit, shiftMs: number): Buffer {
+  const { moves, settled, dirty, clean, plain, plainBuckets, mixed, changes, restsOn = [] } = commit;
   packer.array(10);
-  packer.array(4);
-  for (const text of [known.nonce, String(known.answered), known.found, String(known.next)]) packer.text(text);
+  packer.array(5 + restsOn.length * 3);
+  for (const text of [known.nonce, String(known.answered), known.found, String(known.next), known.field]) packer.text(text);
+  for (const { field, nonce, count } of restsOn) for (const text of [field, nonce, String(count)]) packer.text(text);
   packer.array(moves.length * 4);
   for (const move of moves) packMove(packer, move);
   packer.text(settled);

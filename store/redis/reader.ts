@@ -10,8 +10,6 @@ import { type StoredKey, storedKey } from './stored-key.ts';
 export interface RoomLook {
   /** Fields of `wmb:room`. */
   readonly room: ReadonlyMap<string, string>;
-  /** '' where there is none. */
-  readonly revision: string;
   readonly marks: ReadonlyMap<string, Mark>;
 }
 
@@ -25,8 +23,7 @@ export class NodeReader {
 
   async look(): Promise<RoomLook> {
     const [room, marks] = (await this.#connection.call('look', '')) as [Buffer[], Buffer[]];
-    const fields = pairsOf(room);
-    return { room: fields, revision: fields.get('revision') ?? '', marks: readMarks(pairsOf(marks)) };
+    return { room: pairsOf(room), marks: readMarks(pairsOf(marks)) };
   }
 
   /** Everything of these keys, at one moment. */

@@ -48,7 +48,7 @@ export interface RedisUnderTest {
 }
 
 /** Empties the servers first. */
-export async function cacheAt(addresses: readonly string[], shiftMs = SHIFT_MS): Promise<RedisUnderTest> {
+export async function cacheAt(addresses: readonly string[], shiftMs = SHIFT_MS, share?: number): Promise<RedisUnderTest> {
   const clients = addresses.map(clientAt);
   for (const client of clients) await client.flushall();
   const open = async () => {
@@ -57,6 +57,7 @@ export async function cacheAt(addresses: readonly string[], shiftMs = SHIFT_MS):
       room: 'beijing',
       runtime: systemRuntime,
       shiftMs,
+      share,
     });
     await store.open();
     return store;

@@ -1,6 +1,6 @@
 /**
- * The revision that every change leaves in a node (docs/adr/0005): a nonce of this process and a number that grows. Several calls are on their way at
- * once, so what a call may find is any that this process has sent since the last answer, or until the first answer what was found at the beginning.
+ * The revision that every change leaves in a node (docs/adr/0005): a nonce of this writer and a number that grows. Several calls are on their way at
+ * once, so what a call may find is any that this writer has sent since the last answer, or until the first answer what was found at the beginning.
  */
 import type { Runtime } from '../../core/runtime.ts';
 
@@ -12,12 +12,20 @@ export interface KnownRevision {
   readonly next: number;
 }
 
+/** Of a node: what a writer has left there at least, as others name it. */
+export interface LeftRevision {
+  readonly field: string;
+  readonly nonce: string;
+  readonly count: number;
+}
+
 export class Revisions {
   readonly #runtime: Runtime;
   #nonce = '';
   #sent = 0;
   #answered = 0;
   #found = '';
+  #fresh = '';
   /** Grows with every other revision that was found: answers of calls that were sent before say nothing new. */
   life = 0;
 
@@ -25,9 +33,9 @@ export class Revisions {
     this.#runtime = runtime;
   }
 
-  /** Goes on from what stands there. */
+  /** Goes on from what stands there; from one of {@link fresh} with its nonce. */
   begin(found: string): void {
-    this.#nonce = Buffer.from(this.#runtime.bytes(8)).toString('hex');
+    this.#nonce = found === this.#fresh ? nonceOf(found) : Buffer.from(this.#runtime.bytes(8)).toString('hex');
     this.#found = found;
     this.#sent = 0;
     this.#answered = 0;
@@ -36,7 +44,8 @@ export class Revisions {
 
   /** One that nobody has left anywhere before. */
   fresh(): string {
-    return `${Buffer.from(this.#runtime.bytes(8)).toString('hex')}-0`;
+    this.#fresh = `${Buffer.from(this.#runtime.bytes(8)).toString('hex')}-0`;
+    return this.#fresh;
   }
 
   next(): KnownRevision {
@@ -57,6 +66,9 @@ export class Revisions {
 /** `known`: when the call was sent that found `stored`. */
 export function isOther(stored: string, { nonce, answered, found }: Pick<KnownRevision, 'nonce' | 'answered' | 'found'>): boolean {
   if (stored === found && answered === 0) return false;
-  const at = stored.lastIndexOf('-');
-  return stored.slice(0, at) !== nonce || Number(stored.slice(at + 1)) < answered;
+  return nonceOf(stored) !== nonce || Number(stored.slice(stored.lastIndexOf('-') + 1)) < answered;
+}
+
+function nonceOf(revision: string): string {
+  return revision.slice(0, revision.lastIndexOf('-'));
 }
