@@ -9,6 +9,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { WmbError } from '../core/errors.ts';
 import type { Runtime } from '../core/runtime.ts';
+import type { Share } from '../core/share.ts';
 import type { RoomId } from '../core/words.ts';
 import { type Hello, LINK_PROTOCOL } from './link.ts';
 
@@ -31,6 +32,7 @@ export interface HelloClaim {
   readonly to: RoomId;
   readonly topologyEpoch: number;
   readonly instance: string;
+  readonly share?: Share | undefined;
   /** Default: to open a link. */
   readonly purpose?: HelloPurpose;
 }

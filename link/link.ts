@@ -12,6 +12,7 @@
  * Protocol history: 1 — the first.
  */
 import type { WmbError } from '../core/errors.ts';
+import type { Share } from '../core/share.ts';
 import type { Stamp } from '../core/stamp.ts';
 import type { LogEpoch, LogName, Outcome, RoomId, Seq } from '../core/words.ts';
 
@@ -31,6 +32,8 @@ export interface Hello {
   readonly nonce: string;
   /** HMAC-SHA-256, hex, see link/identity.ts. */
   readonly proof: string;
+  /** The partitions that this session is about; undefined: all. */
+  readonly share?: Share | undefined;
 }
 
 /** What the serving room offers to this peer. */

@@ -9,6 +9,7 @@ import { asWmbError, WmbError } from '../../core/errors.ts';
 import { backoffMs } from '../../core/flow/backoff.ts';
 import type { Logger } from '../../core/logger.ts';
 import { type Runtime, sleep } from '../../core/runtime.ts';
+import { holds, partitionsOf, type Share } from '../../core/share.ts';
 import type { Stamp } from '../../core/stamp.ts';
 import { logsTaken, roomEntry } from '../../core/topology.ts';
 import { type Lane, type LogName, laneKey, type RoomId } from '../../core/words.ts';
@@ -35,6 +36,7 @@ export interface OriginLinkOptions {
   readonly origin: RoomId;
   readonly config: Config;
   readonly instance: string;
+  readonly share: Share;
   readonly dialer: LinkDialer;
   readonly inbox: InboxDialer | undefined;
   /** At the start. */
@@ -80,7 +82,7 @@ export class OriginLink {
     for (const log of logsTaken(topology, options.origin, room.id)) {
       // How many partitions a changes log has, its origin says at connect.
       const partitions = log === 'changes' ? 1 : topology.partitions;
-      for (let partition = 0; partition < partitions; partition += 1) this.#addLane(log, partition);
+      for (const partition of partitionsOf(options.share, partitions)) this.#addLane(log, partition);
     }
   }
 
@@ -248,8 +250,14 @@ export class OriginLink {
   }
 
   #hello(): Hello {
-    const { config, instance, runtime } = this.#options;
-    const claim = { from: config.room.id, to: this.origin, topologyEpoch: config.topology.epoch, instance };
+    const { config, instance, share, runtime } = this.#options;
+    const claim = {
+      from: config.room.id,
+      to: this.origin,
+      topologyEpoch: config.topology.epoch,
+      instance,
+      ...(share.count > 1 && { share }),
+    };
     return signHello(claim, config.room.secret, runtime);
   }
 
@@ -285,7 +293,7 @@ export class OriginLink {
     this.#options.onFloor(message.floor);
     // Also for lanes whose frames do not come this way: how far they reach is needed to know how far this room is.
     for (const end of message.ends) {
-      if (end.partition >= this.#options.config.topology.partitions) continue;
+      if (end.partition >= this.#options.config.topology.partitions || !holds(this.#options.share, end.partition)) continue;
       this.#options.consumers({ log: end.log, origin: this.origin, partition: end.partition }).pulse(end);
       const lane = this.#lanes.get(`${end.log}/${end.partition}`);
       lane?.checkStale();
@@ -297,7 +305,7 @@ export class OriginLink {
 
   #connectLanes(session: LinkSession): void {
     for (const { log, epoch, partitions } of session.welcome.logs) {
-      for (let partition = 0; partition < Math.min(partitions, this.#options.config.topology.partitions); partition += 1) {
+      for (const partition of partitionsOf(this.#options.share, Math.min(partitions, this.#options.config.topology.partitions))) {
         if (!this.#lanes.has(`${log}/${partition}`)) {
           this.#addLane(log, partition);
           this.#lanes.get(`${log}/${partition}`)?.dial();

@@ -7,6 +7,7 @@ import { asWmbError, WmbError } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Counter, Metrics } from '../../core/metrics.ts';
 import type { Runtime } from '../../core/runtime.ts';
+import { type Share, WHOLE } from '../../core/share.ts';
 import type { Stamp } from '../../core/stamp.ts';
 import { transportOf } from '../../core/topology.ts';
 import { type Lane, laneKey, type RoomId, type Seq } from '../../core/words.ts';
@@ -23,6 +24,8 @@ import type { LinkStateRow, LinkStateStore } from './state-store.ts';
 export interface ReceiverOptions {
   readonly config: Config;
   readonly instance: string;
+  /** Undefined: all partitions. */
+  readonly share?: Share | undefined;
   readonly dialer: LinkDialer;
   /** Undefined: no link can be over mq. */
   readonly inbox?: InboxDialer | undefined;
@@ -141,11 +144,12 @@ export class Receiver implements Service, FloorSource {
   }
 
   #link(origin: RoomId, remembered: ReadonlyMap<string, LinkStateRow>, chosen: Transport | undefined): OriginLink {
-    const { config, instance, dialer, inbox, consumers, acks, hints, runtime, logger } = this.#options;
+    const { config, instance, share = WHOLE, dialer, inbox, consumers, acks, hints, runtime, logger } = this.#options;
     return new OriginLink({
       origin,
       config,
       instance,
+      share,
       dialer,
       inbox,
       transport: chosen ?? transportOf(config.topology, origin, config.room.id),

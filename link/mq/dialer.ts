@@ -6,6 +6,7 @@ import type { Config } from '../../core/config/types.ts';
 import { WmbError } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Runtime } from '../../core/runtime.ts';
+import { partitionsOf, WHOLE } from '../../core/share.ts';
 import { logsTaken } from '../../core/topology.ts';
 import type { RoomId } from '../../core/words.ts';
 import { KafkaCluster } from '../../kafka/cluster.ts';
@@ -143,7 +144,7 @@ async function open(dialling: Dialling): Promise<MqSession> {
   for (const { log, partitions } of welcomed.welcome.logs) {
     const firsts = await cluster.offsets(inboxTopic(hello.to, log), 'first');
     if (cluster.partitions(inboxTopic(hello.to, log)) === undefined) throw protocolError(UNKNOWN_TOPIC_OR_PARTITION);
-    for (let partition = 0; partition < Math.min(partitions, firsts.length); partition += 1)
+    for (const partition of partitionsOf(hello.share ?? WHOLE, Math.min(partitions, firsts.length)))
       lanes.push(new InboxLane({ origin: hello.to, log, partition, first: firsts[partition] ?? 0, logger }));
   }
   const historyWrites = topology.limits.duplicateWindowWrites;

@@ -7,6 +7,7 @@ import { asWmbError, WmbError } from '../../core/errors.ts';
 import { backoffMs } from '../../core/flow/backoff.ts';
 import type { Logger } from '../../core/logger.ts';
 import { type Runtime, sleep } from '../../core/runtime.ts';
+import { overlaps, type Share, WHOLE } from '../../core/share.ts';
 import type { RoomId } from '../../core/words.ts';
 import { KafkaCluster } from '../../kafka/cluster.ts';
 import type { FoundRecord } from '../../kafka/records.ts';
@@ -25,6 +26,7 @@ const QUIET_MS_MAX = 4 * UP_WAIT_MS;
 const BACKOFF = { msMin: 100, msMax: 5_000 } as const;
 const WARN_AFTER_MS = 10_000;
 const TRIM_MS = 10_000;
+const NOBODY = '';
 
 export interface FeederOptions {
   readonly room: RoomId;
@@ -38,8 +40,18 @@ export interface FeederOptions {
 
 interface Feeding {
   readonly cluster: KafkaCluster;
-  /** Fails when the session does, or when it is to be begun anew. */
+  /** Fails when a session does, or when it is to be begun anew. */
   readonly failed: AbortController;
+}
+
+/** A collector of the peer, or what works on one of its shares. */
+interface Fed {
+  readonly share: Share;
+  /** The dial that the session is for. */
+  nonce: string;
+  /** Of its last record: it says what is wanted, and stays. */
+  offset: number;
+  session: MqServedSession | undefined;
 }
 
 export class InboxFeeder {
@@ -48,9 +60,7 @@ export class InboxFeeder {
   readonly #log: Logger;
   readonly #stopped = new AbortController();
   #running: Promise<void> = Promise.resolve();
-  #session: MqServedSession | undefined;
-  /** The dial that the session is for. */
-  #nonce = '';
+  #fed: Fed[] = [];
   #failingSinceMs: number | undefined;
   #answeredMs = 0;
 
@@ -66,7 +76,7 @@ export class InboxFeeder {
 
   async stop(): Promise<void> {
     this.#stopped.abort();
-    this.#session?.close();
+    this.#closeAll();
     await this.#running;
   }
 
@@ -108,45 +118,79 @@ export class InboxFeeder {
       return inboxError(reason, cluster.place, `frames for ${this.#options.peer} cannot be put into its inbox`);
     } finally {
       this.#stopped.signal.removeEventListener('abort', close);
-      this.#session?.close();
-      this.#session = undefined;
-      this.#nonce = '';
+      this.#closeAll();
+      this.#fed = [];
       cluster.close();
     }
+  }
+
+  #closeAll(): void {
+    for (const { session } of this.#fed) session?.close();
   }
 
   async #follow(feeding: Feeding): Promise<void> {
     const { room, runtime } = this.#options;
     const { cluster } = feeding;
     const topic = upTopic(room);
+    const [from = 0] = await cluster.offsets(topic, 'first');
+    // What was said before this start was said to another process, but for what each wished last.
     const [last] = await lastRecords(cluster, topic);
-    const from = last?.offset ?? (await cluster.offsets(topic, 'end'))[0] ?? 0;
+    const wished = new Map<string, FoundRecord>();
     let trimmedMs = runtime.monotonicMs();
     for await (const records of followTopic(cluster, { topic, from, waitMs: UP_WAIT_MS })) {
       this.#answeredMs = runtime.monotonicMs();
-      this.#session?.alive();
-      for (const record of records) await this.#said(feeding, record, record.offset === from);
-      const newest = records.at(-1);
-      if (newest === undefined || runtime.monotonicMs() - trimmedMs < TRIM_MS) continue;
+      for (const { session } of this.#fed) session?.alive();
+      for (const record of records) {
+        if (last === undefined || record.offset > last.offset) await this.#said(feeding, record, false);
+        else {
+          const share = this.#wishOf(record, record.offset === last.offset);
+          wished.delete(share);
+          wished.set(share, record);
+        }
+        if (record.offset === last?.offset) for (const [share, wish] of wished) if (share !== NOBODY) await this.#said(feeding, wish, true);
+      }
+      const keep = Math.min(...this.#fed.map(({ offset }) => offset));
+      if (!Number.isFinite(keep) || runtime.monotonicMs() - trimmedMs < TRIM_MS) continue;
       trimmedMs = runtime.monotonicMs();
-      // The last record stays: it says what the peer wants.
-      await cluster.deleteBefore(topic, new Map([[0, newest.offset]]));
+      await cluster.deleteBefore(topic, new Map([[0, keep]]));
     }
   }
 
-  /** What a record from before this start asks for was asked of another process, but for the wish itself. */
+  /** Whose wish it is. What a stranger said stands in nobody's way, unless it was said last. */
+  #wishOf({ value }: FoundRecord, isLast: boolean): string {
+    try {
+      const { index, count } = decodeUp(value, this.#options.secret).hello?.share ?? WHOLE;
+      return `${index}/${count}`;
+    } catch (cause) {
+      if (isLast) throw cause;
+      return NOBODY;
+    }
+  }
+
   async #said(feeding: Feeding, record: FoundRecord, isOld: boolean): Promise<void> {
     const { secret } = this.#options;
     const up = decodeUp(record.value, secret);
     const hello = this.#checked(up);
+    const fed = this.#fedOf(hello.share ?? WHOLE);
+    fed.offset = record.offset;
     if (up.transport !== 'mq') {
-      this.#session?.close();
+      fed.session?.close();
       return;
     }
     // A session that the host gave up is not begun again for the same dial.
-    if (this.#nonce !== hello.nonce) await this.#begin(feeding, hello);
+    if (fed.nonce !== hello.nonce) await this.#begin(feeding, fed, hello);
     if (isOld) return;
-    for (const message of up.messages.flatMap(upwardsFromWire)) this.#session?.take(message);
+    for (const message of up.messages.flatMap(upwardsFromWire)) fed.session?.take(message);
+  }
+
+  /** Where the peer divides its partitions otherwise than before, what it said then counts no more. */
+  #fedOf(share: Share): Fed {
+    const known = this.#fed.find((each) => each.share.index === share.index && each.share.count === share.count);
+    if (known !== undefined) return known;
+    const made: Fed = { share, nonce: '', offset: 0, session: undefined };
+    for (const each of this.#fed.filter((other) => overlaps(other.share, share))) each.session?.close();
+    this.#fed = [...this.#fed.filter((other) => !overlaps(other.share, share)), made];
+    return made;
   }
 
   #checked({ hello }: InboxUp): Hello {
@@ -159,12 +203,12 @@ export class InboxFeeder {
     );
   }
 
-  async #begin(feeding: Feeding, claim: Hello): Promise<void> {
+  async #begin(feeding: Feeding, fed: Fed, claim: Hello): Promise<void> {
     const { host, room, secret, runtime } = this.#options;
     const { cluster } = feeding;
-    this.#session?.close();
-    this.#session = undefined;
-    this.#nonce = claim.nonce;
+    fed.session?.close();
+    fed.session = undefined;
+    fed.nonce = claim.nonce;
     const hello = this.#fresh(claim);
     let welcome: ReturnType<LinkHost['welcome']>;
     try {
@@ -179,22 +223,22 @@ export class InboxFeeder {
     const session = new MqServedSession({ cluster, room, hello, welcome, secret, runtime });
     await session.begin();
     await session.welcome();
-    this.#session = session;
+    fed.session = session;
     this.#failingSinceMs = undefined;
-    void session.closed.then((reason) => this.#ended(feeding, session, reason));
+    void session.closed.then((reason) => this.#ended(feeding, { fed, session, reason }));
     host.serve(session);
   }
 
   /** The record's proof covered the claim, with the same secret, and a hello's own is too old soon: the host gets one that this process has signed. */
-  #fresh({ from, to, topologyEpoch, instance }: Hello): Hello {
+  #fresh({ from, to, topologyEpoch, instance, share }: Hello): Hello {
     const { secret, runtime } = this.#options;
-    return signHello({ from, to, topologyEpoch, instance }, secret, runtime);
+    return signHello({ from, to, topologyEpoch, instance, ...(share && { share }) }, secret, runtime);
   }
 
   /** The host gives up a session for a newer one: the peer has dialled over rpc, and what it said here before counts no more. One that it gives up because Kafka said nothing is another matter. */
-  #ended(feeding: Feeding, session: MqServedSession, reason: WmbError | undefined): void {
-    if (this.#session !== session) return;
-    this.#session = undefined;
+  #ended(feeding: Feeding, { fed, session, reason }: { fed: Fed; session: MqServedSession; reason: WmbError | undefined }): void {
+    if (fed.session !== session) return;
+    fed.session = undefined;
     const isQuiet = this.#options.runtime.monotonicMs() - this.#answeredMs > QUIET_MS_MAX;
     if (reason === undefined || (reason.code === 'PEER_UNREACHABLE' && !isQuiet)) return;
     feeding.failed.abort(reason);

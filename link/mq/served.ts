@@ -7,6 +7,7 @@ import { WmbError } from '../../core/errors.ts';
 import { BoundedQueue } from '../../core/flow/bounded-queue.ts';
 import { Wakeup } from '../../core/flow/wakeup.ts';
 import type { Runtime } from '../../core/runtime.ts';
+import { holds, WHOLE } from '../../core/share.ts';
 import type { LogName, RoomId } from '../../core/words.ts';
 import { leaderOf, REPLICAS_MS_MAX } from '../../kafka/calls.ts';
 import type { KafkaCluster } from '../../kafka/cluster.ts';
@@ -74,7 +75,7 @@ export class MqServedSession implements ServedSession {
       const records = await lastRecords(cluster, inboxTopic(welcome.room, log), (record) => own(record) !== undefined);
       for (const [partition, record] of records.entries()) {
         const last = record && own(record);
-        if (last === undefined) continue;
+        if (last === undefined || !holds(this.hello.share ?? WHOLE, partition)) continue;
         this.#runs.set(`${log}/${partition}`, last.run);
         if (last.epoch !== epoch) continue;
         this.#beginning.add(`${log}/${partition}`);

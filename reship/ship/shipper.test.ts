@@ -6,6 +6,7 @@ import { BoundedQueue } from '../../core/flow/bounded-queue.ts';
 import { VirtualTime } from '../../core/flow/virtual-time.testing.ts';
 import { type Logger, silentLogger } from '../../core/logger.ts';
 import { noMetrics } from '../../core/metrics.ts';
+import type { Share } from '../../core/share.ts';
 import { formatStamp } from '../../core/stamp.ts';
 import { signHello } from '../../link/identity.ts';
 import type { Downward, Hello, LinkFrame, ServedSession, Upward } from '../../link/link.ts';
@@ -270,4 +271,45 @@ test('frames go out under the lane’s credit, and again when there is more', as
   fake.say({ type: 'credit', log: 'writes', partition: 0, bytes: 10_000 });
   await time.advance(0);
   assert.equal(fake.frames.length, 4);
+});
+
+test('of a room with several collectors each share has a session, and speaks for its partitions only', async () => {
+  const { shipper, time, log } = await rig();
+  const sessionOf = (instance: string, share: Share) => {
+    const fake = new FakeSession(signHello({ ...CLAIM, instance, share }, 'secret', time));
+    shipper.serve(fake);
+    return fake;
+  };
+  const ack = (partition: number, seq: number): Upward => ({
+    ...{ type: 'ack', log: 'writes', partition, epoch: log.epoch, seq, parkedSeq: -1, exceptionsFrom: 0, exceptions: [] },
+  });
+  const [first, second] = [sessionOf('g-1', { index: 0, count: 2 }), sessionOf('g-2', { index: 1, count: 2 })];
+  second.say(ack(0, 3));
+  await time.advance(0);
+  assert.equal(shipper.ackedSeq('guangzhou', 'writes', 0), undefined, 'it is not its partition');
+  first.say(ack(0, 4));
+  await time.advance(0);
+  assert.equal(shipper.ackedSeq('guangzhou', 'writes', 0), 4);
+  const taken = sessionOf('g-2', { index: 0, count: 2 });
+  assert.match(first.reason()?.message ?? '', /room guangzhou has a newer session/);
+  assert.equal(second.reason(), undefined);
+  taken.say(ack(0, 2));
+  await time.advance(0);
+  assert.equal(shipper.ackedSeq('guangzhou', 'writes', 0), 2);
+  sessionOf('g-3', { index: 0, count: 1 });
+  assert.deepEqual(
+    [second, taken].map((fake) => fake.reason()?.code),
+    ['PEER_UNREACHABLE', 'PEER_UNREACHABLE'],
+    'the room is divided otherwise now',
+  );
+});
+
+test('a share that cannot be is refused', async () => {
+  const { shipper, time } = await rig();
+  for (const share of [
+    { index: 2, count: 2 },
+    { index: 0, count: 3 },
+    { index: 0, count: 0 },
+  ])
+    assert.throws(() => shipper.welcome(signHello({ ...CLAIM, share }, 'secret', time)), { code: 'PEER_GARBAGE' });
 });

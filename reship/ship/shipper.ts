@@ -11,6 +11,7 @@ import { TokenBucket } from '../../core/flow/token-bucket.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Counter, Metrics } from '../../core/metrics.ts';
 import type { Runtime, Timer } from '../../core/runtime.ts';
+import { holds, overlaps, type Share, WHOLE } from '../../core/share.ts';
 import type { Stamp } from '../../core/stamp.ts';
 import { logsTaken, roomEntry } from '../../core/topology.ts';
 import type { LogName, RoomId, Seq } from '../../core/words.ts';
@@ -61,6 +62,7 @@ interface Live {
   readonly session: ServedSession;
   readonly lanes: PeerSession;
   readonly logs: readonly LogName[];
+  readonly share: Share;
   heardMs: number;
 }
 
@@ -74,8 +76,8 @@ export class Shipper implements LinkHost, Service {
   /** By log and partition, a seq below which its frames exist: seqs of a log are never given back, and acks come by the thousand. */
   readonly #existing = new Map<LogReader, Seq[]>();
   readonly #live = new Set<Live>();
-  /** By room: a session that is not here speaks of marks that may no longer be true. Kept when it ends, until the next begins. */
-  readonly #newest = new Map<RoomId, Live>();
+  /** The newest of every share of every room: another one speaks of marks that may no longer be true. Kept when it ends, until the next begins. */
+  readonly #newest = new Set<Live>();
   readonly #buckets = new Map<RoomId, TokenBucket>();
   readonly #verifier: HelloVerifier;
   readonly #ackListeners = new Set<(news: AckNews) => void>();
@@ -148,9 +150,16 @@ export class Shipper implements LinkHost, Service {
         this.#sentBytes.add(bytes, { peer, log: name });
       },
     });
-    const live: Live = { peer, session, lanes, logs: readers.map((reader) => reader.log), heardMs: runtime.monotonicMs() };
+    const live: Live = {
+      peer,
+      session,
+      lanes,
+      logs: readers.map((reader) => reader.log),
+      share: session.hello.share ?? WHOLE,
+      heardMs: runtime.monotonicMs(),
+    };
     this.#live.add(live);
-    this.#replaceNewest(live);
+    this.#replaceOlder(live);
     log.info({ logs: live.logs }, 'a peer’s session begins');
     void lanes.run().then((reason) => {
       this.#live.delete(live);
@@ -159,14 +168,15 @@ export class Shipper implements LinkHost, Service {
     void this.#pulse([live]);
   }
 
-  /**
-   * A room's older session is one that broke without this side noticing yet: a room has one collector, whose stores are locked by it. If
-   * rooms come to have several collectors, each with lanes of its own, it is the newest session per lane that counts.
-   */
-  #replaceNewest(live: Live): void {
-    const { peer } = live;
-    this.#newest.get(peer)?.session.close(new WmbError('PEER_UNREACHABLE', `room ${peer} has a newer session`));
-    this.#newest.set(peer, live);
+  /** A room's older session for the same partitions is one that broke without this side noticing yet, or that of a collector which has them no longer. */
+  #replaceOlder(live: Live): void {
+    const { peer, share } = live;
+    for (const older of this.#newest) {
+      if (older.peer !== peer || !overlaps(older.share, share)) continue;
+      this.#newest.delete(older);
+      older.session.close(new WmbError('PEER_UNREACHABLE', `room ${peer} has a newer session`));
+    }
+    this.#newest.add(live);
   }
 
   /** Offers one log more: who takes it dials again and is told of it. */
@@ -215,8 +225,8 @@ export class Shipper implements LinkHost, Service {
   }
 
   #message(live: Live, message: Upward): void {
-    if (this.#newest.get(live.peer) !== live) return;
-    if (message.type === 'ack') this.#acked(live.peer, message);
+    if (!this.#newest.has(live)) return;
+    if (message.type === 'ack') this.#acked(live, message);
     else if (live.peer !== this.#room)
       live.session.close(new WmbError('PEER_GARBAGE', `room ${live.peer} sent ${message.type}, which only the room’s own collector may`));
     else if (message.type === 'observed') for (const listener of this.#observedListeners) listener(message.stamp);
@@ -224,10 +234,10 @@ export class Shipper implements LinkHost, Service {
   }
 
   /** An ack of another epoch, or beyond the end of the log, speaks of frames that do not exist here: the room is unknown again. */
-  #acked(room: RoomId, message: Extract<Upward, { type: 'ack' }>): void {
+  #acked({ peer: room, share }: Live, message: Extract<Upward, { type: 'ack' }>): void {
     const { log, partition, epoch, seq, parkedSeq, exceptionsFrom, exceptions, databaseSeq } = message;
     const reader = this.#reader(log);
-    if (reader === undefined || partition >= reader.partitions) return;
+    if (reader === undefined || partition >= reader.partitions || !holds(share, partition)) return;
     if (epoch !== reader.epoch || !this.#exists(reader, partition, seq)) {
       this.#acks.forget({ room, log, partition });
       this.#options.logger.warn({ peer: room, log, partition, epoch, seq }, 'a peer acks frames that this log does not have');
@@ -328,6 +338,12 @@ function checkHello(hello: Hello, { topology, room }: Config): void {
   if (roomEntry(topology, hello.from) === undefined) {
     throw new WmbError('ROOM_UNKNOWN', `room ${hello.from} is not in the topology of room ${room.id} (epoch ${topology.epoch})`);
   }
+  const { index, count } = hello.share ?? WHOLE;
+  if (!(index < count && count <= topology.partitions))
+    throw new WmbError(
+      'PEER_GARBAGE',
+      `room ${hello.from} has share ${index} of ${count} of its partitions, and there are ${topology.partitions}`,
+    );
   if (hello.topologyEpoch !== topology.epoch) {
     const older = hello.topologyEpoch < topology.epoch ? hello.from : room.id;
     throw new WmbError(

@@ -61,6 +61,14 @@ export interface Hello {
   sentMs: number;
   nonce: string;
   proof: string;
+  /** Of the partitions, where several collectors work in the room. */
+  share?: Share | undefined;
+}
+
+/** The partitions whose number leaves index when divided by count. */
+export interface Share {
+  index: number;
+  count: number;
 }
 
 export interface Welcome {
@@ -404,7 +412,17 @@ export const SessionDown: MessageFns<SessionDown> = {
 };
 
 function createBaseHello(): Hello {
-  return { protocol: 0, from: "", to: "", topologyEpoch: 0, instance: "", sentMs: 0, nonce: "", proof: "" };
+  return {
+    protocol: 0,
+    from: "",
+    to: "",
+    topologyEpoch: 0,
+    instance: "",
+    sentMs: 0,
+    nonce: "",
+    proof: "",
+    share: undefined,
+  };
 }
 
 export const Hello: MessageFns<Hello> = {
@@ -432,6 +450,9 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.proof !== "") {
       writer.uint32(66).string(message.proof);
+    }
+    if (message.share !== undefined) {
+      Share.encode(message.share, writer.uint32(74).fork()).join();
     }
     return writer;
   },
@@ -511,6 +532,71 @@ export const Hello: MessageFns<Hello> = {
             }
 
             message.proof = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.share = Share.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseShare(): Share {
+  return { index: 0, count: 0 };
+}
+
+export const Share: MessageFns<Share> = {
+  encode(message: Share, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.index !== 0) {
+      writer.uint32(8).uint32(message.index);
+    }
+    if (message.count !== 0) {
+      writer.uint32(16).uint32(message.count);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Share {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseShare();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.index = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.count = reader.uint32();
             continue;
           }
         }
