@@ -112,6 +112,7 @@ function statusOf(options: CollectorAdminOptions, uptimeMs: number): CollectorSt
     parked: parking.total(),
     floor: floor(),
     database: database?.(),
+    members: [],
   };
 }
 

@@ -6,7 +6,7 @@ import type { Runtime } from '../core/runtime.ts';
 import type { CacheStore } from '../store/cache.ts';
 
 export interface KeysRouteOptions {
-  readonly cache: CacheStore;
+  readonly cache: Pick<CacheStore, 'get'>;
   readonly runtime: Runtime;
 }
 

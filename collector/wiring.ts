@@ -37,7 +37,7 @@ import { EmbeddedLinkStates } from './receipts/link-states.ts';
 import { Receiver } from './receive/receiver.ts';
 import { ReplicationWatch, type ReplicationWatchOptions } from './replication.ts';
 
-const HTTP_BODY_BYTES_MAX = 64 * 1024;
+export const HTTP_BODY_BYTES_MAX = 64 * 1024;
 /** The effect log is only read by the reship, from its file or from Kafka; what was just appended is in the page cache. */
 const EFFECTS_TAIL_BYTES_MAX = 1024 * 1024;
 
@@ -143,7 +143,7 @@ function serve({ config, runtime, logger, readiness }: DaemonParts, served: Serv
   return grpc;
 }
 
-function linkAdmin(receiver: Receiver): LinkAdmin {
+export function linkAdmin(receiver: Receiver): LinkAdmin {
   return {
     links: () => receiver.status(),
     setPaused: (origin, paused) => receiver.setPaused(origin, paused),
@@ -153,7 +153,7 @@ function linkAdmin(receiver: Receiver): LinkAdmin {
 }
 
 /** In the master room of a master–slave topology. */
-function effectLogOf({ config, runtime, logger }: DaemonParts): Log | undefined {
+export function effectLogOf({ config, runtime, logger }: DaemonParts): Log | undefined {
   const { topology, room } = config;
   if (!logsKept(topology, room.id).includes('effects')) return undefined;
   const place = {
@@ -167,13 +167,14 @@ function effectLogOf({ config, runtime, logger }: DaemonParts): Log | undefined 
   return new EmbeddedLog({ ...place, tailBytesMax: EFFECTS_TAIL_BYTES_MAX });
 }
 
-function cacheOf({ config, runtime }: DaemonParts): CacheStore {
+/** `share`: of a collector beside others. */
+export function cacheOf({ config, runtime }: DaemonParts, share?: number): CacheStore {
   const { id, cache, directory } = config.room;
   if (cache.adapter === 'embedded') return new EmbeddedCache({ directory: join(directory, 'cache'), room: id, runtime });
-  return new RedisCache({ nodes: serversOf(cache), room: id, runtime });
+  return new RedisCache({ nodes: serversOf(cache), room: id, runtime, share });
 }
 
-function databaseOf({ config, runtime }: DaemonParts, onChanges: () => void): DatabaseStore | undefined {
+export function databaseOf({ config, runtime }: DaemonParts, onChanges: () => void): DatabaseStore | undefined {
   const { topology, room } = config;
   const role = roomEntry(topology, room.id)?.database;
   const master = masterRoom(topology)?.id;
@@ -187,7 +188,7 @@ function databaseOf({ config, runtime }: DaemonParts, onChanges: () => void): Da
 }
 
 /** Where the databases follow by the servers' own replication, and there are two that do. */
-function replicationWatch(
+export function replicationWatch(
   { config, runtime, logger, metrics }: DaemonParts,
   told: Pick<ReplicationWatchOptions, 'marks' | 'arrived'>,
 ): ReplicationWatch | undefined {

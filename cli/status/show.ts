@@ -1,6 +1,6 @@
 /** The status of all rooms as tables for people. */
 import { count } from '../../consistency-checker/report/pair.ts';
-import type { DatabaseStatus, LaneStatus, ReshipStatus } from '../../proto/gen/wmb/v1/admin.ts';
+import type { CollectorMember, DatabaseStatus, LaneStatus, ReshipStatus } from '../../proto/gen/wmb/v1/admin.ts';
 import { pairLines } from '../drift/list.ts';
 import { formatDuration, formatTable, shorten, wrap } from '../table.ts';
 import type { KnownLink, RoomStatus, Silent, TopologyStatus } from './read.ts';
@@ -60,9 +60,15 @@ function daemonRows({ topology: { epoch }, rooms }: TopologyStatus, { room, resh
           stateText(collector),
           `parked ${collector.parked}${databaseText(collector.database)}${epochText(collector, epoch)}`,
         ],
+    ...('error' in collector ? [] : collector.members.map((member) => ['', '', '', memberText(member)])),
   ];
   if (checker !== undefined) return [...rows, checkerRow({ room, checker, epoch })];
   return rooms.some((other) => other.checker !== undefined) ? [...rows, [room, 'checker', 'none', 'not in the topology']] : rows;
+}
+
+/** Of a room with several collectors: one of them. */
+function memberText({ instance, address, partitions }: CollectorMember): string {
+  return `${instance} at ${address}: ${partitions.length === 0 ? 'no partitions' : `partitions ${partitions.join(', ')}`}`;
 }
 
 /** How a slave's database follows; of a master's only what is wrong. */

@@ -16,6 +16,7 @@ import type { LanePlace } from '../../core/inspection.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Metrics } from '../../core/metrics.ts';
 import type { Runtime, Timer } from '../../core/runtime.ts';
+import { partitionsOf, type Share, WHOLE } from '../../core/share.ts';
 import { NO_STAMP, type Stamp } from '../../core/stamp.ts';
 import { masterRoom, processesWrites, roomEntry } from '../../core/topology.ts';
 import { type Lane, laneKey } from '../../core/words.ts';
@@ -50,9 +51,18 @@ export interface ApplierOptions {
   /** In the master room of a master–slave topology; opened by whoever made it, as the stores are. */
   readonly effectLog: Log | undefined;
   readonly floors: FloorSource;
+  /** Undefined: all partitions, and no other collector works in the room. */
+  readonly share?: SharedRoom | undefined;
   readonly runtime: Runtime;
   readonly logger: Logger;
   readonly metrics: Metrics;
+}
+
+/** What the collector of a share knows of the others'. */
+export interface SharedRoom {
+  readonly share: Share;
+  /** What all others have seen, and what it rests on in the cache (CacheSweep.restsOn). Undefined: not known of all of them. */
+  others(): { readonly seen: Stamp; readonly restsOn: readonly string[] } | undefined;
 }
 
 type WritesConsumer = WritesLane | DerivedLane;
@@ -70,6 +80,7 @@ export class Applier {
   readonly #view: CacheView;
   readonly #lanes = new Map<string, LaneConsumer>();
   readonly #writes = new Map<string, WritesConsumer>();
+  readonly #partitions: readonly number[];
   #sweepTimer: Timer | undefined;
   #stopped = true;
   #stopping = false;
@@ -77,6 +88,7 @@ export class Applier {
   constructor(options: ApplierOptions) {
     const { config, book, runtime, logger, metrics } = options;
     this.#options = options;
+    this.#partitions = partitionsOf(options.share?.share ?? WHOLE, config.topology.partitions);
     this.#view = new CacheView({ ...options, lookers: () => this.#lookers() });
     this.#context = {
       ...options,
@@ -84,7 +96,8 @@ export class Applier {
       executes: options.database !== undefined && roomEntry(config.topology, config.room.id)?.database === 'master',
       acks: this.acks,
       hints: this.hints,
-      floor: () => this.floor(),
+      // Where there are several collectors only the sweeps of one of them move it: they alone can name what it rests on.
+      floor: () => (options.share === undefined ? this.floor() : NO_STAMP),
       meters: new Meters(metrics, runtime),
       shared: new SharedCommits(options),
       breathe: () => this.#breathe(),
@@ -147,17 +160,15 @@ export class Applier {
 
   /** What every room has applied by what the origins say, but no more than this room has seen of every `writes` lane. Empty: not known. */
   floor(): Stamp {
+    const others = this.#options.share?.others();
+    if (this.#options.share !== undefined && others === undefined) return NO_STAMP;
+    return least([this.#options.floors.floor(), this.seen(), ...(others === undefined ? [] : [others.seen])]);
+  }
+
+  /** What this collector has seen of every `writes` lane that is its own. Empty: not known. */
+  seen(): Stamp {
     if (!this.#view.isWhole) return NO_STAMP;
-    let floor = this.#options.floors.floor();
-    const { rooms, partitions } = this.#options.config.topology;
-    for (const { id } of rooms) {
-      for (let partition = 0; partition < partitions; partition += 1) {
-        if (floor === NO_STAMP) return floor;
-        const seen = this.#writesLane({ log: 'writes', origin: id, partition }).progressState.seen();
-        if (seen < floor) floor = seen;
-      }
-    }
-    return floor;
+    return least(this.#laneProgress().map(({ progress }) => progress.seen()));
   }
 
   /** The lanes that move marks of the cache; in a room that gets only the effects they look for those that are derived from them. */
@@ -165,8 +176,7 @@ export class Applier {
     const { topology, room } = this.#options.config;
     if (processesWrites(topology, room.id)) return [...this.#writes.values()].filter((lane) => lane instanceof WritesLane);
     const origin = masterRoom(topology)?.id ?? '';
-    const partitions = Array.from({ length: topology.partitions }, (_, partition) => partition);
-    return partitions
+    return this.#partitions
       .map((partition) => this.#consumer({ log: 'effects', origin, partition }))
       .filter((lane) => lane instanceof EffectsLane);
   }
@@ -178,10 +188,7 @@ export class Applier {
    */
   async horizon(): Promise<LanePlace[]> {
     const isWhole = await this.#view.isWholeNow();
-    const { rooms, partitions } = this.#options.config.topology;
-    return rooms.flatMap(({ id }) =>
-      Array.from({ length: partitions }, (_, partition) => this.#place({ log: 'writes', origin: id, partition }, isWhole)),
-    );
+    return this.#writesLanes().map((lane) => this.#place(lane, isWhole));
   }
 
   async #turns(): Promise<void> {
@@ -198,11 +205,13 @@ export class Applier {
   }
 
   #laneProgress(): { readonly lane: Lane; readonly progress: Progress }[] {
-    const { rooms, partitions } = this.#options.config.topology;
-    const lanes = rooms.flatMap(({ id }) =>
-      Array.from({ length: partitions }, (_, partition) => ({ log: 'writes' as const, origin: id, partition })),
+    return this.#writesLanes().map((lane) => ({ lane, progress: this.#writesLane(lane).progressState }));
+  }
+
+  #writesLanes(): Lane[] {
+    return this.#options.config.topology.rooms.flatMap(({ id }) =>
+      this.#partitions.map((partition) => ({ log: 'writes' as const, origin: id, partition })),
     );
-    return lanes.map((lane) => ({ lane, progress: this.#writesLane(lane).progressState }));
   }
 
   #place(lane: Lane, isWhole: boolean): LanePlace {
@@ -257,11 +266,18 @@ export class Applier {
 
   async #sweep(): Promise<void> {
     try {
-      const { cache, runtime } = this.#options;
-      await cache.sweep({ generation: this.#view.generation, floor: this.floor(), nowMs: runtime.nowMs() });
+      const { cache, share, runtime } = this.#options;
+      const restsOn = share?.others()?.restsOn;
+      // One collector of several is enough to move it, and the others forget what it allows.
+      const floor = share === undefined || share.share.index === 0 ? this.floor() : NO_STAMP;
+      await cache.sweep({ generation: this.#view.generation, floor, nowMs: runtime.nowMs(), ...(restsOn && { restsOn }) });
     } catch (cause) {
       this.#options.logger.warn({ error: asWmbError(cause).message }, 'the cache could not be swept; it is tried again');
     }
     this.#scheduleSweep();
   }
+}
+
+function least(stamps: readonly Stamp[]): Stamp {
+  return stamps.reduce((one, other) => (other < one ? other : one), stamps[0] ?? NO_STAMP);
 }

@@ -12,7 +12,7 @@ import { callModule } from '../process/module.ts';
 import type { ProcessFunction } from '../process/processor.ts';
 import { Processors } from '../process/processors.ts';
 import { EmbeddedBook } from '../receipts/embedded.ts';
-import { Applier } from './admit.ts';
+import { Applier, type SharedRoom } from './admit.ts';
 import type { Processing } from './context.ts';
 import { Crash, crashingBook, MemoryCache, MemoryDatabase, MemoryLog } from './fixture-stores.ts';
 
@@ -79,6 +79,7 @@ export interface RoomOptions {
   readonly onFailure?: 'park' | 'pass';
   readonly kindRooms?: readonly string[];
   readonly windowWrites?: number;
+  readonly share?: SharedRoom;
 }
 
 /** A room whose stores outlive its collector: `restart` makes a new collector on the same stores. */
@@ -93,10 +94,12 @@ export class TestRoom {
   book = crashingBook(this.bookFile, this.crash);
   readonly processors: TestProcessors;
   applier: Applier;
+  readonly #share: SharedRoom | undefined;
   #floor = '';
 
   constructor(options: RoomOptions = {}) {
     this.config = testConfig(options);
+    this.#share = options.share;
     this.processors = new TestProcessors(this.config, this.runtime);
     this.applier = this.#make();
   }
@@ -118,6 +121,7 @@ export class TestRoom {
       processors,
       effectLog,
       floors: { floor: () => this.#floor },
+      share: this.#share,
       runtime,
       logger: silentLogger,
       metrics: noMetrics,

@@ -15,17 +15,20 @@ export type Row = Record<string, SQLOutputValue>;
 export class BookFile {
   readonly #file: string;
   readonly #room: RoomId;
+  /** Of the book's lease; undefined: nobody else has the file. */
+  readonly #owner: string | undefined;
   readonly #statements = new Map<string, StatementSync>();
   readonly #laneIds = new Map<string, number>();
   #opened: (OpenedBook & { readonly checkpoints: Checkpoints }) | undefined;
 
-  constructor(options: { readonly file: string; readonly room: RoomId }) {
+  constructor(options: { readonly file: string; readonly room: RoomId; readonly owner?: string | undefined }) {
     this.#file = options.file;
     this.#room = options.room;
+    this.#owner = options.owner;
   }
 
   open(): void {
-    const { db, lock } = openBookFile(this.#file, this.#room);
+    const { db, lock } = openBookFile(this.#file, this.#room, this.#owner !== undefined);
     this.#opened = { db, lock, checkpoints: new Checkpoints({ db, file: this.#file, pages: CHECKPOINT_PAGES }) };
   }
 
@@ -52,6 +55,7 @@ export class BookFile {
     const { db, checkpoints } = this.#open();
     try {
       db.exec('BEGIN IMMEDIATE');
+      this.#demandLease();
       const result = task();
       db.exec('COMMIT');
       checkpoints.committed();
@@ -60,6 +64,17 @@ export class BookFile {
       if (db.isTransaction) db.exec('ROLLBACK');
       throw bookError(cause, this.#file);
     }
+  }
+
+  /** A collector that was away for a while finds its lease in other hands. */
+  #demandLease(): void {
+    if (this.#owner === undefined) return;
+    const row = this.sql('SELECT owner FROM lease').get();
+    if (row?.['owner'] === this.#owner) return;
+    throw new WmbError(
+      'STORE_LOCKED',
+      `the receipt book ${this.#file} is with another collector of the room now: ${String(row?.['owner'])}`,
+    );
   }
 
   sql(sql: string): StatementSync {

@@ -3,8 +3,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { VirtualTime } from '../../core/flow/virtual-time.testing.ts';
 import { formatPosition } from '../../core/words.ts';
 import { EmbeddedBook } from './embedded.ts';
+import { LEASE_MS, ShareLease } from './lease.ts';
 import { EmbeddedLinkStates } from './link-states.ts';
 import type { BookEntry, ParkedPlace, ParkedWrite } from './receipts.ts';
 
@@ -155,4 +157,30 @@ test('states of links are kept and replaced', async (t) => {
   await book.open();
   t.after(() => book.close());
   assert.deepEqual(new EmbeddedLinkStates(book).load(), [row]);
+});
+
+test('who has lost the lease of a book can write nothing into it, and reads it all the same', async (t) => {
+  const file = join(directory(t), 'book-0.db');
+  const leaseOf = (owner: string) => new ShareLease({ file, room: 'beijing', owner, runtime: time });
+  const time = new VirtualTime();
+  const [first, second] = [leaseOf('a'), leaseOf('b')];
+  const book = new EmbeddedBook({ file, room: 'beijing', owner: 'a' });
+  t.after(async () => {
+    await book.close();
+    for (const lease of [first, second]) lease.close();
+  });
+  assert.ok(first.take());
+  assert.ok(!second.take());
+  await book.open();
+  await book.record([frames(0, 1)]);
+  await time.advance(LEASE_MS);
+  assert.ok(first.renew());
+  await time.advance(LEASE_MS + 1);
+  assert.ok(second.take());
+  assert.ok(!first.renew());
+  await assert.rejects(book.record([frames(2, 3)]), { code: 'STORE_LOCKED', message: /with another collector of the room now: b/ });
+  assert.equal((await book.summary(lane)).seq, 1);
+  second.release();
+  assert.ok(first.take());
+  await book.record([frames(2, 3)]);
 });

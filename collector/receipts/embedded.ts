@@ -1,4 +1,4 @@
-/** The receipt book in SQLite: `book.db` in the room's directory. One process has it open. */
+/** The receipt book in SQLite: `book.db` in the room's directory. One process has it open, or the book of a share that one which has its lease. */
 import type { DatabaseSync } from 'node:sqlite';
 import type { ErrorCode } from '../../core/errors.ts';
 import { type FrameReceipts, RECEIPT_FRAMES_KEPT, type SeqRange } from '../../core/inspection.ts';
@@ -31,6 +31,8 @@ const PUT_FRAME = `INSERT INTO frames (lane, seq, count, stamp_first, stamp_last
 export interface EmbeddedBookOptions {
   readonly file: string;
   readonly room: RoomId;
+  /** Who must have the book's lease (lease.ts), where several collectors work in the room. */
+  readonly owner?: string | undefined;
   /** See {@link RECEIPT_FRAMES_KEPT}; tests keep fewer, as with the limits. */
   readonly framesKept?: number;
   readonly parking?: ParkingLimits;

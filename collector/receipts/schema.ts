@@ -59,6 +59,7 @@ CREATE TABLE IF NOT EXISTS link_states (
   state TEXT NOT NULL, reason TEXT NOT NULL, since_ms INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS link_transports (origin TEXT PRIMARY KEY, transport TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS lease (one INTEGER PRIMARY KEY CHECK (one = 1), owner TEXT NOT NULL, until_ms INTEGER NOT NULL);
 `;
 
 /** SQLite's name for a database that is no file. */
@@ -70,15 +71,18 @@ export interface OpenedBook {
   readonly lock: DatabaseLock | undefined;
 }
 
-/** STORE_LOCKED, STORE_FOREIGN, STORE_FULL or STORE_UNAVAILABLE, naming the file. */
-export function openBookFile(file: string, room: RoomId): OpenedBook {
+/** Of a file that others have open too: how long a transaction waits for theirs. */
+const SHARED_WAIT_MS = 2_000;
+
+/** `isShared`: who may write is not the one who has the file, but the one who has its lease (lease.ts). STORE_LOCKED, STORE_FOREIGN, STORE_FULL or STORE_UNAVAILABLE, naming the file. */
+export function openBookFile(file: string, room: RoomId, isShared = false): OpenedBook {
   let db: DatabaseSync | undefined;
   let lock: DatabaseLock | undefined;
   try {
     mkdirSync(dirname(file), { recursive: true });
     // One writer: a second collector is told at its start.
-    if (file !== IN_MEMORY) lock = lockDatabase(file);
-    db = new DatabaseSync(file, { timeout: 0 });
+    if (file !== IN_MEMORY && !isShared) lock = lockDatabase(file);
+    db = new DatabaseSync(file, { timeout: isShared ? SHARED_WAIT_MS : 0 });
     db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL');
     checkOwner(db, file, room);
     return { db, lock };

@@ -11,6 +11,7 @@ import { checkDatabaseAdapter } from './check-database.ts';
 import { checkInboxes } from './check-inbox.ts';
 import { checkLogAdapter } from './check-log.ts';
 import { checkRoom, type Environment, type PartialRoom } from './check-room.ts';
+import { checkShares } from './check-shares.ts';
 import { checkTopics } from './check-topics.ts';
 import { BUILT_IN_KIND, checkTopology, type PartialTopology } from './check-topology.ts';
 import { type ConfigDocument, parseConfigDocument } from './document.ts';
@@ -79,6 +80,7 @@ export function checkConfig(roomFile: string, env: Environment = process.env, re
   checkLogAdapter(check);
   checkTopics(check);
   checkInboxes(check);
+  checkShares(check);
   checkFiles({ document, room, read });
   problems.push(...document.problems);
   if (problems.length > 0 || complete === undefined || topology.complete === undefined)
@@ -210,7 +212,7 @@ function toConfig({ roomFile, room, topology, env }: Complete): Config {
   const entry = roomEntry(topology, room.room);
   if (entry === undefined) throw new WmbError('INTERNAL', `the room ${room.room} passed its checks and is not in the topology`);
   const absolute = (path: string) => resolve(pathBeside(roomFile, path));
-  const { log: logged, inbox, cache, link, checker, drainMsMax, logLevel, database, tls } = room;
+  const { log: logged, inbox, cache, collector, link, checker, drainMsMax, logLevel, database, tls } = room;
   const { topics, ...intake } = room.intake;
   const processors = Object.entries(room.processors).map(([kind, processor]) => [kind, toProcessor(processor, absolute)] as const);
   const log = toLog(logged, absolute, env);
@@ -232,6 +234,7 @@ function toConfig({ roomFile, room, topology, env }: Complete): Config {
     processors: Object.fromEntries(processors),
     intake,
     topics: topics.map((topic) => toTopic(topic, { room, absolute, env })),
+    collector,
     link,
     checker,
     drainMsMax,

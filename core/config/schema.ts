@@ -304,6 +304,15 @@ export const roomFileSchema = z.strictObject({
     example: 'message',
   }),
   intake: intakeSchema.prefault({}).meta({ description: 'The room’s intake: its limits, and topics of Kafka that it takes.' }),
+  collector: z
+    .strictObject({
+      shares: between(1, 64).default(1).meta({
+        description:
+          'In how many shares the partitions are divided. With 2 or more, as many collectors work at once that have the same `directory`, on one machine. It cannot be changed once the room has receipts.',
+      }),
+    })
+    .prefault({})
+    .meta({ description: 'Several collectors in this room.' }),
   link: linkLimitsSchema.prefault({}).meta({ description: 'Limits of the links from and to this room.' }),
   checker: checkerSchema.prefault({}).meta({ description: 'How this room is compared with the others, and repaired.' }),
   drainMsMax: between(0, 600_000)

@@ -100,6 +100,8 @@ export interface RoomConfig {
   readonly intake: IntakeLimits;
   /** Of Kafka: their records are write requests of this room. */
   readonly topics: readonly TopicConfig[];
+  /** In how many shares the room's partitions are divided; undefined: one. */
+  readonly collector?: { readonly shares: number } | undefined;
   readonly link: LinkLimits;
   readonly checker: CheckerConfig;
   readonly drainMsMax: number;

@@ -117,7 +117,19 @@ export interface CollectorStatus {
   /** Everything stamped up to here has been applied in every room. */
   floor: string;
   /** Where databases follow by the servers' own replication. */
-  database?: DatabaseStatus | undefined;
+  database?:
+    | DatabaseStatus
+    | undefined;
+  /** Where the room's partitions are divided into shares: the collectors that are there. */
+  members: CollectorMember[];
+}
+
+export interface CollectorMember {
+  instance: string;
+  /** Where it is asked over gRPC. */
+  address: string;
+  /** Those that it has. */
+  partitions: number[];
 }
 
 export interface DatabaseStatus {
@@ -1074,6 +1086,7 @@ function createBaseCollectorStatus(): CollectorStatus {
     parked: 0,
     floor: "",
     database: undefined,
+    members: [],
   };
 }
 
@@ -1105,6 +1118,9 @@ export const CollectorStatus: MessageFns<CollectorStatus> = {
     }
     if (message.database !== undefined) {
       DatabaseStatus.encode(message.database, writer.uint32(74).fork()).join();
+    }
+    for (const v of message.members) {
+      CollectorMember.encode(v!, writer.uint32(82).fork()).join();
     }
     return writer;
   },
@@ -1193,6 +1209,96 @@ export const CollectorStatus: MessageFns<CollectorStatus> = {
 
             message.database = DatabaseStatus.decode(reader, reader.uint32());
             continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.members.push(CollectorMember.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCollectorMember(): CollectorMember {
+  return { instance: "", address: "", partitions: [] };
+}
+
+export const CollectorMember: MessageFns<CollectorMember> = {
+  encode(message: CollectorMember, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.instance !== "") {
+      writer.uint32(10).string(message.instance);
+    }
+    if (message.address !== "") {
+      writer.uint32(18).string(message.address);
+    }
+    if (message.partitions.length !== 0) {
+      writer.uint32(26).fork();
+      for (const v of message.partitions) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CollectorMember {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCollectorMember();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.instance = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.address = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag === 24) {
+              message.partitions.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 26) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.partitions.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
           }
         }
         if ((tag & 7) === 4 || tag === 0) {

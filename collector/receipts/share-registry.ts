@@ -1,0 +1,123 @@
+/**
+ * What the collectors of a room tell each other, where there are several (docs/adr/0013): `shares.db` in the room's directory. Nothing in it is needed for what is right; it says who is there,
+ * where each can be asked, and what each has seen of its shares.
+ */
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { WmbError } from '../../core/errors.ts';
+import type { Runtime } from '../../core/runtime.ts';
+import type { Stamp } from '../../core/stamp.ts';
+import type { RoomId } from '../../core/words.ts';
+
+/** Who has not said anything for so long is not there. */
+const SILENCE_MS_MAX = 3_000;
+const WAIT_MS = 2_000;
+
+const SCHEMA = `
+CREATE TABLE IF NOT EXISTS room (one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL, shares INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS collectors (name TEXT PRIMARY KEY, address TEXT NOT NULL, heard_ms INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS shares (
+  share INTEGER PRIMARY KEY, owner TEXT NOT NULL, seen TEXT NOT NULL, rests_on TEXT NOT NULL, heard_ms INTEGER NOT NULL
+);
+`;
+
+export interface Fellow {
+  readonly name: string;
+  readonly address: string;
+}
+
+/** What the owner of a share says. */
+export interface ShareNews {
+  readonly share: number;
+  /** What it has seen of every `writes` lane of the share; empty: not known. */
+  readonly seen: Stamp;
+  /** What it had left in the cache by then (CacheStore.left). */
+  readonly restsOn: string;
+}
+
+export interface Registered {
+  /** Those who are there, this one included, in the order of their names. */
+  readonly collectors: readonly Fellow[];
+  /** Of shares whose owner is there. */
+  readonly shares: ReadonlyMap<number, ShareNews & { readonly owner: string }>;
+}
+
+export interface ShareRegistryOptions {
+  readonly file: string;
+  readonly room: RoomId;
+  readonly shares: number;
+  readonly runtime: Runtime;
+}
+
+export class ShareRegistry {
+  readonly #options: ShareRegistryOptions;
+  readonly #db: DatabaseSync;
+
+  /** STORE_FOREIGN where it is another room's, or divided otherwise. */
+  constructor(options: ShareRegistryOptions) {
+    const { file, room, shares } = options;
+    this.#options = options;
+    mkdirSync(dirname(file), { recursive: true });
+    this.#db = new DatabaseSync(file, { timeout: WAIT_MS });
+    this.#db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL');
+    this.#db.exec(SCHEMA);
+    this.#db.prepare('INSERT INTO room VALUES (1, ?, ?) ON CONFLICT (one) DO NOTHING').run(room, shares);
+    const row = this.#db.prepare('SELECT id, shares FROM room').get();
+    if (row?.['id'] === room && Number(row?.['shares']) === shares) return;
+    this.#db.close();
+    throw new WmbError(
+      'STORE_FOREIGN',
+      `${file} is of room ${String(row?.['id'])} with ${Number(row?.['shares'])} shares, and this is room ${room} with ${shares}; a room’s shares cannot be changed`,
+    );
+  }
+
+  /** Says what this collector has, and returns what all have said. `counts`: it is one of those among whom the shares are divided. */
+  beat(self: Fellow, own: readonly ShareNews[], counts = true): Registered {
+    const nowMs = Math.floor(this.#options.runtime.nowMs());
+    const db = this.#db;
+    db.exec('BEGIN IMMEDIATE');
+    try {
+      if (counts || own.length > 0) db.prepare('INSERT OR REPLACE INTO collectors VALUES (?, ?, ?)').run(self.name, self.address, nowMs);
+      else db.prepare('DELETE FROM collectors WHERE name = ?').run(self.name);
+      db.prepare('DELETE FROM collectors WHERE heard_ms NOT BETWEEN ?1 - ?2 AND ?1 + ?2').run(nowMs, SILENCE_MS_MAX);
+      const put = db.prepare('INSERT OR REPLACE INTO shares VALUES (?, ?, ?, ?, ?)');
+      for (const { share, seen, restsOn } of own) put.run(share, self.name, seen, restsOn, nowMs);
+      const has = own.map(({ share }) => share);
+      for (const row of db.prepare('SELECT share FROM shares WHERE owner = ?').all(self.name))
+        if (!has.includes(Number(row['share']))) db.prepare('DELETE FROM shares WHERE share = ?').run(Number(row['share']));
+      db.prepare('DELETE FROM shares WHERE owner NOT IN (SELECT name FROM collectors)').run();
+      db.exec('COMMIT');
+    } catch (cause) {
+      if (db.isTransaction) db.exec('ROLLBACK');
+      throw new WmbError('STORE_UNAVAILABLE', `${this.#options.file} failed: ${cause instanceof Error ? cause.message : String(cause)}`, {
+        cause,
+      });
+    }
+    return this.#read();
+  }
+
+  /** This collector goes, and says so. */
+  leave(name: string): void {
+    this.#db.prepare('DELETE FROM collectors WHERE name = ?').run(name);
+    this.#db.prepare('DELETE FROM shares WHERE owner = ?').run(name);
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+
+  #read(): Registered {
+    const collectors = this.#db.prepare('SELECT name, address FROM collectors ORDER BY name').all();
+    const shares = this.#db.prepare('SELECT share, owner, seen, rests_on FROM shares').all();
+    return {
+      collectors: collectors.map((row) => ({ name: String(row['name']), address: String(row['address']) })),
+      shares: new Map(
+        shares.map((row) => {
+          const share = Number(row['share']);
+          return [share, { share, owner: String(row['owner']), seen: String(row['seen']), restsOn: String(row['rests_on']) }];
+        }),
+      ),
+    };
+  }
+}

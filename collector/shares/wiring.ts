@@ -1,0 +1,204 @@
+/**
+ * Puts a collector together that works beside others in its room (docs/adr/0013): what is the same for all shares once, and for each share that it has a cache, a book, an applier and a
+ * receiver of their own.
+ */
+import { existsSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { isWildcard, parseAddress } from '../../core/config/address.ts';
+import { WmbError } from '../../core/errors.ts';
+import { instanceName } from '../../core/runtime.ts';
+import type { Share } from '../../core/share.ts';
+import { holds } from '../../core/share.ts';
+import { GrpcServer } from '../../daemon/grpc-server.ts';
+import { formatAddress } from '../../daemon/listen.ts';
+import { OpsHttp } from '../../daemon/ops-http.ts';
+import type { DaemonParts } from '../../daemon/process.ts';
+import type { Service } from '../../daemon/service.ts';
+import { readTls } from '../../daemon/tls.ts';
+import { MqDialer } from '../../link/mq/dialer.ts';
+import { rpcDialer } from '../../link/rpc/dialer.ts';
+import type { Log } from '../../log/log.ts';
+import { CollectorService } from '../../proto/gen/wmb/v1/admin.ts';
+import { InspectionService } from '../../proto/gen/wmb/v1/inspection.ts';
+import type { CacheStore } from '../../store/cache.ts';
+import type { DatabaseStore } from '../../store/database.ts';
+import { collectorAdmin } from '../admin-grpc.ts';
+import { Applier } from '../admit/admit.ts';
+import { Inspection } from '../inspection.ts';
+import { inspectionService } from '../inspection-grpc.ts';
+import { addKeysRoute } from '../keys-http.ts';
+import { Processors } from '../process/processors.ts';
+import { EmbeddedBook } from '../receipts/embedded.ts';
+import { ShareLease } from '../receipts/lease.ts';
+import { EmbeddedLinkStates } from '../receipts/link-states.ts';
+import { ShareRegistry } from '../receipts/share-registry.ts';
+import { Receiver } from '../receive/receiver.ts';
+import type { ReplicationWatch } from '../replication.ts';
+import { cacheOf, databaseOf, effectLogOf, HTTP_BODY_BYTES_MAX, linkAdmin, replicationWatch } from '../wiring.ts';
+import { ShareKeeper } from './keeper.ts';
+import { ShareMetrics } from './metrics.ts';
+import { RoomVoices } from './room-grpc.ts';
+import type { WiredShare } from './wired-share.ts';
+
+interface Common extends DaemonParts {
+  readonly instance: string;
+  readonly count: number;
+  readonly database: DatabaseStore | undefined;
+  readonly effectLog: Log | undefined;
+  readonly processors: Processors;
+  readonly shareMetrics: ShareMetrics;
+  readonly watch: ReplicationWatch | undefined;
+  readonly others: ShareKeeper<WiredShare>['others'];
+}
+
+export async function wireShares(parts: DaemonParts): Promise<readonly Service[]> {
+  const { config, runtime, logger, metrics, readiness } = parts;
+  const { room } = config;
+  const count = room.collector?.shares ?? 1;
+  if (existsSync(join(room.directory, 'book.db')))
+    throw new WmbError(
+      'STORE_FOREIGN',
+      `${room.directory} has the receipts of a room without shares; a room’s shares cannot be changed: set collector.shares to 1`,
+    );
+  const instance = instanceName(room.id, runtime);
+  const database = databaseOf(parts, () => {});
+  const effectLog = effectLogOf(parts);
+  const processors = new Processors({ config, runtime });
+  const watch = replicationWatch(parts, {
+    marks: async () => (await database?.marks()) ?? [],
+    arrived: (marks) => {
+      for (const [index, { applier }] of keeper.working)
+        applier.acks.arrived(marks.filter(({ partition }) => holds({ index, count }, partition)));
+    },
+  });
+  const others = (share: number) => keeper.others(share);
+  const common: Common = {
+    ...parts,
+    instance,
+    count,
+    database,
+    effectLog,
+    processors,
+    shareMetrics: new ShareMetrics(metrics),
+    watch,
+    others,
+  };
+  const address = publishedAddress(room.listen.collector.grpc);
+  const keeper: ShareKeeper<WiredShare> = new ShareKeeper({
+    self: { name: instance, address },
+    count,
+    registry: new ShareRegistry({ file: join(room.directory, 'shares.db'), room: room.id, shares: count, runtime }),
+    lease: (share) => new ShareLease({ file: bookFile(room.directory, share), room: room.id, owner: instance, runtime }),
+    work: (index) => wireShare(common, { index, count }),
+    runtime,
+    logger,
+  });
+  const voices = new RoomVoices({ config, keeper, count, runtime });
+  const grpc = new GrpcServer({ address: room.listen.collector.grpc, tls: room.tls, readiness, runtime, logger });
+  grpc.server.addService(CollectorService, voices.collector());
+  grpc.server.addService(InspectionService, voices.inspection());
+  const http = new OpsHttp({ address: room.listen.collector.http, bodyBytesMax: HTTP_BODY_BYTES_MAX, readiness, metrics, logger });
+  addKeysRoute(http.app, { cache: { get: (key, nowMs) => voices.anyHere().cache.get(key, nowMs) }, runtime });
+  const stores = [database, effectLog].filter((store) => store !== undefined);
+  return [
+    ...stores.map((store): Service => ({ name: store.constructor.name, start: () => store.open(), stop: () => store.close() })),
+    { name: 'processors', start: () => processors.open(), stop: async () => processors.close() },
+    ...(watch === undefined ? [] : [watch]),
+    { name: 'voices', start: async () => {}, stop: async () => voices.close() },
+    keeper,
+    grpc,
+    http,
+  ];
+}
+
+function wireShare(common: Common, share: Share): WiredShare {
+  const { config, runtime, logger, instance, database, effectLog, processors, shareMetrics } = common;
+  const { room } = config;
+  const { metrics, end } = shareMetrics.open();
+  const cache = cacheOf(common, share.index);
+  const book = new EmbeddedBook({ file: bookFile(room.directory, share.index), room: room.id, owner: instance });
+  const log = logger.child({ share: share.index });
+  const name = `${instance}.${share.index}`;
+  const applier: Applier = new Applier({
+    config,
+    cache,
+    database,
+    book,
+    processors,
+    effectLog,
+    floors: { floor: () => receiver.floor() },
+    share: { share, others: () => common.others(share.index) },
+    runtime,
+    logger: log,
+    metrics,
+  });
+  const receiver: Receiver = new Receiver({
+    config,
+    instance: name,
+    share,
+    dialer: rpcDialer({ runtime, tls: room.tls === undefined ? undefined : readTls(room.tls) }),
+    inbox: new MqDialer({ config, runtime, logger: log }),
+    consumers: applier.consumers,
+    acks: applier.acks,
+    hints: applier.hints,
+    states: new EmbeddedLinkStates(book),
+    runtime,
+    logger: log,
+    metrics,
+  });
+  return {
+    cache,
+    applier,
+    ...answersOf(common, { cache, book, applier, receiver }),
+    start: async () => {
+      await cache.open();
+      await book.open();
+      await applier.start();
+      await receiver.start();
+    },
+    drain: () => receiver.drain(),
+    stop: async () => {
+      end();
+      await receiver.stop();
+      await applier.stop();
+      await book.close();
+      await cache.close();
+    },
+    unready: () => receiver.unready() ?? applier.unready(),
+    // What was seen first: what is left in the cache by then covers it.
+    news: () => ({ seen: applier.seen(), restsOn: cache.left?.() ?? '' }),
+  };
+}
+
+interface Answering {
+  readonly cache: CacheStore;
+  readonly book: EmbeddedBook;
+  readonly applier: Applier;
+  readonly receiver: Receiver;
+}
+
+/** What people and the checker ask about a share. */
+function answersOf(common: Common, { cache, book, applier, receiver }: Answering): Pick<WiredShare, 'admin' | 'inspection'> {
+  const { config, runtime, instance, processors, watch } = common;
+  const { parking, copying } = applier;
+  const links = linkAdmin(receiver);
+  const database = watch && (() => watch.status());
+  const horizon = () => applier.horizon();
+  const inspected = { config, processors, horizon, links: () => receiver.status(), copying, gaps: receiver, book, cache, runtime };
+  return {
+    admin: collectorAdmin({ config, cache, parking, links, floor: () => applier.floor(), database, instance, runtime }),
+    inspection: inspectionService(new Inspection(inspected)),
+  };
+}
+
+function bookFile(directory: string, share: number): string {
+  return join(directory, `book-${share}.db`);
+}
+
+/** As the others reach it. */
+function publishedAddress(listens: string): string {
+  const address = parseAddress(listens);
+  if (address === undefined || !isWildcard(address.host)) return listens;
+  return formatAddress({ host: hostname(), port: address.port });
+}

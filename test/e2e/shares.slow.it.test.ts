@@ -1,0 +1,215 @@
+/** Several collectors in one room, on Redis: they divide its partitions, and take over from each other. */
+import assert from 'node:assert/strict';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { credentials } from '@grpc/grpc-js';
+import { Redis } from 'ioredis';
+import { parse, stringify } from 'yaml';
+import type { CollectorStatus } from '../../proto/gen/wmb/v1/admin.ts';
+import { CheckerClient, type CheckerStatus, type DriftReport, type ListDriftsResponse } from '../../proto/gen/wmb/v1/checker.ts';
+import { containersAvailable, NO_ENGINE } from '../containers/engine.ts';
+import { startKafka } from '../containers/kafka.ts';
+import { type RedisServer, startRedis } from '../containers/redis.ts';
+import { unary } from '../harness/clients.ts';
+import { freePorts } from '../harness/proxy.ts';
+import type { RunningRoom } from '../harness/rooms.ts';
+import { QUICK_LINK, Scene, until } from './scene.ts';
+import { Traffic } from './traffic.ts';
+
+const skip = !(await containersAvailable()) && NO_ENGINE;
+const PARTITIONS = 8;
+/** Of the room with several collectors. */
+const SHARED = 1;
+const TAKEN_OVER_MS_MAX = 10_000;
+const QUICK_CHECKER = { roundMs: 300, graceMs: 2_000, sweepMs: 5_000, canaryMs: 300, silenceMsMax: 20_000 };
+/** The checker takes a twentieth of a processor. */
+const VERIFIED_MS_MAX = 80_000;
+
+interface Places {
+  readonly scene: Scene;
+  readonly redis: RedisServer;
+  /** The room, by each of its collectors. */
+  readonly members: readonly RunningRoom[];
+}
+
+const places: Places | undefined = skip ? undefined : await open();
+
+async function open(): Promise<Places> {
+  const [redis, kafka] = await Promise.all([startRedis({ image: 'redis:8' }), startKafka()]);
+  after(() => Promise.all([redis.remove(), kafka.remove()]));
+  const brokers = [kafka.address];
+  const roomSettings = (room: string) => ({
+    link: QUICK_LINK,
+    checker: QUICK_CHECKER,
+    ...(room === 'guangzhou' && {
+      cache: { adapter: 'redis', nodes: [{ address: redis.address }] },
+      collector: { shares: 4 },
+      inbox: { brokers, replicas: 1 },
+    }),
+    ...(room === 'beijing' && { peers: { guangzhou: { kafka: { brokers } } } }),
+  });
+  const scene = await Scene.prepare({
+    count: 2,
+    mode: 'independent',
+    partitions: PARTITIONS,
+    cacheOnly: true,
+    daemons: ['reship', 'collector', 'checker'],
+    roomSettings,
+  });
+  const ports = await freePorts(4);
+  const members = [scene.room(SHARED), ...[0, 1].map((index) => another(scene.room(SHARED), index, ports))];
+  after(() => Promise.all(members.map((member) => scene.rooms.end(member, 'collector', 'SIGTERM'))));
+  const { code, stderr } = await scene.wmb(SHARED, 'link', 'init');
+  assert.equal(code, 0, stderr);
+  await scene.rooms.startAll();
+  return { scene, redis, members };
+}
+
+/** A collector more: the room's file with other ports. */
+function another(room: RunningRoom, index: number, ports: readonly number[]): RunningRoom {
+  const [grpc, http] = [`127.0.0.1:${ports[2 * index]}`, `127.0.0.1:${ports[2 * index + 1]}`];
+  const configFile = room.configFile.replace('.yaml', `-${index}.yaml`);
+  const file = parse(readFileSync(room.configFile, 'utf8'));
+  writeFileSync(configFile, stringify({ ...file, listen: { ...file.listen, collector: { grpc, http } } }));
+  const directory = join(room.directory, `collector-${index}`);
+  mkdirSync(directory);
+  return { ...room, id: `${room.id}-${index}`, configFile, directory, collector: { grpc, http } };
+}
+
+function here(): Places {
+  assert.ok(places !== undefined);
+  return places;
+}
+
+/** How many partitions each collector has, and that all together are all. */
+async function divided(scene: Scene, counts: readonly number[]): Promise<CollectorStatus> {
+  return until(`the partitions are divided as ${counts}`, async () => {
+    const status = await scene.collector(SHARED);
+    const found = status.members.map(({ partitions }) => partitions.length).sort();
+    const all = status.members.flatMap(({ partitions }) => partitions).sort((a, b) => a - b);
+    const isWhole = all.length === PARTITIONS && all.every((partition, index) => partition === index);
+    return isWhole && found.join() === [...counts].sort().join() ? status : undefined;
+  });
+}
+
+async function asExpected(scene: Scene, traffic: Traffic, name: string): Promise<void> {
+  const expected = await traffic.stop();
+  const held = await scene.equalRooms();
+  const ofTraffic = new Map([...held].filter(([key]) => key.startsWith(`${name}:`)));
+  assert.ok(expected.size > 50, `${expected.size} keys`);
+  assert.deepEqual(ofTraffic, new Map([...expected].sort(([a], [b]) => (a < b ? -1 : 1))));
+}
+
+test('one collector has all shares; those that join get theirs while traffic goes on', { skip }, async () => {
+  const { scene, members } = here();
+  await divided(scene, [8]);
+  const traffic = new Traffic(scene, 'join');
+  await traffic.flows(60);
+  for (const member of members.slice(1)) await scene.rooms.start(member, 'collector');
+  const { links } = await divided(scene, [2, 2, 4]);
+  assert.deepEqual(
+    links.map(({ origin, lanes }) => [origin, lanes.length]),
+    [
+      ['beijing', PARTITIONS],
+      ['guangzhou', PARTITIONS],
+    ],
+  );
+  await traffic.flows(60);
+  await asExpected(scene, traffic, 'join');
+});
+
+test('a collector is killed: the others have its shares within ten seconds, and nothing is lost or doubled', { skip }, async () => {
+  const { scene, members } = here();
+  const traffic = new Traffic(scene, 'killed');
+  await traffic.flows(60);
+  const killedMs = performance.now();
+  await scene.rooms.end(members[1] as RunningRoom, 'collector', 'SIGKILL');
+  await divided(scene, [4, 4]);
+  assert.ok(performance.now() - killedMs < TAKEN_OVER_MS_MAX, `${performance.now() - killedMs} ms`);
+  await traffic.flows(60);
+  await asExpected(scene, traffic, 'killed');
+});
+
+test('a collector stands still, the others take its shares, and when it wakes up it is refused', { skip }, async () => {
+  const { scene, members } = here();
+  await scene.rooms.start(members[1] as RunningRoom, 'collector');
+  await divided(scene, [2, 2, 4]);
+  const traffic = new Traffic(scene, 'zombie');
+  await traffic.flows(60);
+  const pid = scene.rooms.pid(members[2] as RunningRoom, 'collector') ?? 0;
+  process.kill(pid, 'SIGSTOP');
+  await divided(scene, [4, 4]);
+  await traffic.flows(60);
+  process.kill(pid, 'SIGCONT');
+  await divided(scene, [2, 2, 4]);
+  await traffic.flows(60);
+  await asExpected(scene, traffic, 'zombie');
+});
+
+test('over mq each collector reads its own part of the inbox; the link is switched there and back, and one is killed meanwhile', {
+  skip,
+}, async () => {
+  const { scene, members } = here();
+  const traffic = new Traffic(scene, 'mq');
+  const switchTo = async (transport: string) => {
+    const { code, stderr } = await scene.wmb(0, 'link', 'transport', 'beijing', 'guangzhou', transport);
+    assert.equal(code, 0, stderr);
+    await traffic.flows(60);
+  };
+  await switchTo('mq');
+  await scene.rooms.end(members[1] as RunningRoom, 'collector', 'SIGKILL');
+  await divided(scene, [4, 4]);
+  await traffic.flows(60);
+  await scene.restart(0, 'reship', 'SIGKILL');
+  await traffic.flows(60);
+  await scene.rooms.start(members[1] as RunningRoom, 'collector');
+  await divided(scene, [2, 2, 4]);
+  await switchTo('rpc');
+  await asExpected(scene, traffic, 'mq');
+});
+
+test('a collector that ends in order gives its shares away at once', { skip }, async () => {
+  const { scene, members } = here();
+  const traffic = new Traffic(scene, 'order');
+  await traffic.flows(60);
+  assert.equal(await scene.rooms.end(members[2] as RunningRoom, 'collector', 'SIGTERM'), 0);
+  const { members: left } = await divided(scene, [4, 4]);
+  assert.equal(left.length, 2);
+  await traffic.flows(60);
+  await asExpected(scene, traffic, 'order');
+});
+
+/** Waits for a round of the room's checker that began after now and verified the rooms. */
+async function verifiedAnew(checker: CheckerClient): Promise<void> {
+  const status = () => unary<CheckerStatus>((answer) => checker.getStatus({}, answer));
+  const sinceMs = (await status()).nowMs;
+  const isVerified = async () => (await status()).peers.every(({ verifiedMs, reason }) => reason === '' && verifiedMs > sinceMs + 300);
+  await until('the rooms are verified', isVerified, VERIFIED_MS_MAX);
+}
+
+test('the checkers see the whole room, whichever collector they ask: no drift after all that, and one that is made is found and repaired', {
+  skip,
+}, async () => {
+  const { scene, redis } = here();
+  const checkers = [0, 1].map((index) => new CheckerClient(scene.room(index).checker.grpc, credentials.createInsecure()));
+  after(() => checkers.map((checker) => checker.close()));
+  const drifts = async (wanted: string): Promise<readonly DriftReport[]> => {
+    const of = (checker: CheckerClient) =>
+      unary<ListDriftsResponse>((answer) => checker.listDrifts({ status: wanted, limit: 100, id: '' }, answer));
+    return (await Promise.all(checkers.map(of))).flatMap((found) => found.drifts);
+  };
+  for (const checker of checkers) await verifiedAnew(checker);
+  assert.deepEqual(await drifts('all'), []);
+  const [key = ''] = [...(await scene.equalRooms()).keys()];
+  const [host = '', port = ''] = redis.address.split(':');
+  const client = new Redis(Number(port), host);
+  await client.del(key);
+  client.disconnect();
+  const ofKey = async () => (await drifts('open')).find(({ subject }) => subject === key);
+  const { id } = await until('the drift is found', ofKey, VERIFIED_MS_MAX);
+  const { code, stderr } = await scene.wmb(SHARED, 'repair', id, '--apply');
+  assert.equal(code, 0, stderr);
+  await until('no drift is open', async () => (await drifts('open')).length === 0, VERIFIED_MS_MAX);
+  await scene.equalRooms();
+});
