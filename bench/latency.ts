@@ -60,10 +60,14 @@ export async function latencyRows(scene: Scene, { rates, seconds, goal, how = ''
   return rows;
 }
 
+/** A request id that a room has seen is a duplicate, and costs less: each load has its own. */
+let loads = 0;
+
 /** Sends every due write with each turn of a 1 ms timer; returns the latency of each write but for those of the warm-up. */
 export async function openLoop(scene: Scene, rate: number, seconds: number): Promise<number[]> {
   const total = Math.round(rate * seconds);
-  const writes = new PreparedWrites(`latency-${rate}`, total);
+  loads += 1;
+  const writes = new PreparedWrites(`latency-${loads}`, total);
   const warm = total * WARM_SHARE;
   const latenciesMs: number[] = [];
   /** First write and number of writes of every batch on its way. */

@@ -24,6 +24,8 @@ export interface FollowerOptions {
   readonly runtime: Runtime;
   /** The next seq of a partition; undefined where nothing more is wanted of it. */
   readonly next: (partition: number) => Seq | undefined;
+  /** How long a broker is left alone before it is asked again; 0: it is asked to wait for what comes. */
+  readonly restMs: () => number;
   /** What a broker answered for a partition, without an error. */
   readonly take: (answer: FetchAnswer) => void;
   /** There is nothing at the partition's next seq: it is before the first that is kept, or after the end. Awaited. */
@@ -35,6 +37,7 @@ export interface FollowerOptions {
 export class Follower {
   readonly #options: FollowerOptions;
   readonly #loops: LeaderLoops;
+  readonly #resting = new Set<AbortController>();
 
   constructor(options: FollowerOptions) {
     const { cluster, topic, partitions, runtime, onTrouble } = options;
@@ -54,19 +57,36 @@ export class Follower {
     this.#loops.start();
   }
 
+  /** Ends every rest. */
+  look(): void {
+    for (const rest of this.#resting) rest.abort();
+  }
+
   /** The cluster's connections are closed before, or this waits for their answers. */
-  stop(): Promise<void> {
-    return this.#loops.stop();
+  async stop(): Promise<void> {
+    const stopped = this.#loops.stop();
+    this.look();
+    await stopped;
+  }
+
+  async #rest(ms: number): Promise<void> {
+    const rest = new AbortController();
+    this.#resting.add(rest);
+    await sleep(this.#options.runtime, ms, rest.signal);
+    this.#resting.delete(rest);
   }
 
   async #ask(node: number, led: readonly number[], signal: AbortSignal): Promise<void> {
-    const { cluster, topic, runtime, next, take, beyond } = this.#options;
+    const { cluster, topic, runtime, next, take, beyond, restMs } = this.#options;
+    const ms = restMs();
+    if (ms > 0) await this.#rest(ms);
+    if (signal.aborted) return;
     const partitions = led.flatMap((partition) => {
       const from = next(partition);
       return from === undefined ? [] : [{ partition, from, bytesMax: PARTITION_BYTES_MAX }];
     });
     if (partitions.length === 0) return sleep(runtime, IDLE_MS, signal);
-    const exchange = fetchExchange({ topic, partitions, waitMs: WAIT_MS, bytesMax: ANSWER_BYTES_MAX });
+    const exchange = fetchExchange({ topic, partitions, waitMs: ms > 0 ? 0 : WAIT_MS, bytesMax: ANSWER_BYTES_MAX });
     let failure: unknown;
     for (const answer of await cluster.send(node, exchange, 'wait')) {
       if (answer.error === 0) take(answer);

@@ -16,6 +16,7 @@ import type { Extent, FrameDraft, Log, RetentionFloor, RetentionPolicy, StoredFr
 import { Appender } from './appender.ts';
 import { tryAgain } from './calls.ts';
 import { Caretaker } from './caretaker.ts';
+import { Company } from './company.ts';
 import { Follower } from './follower.ts';
 import { FrameIndex } from './frame-index.ts';
 import { readFrames } from './history.ts';
@@ -216,11 +217,15 @@ export class KafkaLog implements Log {
         logger.warn({ log: this.log, code, reason: message }, 'the index of a log cannot be written; it stays in memory'),
     });
     const onPurged = (partition: number, start: Seq) => caretaker.purged(partition, start);
-    const known: Known = new Known({ home, index, partitions, tailBytesMax, onPurged });
+    const company = new Company(runtime);
+    const onFound = (stampLast: Stamp) => company.found(stampLast);
+    const onWaiting = () => follower.look();
+    const known: Known = new Known({ home, index, partitions, tailBytesMax, onPurged, onFound, onWaiting });
     const caretaker = new Caretaker({ found, index, known, partitions, runtime, logger: logger.child({ log: this.log }) });
     const shared = { cluster, topic, partitions, runtime };
-    const follower = new Follower({
+    const follower: Follower = new Follower({
       ...shared,
+      restMs: () => (known.isAwaited ? 0 : company.restMs),
       next: (partition) => known.next(partition),
       take: (answer) => known.take(answer),
       beyond: (partition) => caretaker.beyond(partition).catch(() => {}),
@@ -229,7 +234,10 @@ export class KafkaLog implements Log {
     const appender = new Appender({
       ...shared,
       appendMsMax,
-      placed: (partition, first, drafts) => known.placed(partition, first, drafts),
+      placed: (partition, first, drafts) => {
+        for (const { stampLast } of drafts) company.own(stampLast);
+        return known.placed(partition, first, drafts);
+      },
       doubted: (partition) => caretaker.beyond(partition),
     });
     return { ...found, slot, index, known, caretaker, follower, appender };

@@ -26,8 +26,9 @@ async function trimmed(t: TestContext): Promise<Known> {
     index.close();
     rmSync(directory, { recursive: true });
   });
+  const unheard = { onPurged: () => {}, onFound: () => {}, onWaiting: () => {} };
   const home = { log: 'writes', origin: 'beijing', epoch: EPOCH } as const;
-  const known = new Known({ ...shared, home, index, tailBytesMax: 1_000, onPurged: () => {} });
+  const known = new Known({ ...shared, home, index, tailBytesMax: 1_000, ...unheard });
   await known.placed(0, 0, [draft(1), draft(2), draft(3)]);
   known.forget(0, 2);
   return known;

@@ -3,6 +3,7 @@
  * frames twice, from the append that made them and from the follower; whoever is first tells the listeners.
  */
 import { WmbError } from '../../core/errors.ts';
+import type { Stamp } from '../../core/stamp.ts';
 import type { Seq } from '../../core/words.ts';
 import type { FetchAnswer } from '../../kafka/requests.ts';
 import { gapError } from '../gap.ts';
@@ -19,6 +20,10 @@ export interface KnownOptions {
   readonly tailBytesMax: number;
   /** The topic begins at `start`, and nothing of this log's removed what was before. */
   readonly onPurged: (partition: number, start: Seq) => void;
+  /** The follower brought a frame with this last stamp. */
+  readonly onFound: (stampLast: Stamp) => void;
+  /** Somebody waits for frames that only the follower can bring. */
+  readonly onWaiting: () => void;
 }
 
 interface Waiter {
@@ -70,7 +75,7 @@ export class Known {
 
   /** What the follower got. */
   take({ partition, start, records }: FetchAnswer): void {
-    const { index, home } = this.#options;
+    const { index, home, onFound } = this.#options;
     if (this.#faults.has(partition)) return;
     if (start > index.partition(partition).first) this.#options.onPurged(partition, start);
     const from = index.partition(partition).next;
@@ -79,6 +84,7 @@ export class Known {
       const count = header instanceof WmbError ? 0 : header.count;
       const stampLast = header instanceof WmbError ? index.partition(partition).stampLast : header.stampLast;
       index.add(partition, { count, bytes: bytes.length, stampLast });
+      onFound(stampLast);
       if (header instanceof WmbError) this.#tail = this.#newTail();
       else this.#tail.add({ partition, seq, bytes, count });
     }
@@ -99,13 +105,20 @@ export class Known {
     if (end > from) this.#advanced(partition);
   }
 
+  get isAwaited(): boolean {
+    return this.#waiters.some(({ length }) => length > 0);
+  }
+
   /** Resolves when the partition's next seq is at least `next`. */
   reached(partition: number, next: Seq): Promise<void> {
     return new Promise((resolve, reject) => {
       const fault = this.#faults.get(partition);
       if (fault !== undefined) reject(fault);
       else if (this.#options.index.partition(partition).next >= next) resolve();
-      else this.#waiters[partition]?.push({ next, resolve, reject });
+      else {
+        this.#waiters[partition]?.push({ next, resolve, reject });
+        this.#options.onWaiting();
+      }
     });
   }
 
