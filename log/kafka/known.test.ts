@@ -18,7 +18,7 @@ function draft(ms: number): FrameDraft {
 }
 
 /** One that has the seqs 0 to 2, of which 0 and 1 were removed. */
-async function trimmed(t: TestContext): Promise<Known> {
+async function trimmed(t: TestContext, onWaiting = () => {}): Promise<Known> {
   const directory = temporaryDirectory();
   const shared = { partitions: 1, runtime: systemRuntime };
   const index = new FrameIndex({ ...shared, file: join(directory, 'index.db'), epoch: EPOCH, onTrouble: assert.fail });
@@ -26,7 +26,7 @@ async function trimmed(t: TestContext): Promise<Known> {
     index.close();
     rmSync(directory, { recursive: true });
   });
-  const unheard = { onPurged: () => {}, onFound: () => {}, onWaiting: () => {} };
+  const unheard = { onPurged: () => {}, onFound: () => {}, onWaiting };
   const home = { log: 'writes', origin: 'beijing', epoch: EPOCH } as const;
   const known = new Known({ ...shared, home, index, tailBytesMax: 1_000, ...unheard });
   await known.placed(0, 0, [draft(1), draft(2), draft(3)]);
@@ -58,4 +58,17 @@ test('a partition that has stopped still gives what is in memory, and says why b
     [2],
   );
   for (const from of [1, 3]) assert.throws(() => known.newest(0, from, 1_000), { code: 'LOG_GAP', message: 'the topic is another one' });
+});
+
+test('an append behind frames that are not known yet has the follower fetch them at once', async (t) => {
+  let asked = 0;
+  const known = await trimmed(t, () => {
+    asked += 1;
+  });
+  assert.equal(known.isAwaited, false);
+  const placed = known.placed(0, 4, [draft(5)]);
+  assert.deepEqual([asked, known.isAwaited], [1, true]);
+  known.stop(0, new WmbError('LOG_GAP', 'the topic is another one'));
+  await assert.rejects(placed, { code: 'LOG_GAP' });
+  assert.equal(known.isAwaited, false);
 });
