@@ -42,6 +42,8 @@ const INBOX_RECORDS_MIN = 100;
 const EXAMPLE = new URL('../../examples/messages/', import.meta.url).pathname;
 const DB_PASSWORD = 'WMB_TEST_DB_PASSWORD';
 const AHEAD = new URL('ahead.ts', import.meta.url).pathname;
+/** What a checker says of a key whose write request nobody has any more. */
+const NOT_IN_THE_LOG = /the write log of \S+ has nothing stamped .* any more/;
 const DAEMONS: readonly Daemon[] = ['reship', 'collector', 'checker'];
 
 export interface ArenaOptions {
@@ -51,6 +53,12 @@ export interface ArenaOptions {
   readonly brokers?: Brokers | readonly [Brokers, Brokers];
   /** The link from the first room into the second is over mq, through the second's Kafka, which holds nothing else without `brokers`. */
   readonly mq?: boolean;
+  /** `log.retention` of the first room. */
+  readonly retention?: Readonly<Record<string, unknown>>;
+  /** Write requests of each partition by which a retried one is known, and that stay in the log for it. */
+  readonly duplicateWindowWrites?: number;
+  /** Somebody accepts that frames are lost on the way, so that drifts are reported of what they held. */
+  readonly givesUp?: boolean;
   /** Submitted in all rooms together, 300 a second: where something that takes long has to happen meanwhile. */
   readonly messages?: number;
   /** What applications are told for good meanwhile, and send again all the same, because somebody mends it. */
@@ -78,6 +86,8 @@ export class Arena {
   #messages: Messages | undefined;
   #watch: Watch | undefined;
   readonly #falseOnes: string[] = [];
+  /** Drifts of what was given up. */
+  #givenUp = 0;
   #isProven = false;
 
   private constructor(options: ArenaOptions, parts: ArenaParts) {
@@ -90,9 +100,10 @@ export class Arena {
   }
 
   #begin(): void {
-    const { refusedFor, messages = MESSAGES } = this.#options;
+    const { refusedFor, messages = MESSAGES, givesUp = false } = this.#options;
     this.#watch = new Watch(this.clients, ({ kind, subject, wrong, why, cause }) => {
-      this.#falseOnes.push(`${kind} ${subject} in ${wrong}, ${cause}: ${why}`);
+      if (givesUp && (cause === 'given-up' || NOT_IN_THE_LOG.test(why))) this.#givenUp += 1;
+      else this.#falseOnes.push(`${kind} ${subject} in ${wrong}, ${cause}: ${why}`);
     });
     this.#messages = new Messages({ clients: this.clients, text: someMessages(messages), perSecond: MESSAGES_PER_SECOND, refusedFor });
   }
@@ -100,6 +111,11 @@ export class Arena {
   /** What is between the rooms: to each other's reship, and to the other's Kafka. */
   get lines(): readonly TcpProxy[] {
     return [...this.rooms.rooms.map(({ proxy }) => proxy), ...(this.#options.mq ? this.server(1).kafka.lines : [])];
+  }
+
+  /** So many drifts were reported of what was given up. */
+  get givenUp(): number {
+    return this.#givenUp;
   }
 
   get messages(): Messages {
@@ -295,10 +311,11 @@ function brokersOf(place: number, { brokers, mq = false }: ArenaOptions): Broker
   return brokers ?? (mq && place === 1 ? 1 : undefined);
 }
 
-function topologyOf({ mq = false }: ArenaOptions): Readonly<Record<string, unknown>> {
+function topologyOf({ mq = false, duplicateWindowWrites }: ArenaOptions): Readonly<Record<string, unknown>> {
   return {
     databases: 'mysql',
     ...(mq && { links: [{ origin: 'beijing', peer: 'guangzhou', transport: 'mq' }] }),
+    ...(duplicateWindowWrites && { limits: { duplicateWindowWrites } }),
   };
 }
 
@@ -320,10 +337,11 @@ function settingsOf(room: string, servers: readonly RoomServers[], options: Aren
 function kafkaSettingsOf(
   place: number,
   servers: readonly [RoomServers, RoomServers],
-  { brokers, mq }: ArenaOptions,
+  { brokers, mq, retention }: ArenaOptions,
 ): Readonly<Record<string, unknown>> {
   const log = {
     ...(brokers && { adapter: 'kafka', ...servers[place]?.kafka.settings }),
+    ...(retention && place === 0 && { retention }),
   };
   if (!mq) return { log };
   return place === 0 ? { log, peers: { guangzhou: { kafka: servers[1].kafka.settingsFar } } } : { log, inbox: servers[1].kafka.settings };

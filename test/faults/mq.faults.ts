@@ -1,8 +1,10 @@
-/** A link over mq: brokers, daemons and rooms that die on its way, and lines to the inbox that are long or cut. */
+/** A link over mq: brokers, daemons and rooms that die on its way, and lines to the inbox that are long, cut, or break in the middle of a request. */
 import assert from 'node:assert/strict';
-import { cacheWrite } from '../e2e/scene.ts';
-import type { Arena } from './arena.ts';
+import { cacheWrite, until } from '../e2e/scene.ts';
+import { type Arena, INBOX } from './arena.ts';
+import { isAppendTo } from './room-kafka.ts';
 import type { Story } from './stories.ts';
+import { inspected } from './way-back.ts';
 
 export const MQ_STORIES: readonly Story[] = [
   {
@@ -72,6 +74,23 @@ export const MQ_STORIES: readonly Story[] = [
           else line.hold();
         await arena.pause(1_500);
         for (const line of arena.lines) line.heal();
+      }
+    },
+  },
+  {
+    name: 'mq: requests to append are torn, and answers to them lost, on the way to the log and to the inbox',
+    mq: true,
+    brokers: 1,
+    async happens(arena) {
+      const { topic } = await inspected(arena, 0);
+      const [[toLog], [toInbox]] = [arena.server(0).kafka.proxies, arena.server(1).kafka.lines];
+      assert.ok(toLog && toInbox);
+      for (let times = 1; times <= 12; times += 1) {
+        await arena.messages.more(150);
+        const how = times % 2 === 0 ? 'tear' : 'loseAnswerTo';
+        toLog[how](isAppendTo(topic));
+        toInbox[how](isAppendTo(INBOX));
+        await until('both have', async () => toLog.broken === times && toInbox.broken === times);
       }
     },
   },

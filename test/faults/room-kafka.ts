@@ -8,11 +8,14 @@ import { type Admin, Kafka } from 'kafkajs';
 import { type KafkaCluster, type KafkaServer, startKafkaCluster } from '../containers/kafka.ts';
 import type { ProxiedFrom } from '../containers/kafka-settings.ts';
 import { until } from '../e2e/scene.ts';
-import { TcpProxy } from '../harness/proxy.ts';
+import { type Packet, TcpProxy } from '../harness/proxy.ts';
 
 const DATA = '/var/lib/kafka/data';
 /** A batch begins with its offset and the length of what follows. */
 const [BATCH_LENGTH_AT, BATCH_HEAD_BYTES] = [8, 12] as const;
+
+/** A request begins with its length, and the number of what is asked for. */
+const [API_KEY_AT, PRODUCE] = [4, 0] as const;
 
 /** How many brokers a room has. */
 export type Brokers = 1 | 3;
@@ -130,6 +133,11 @@ export class RoomKafka {
     await Promise.all([...this.proxies, ...this.lines].map((proxy) => proxy.close()));
     await this.#cluster.remove();
   }
+}
+
+/** A packet of a client of Kafka that begins with a request to append to the topic. */
+export function isAppendTo(topic: string): Packet {
+  return (chunk) => chunk.length > API_KEY_AT + 2 && chunk.readUInt16BE(API_KEY_AT) === PRODUCE && chunk.includes(topic);
 }
 
 function proxiesBefore({ brokers }: KafkaCluster, from: ProxiedFrom): Promise<TcpProxy[]> {
