@@ -1,10 +1,16 @@
 /** `wmb log`: what the logs of a room in Kafka need before the daemons may use them, and what stands in them. */
 import { type Command, Option } from 'commander';
+import type { Config } from '../../core/config/types.ts';
+import { asWmbError, WmbError } from '../../core/errors.ts';
+import type { Runtime } from '../../core/runtime.ts';
 import type { LogView } from '../../log/administration.ts';
+import { Clients } from '../clients.ts';
 import { type ConfigOptions, type Context, configOf, configOption, type JsonOptions, jsonOption } from '../context.ts';
 import { formatTable } from '../table.ts';
 import { logAdministrations } from '../wiring.ts';
 import { type UserOptions, userOf, withUser } from './server-user.ts';
+
+const STOPPED_MS_MAX = 1_000;
 
 type InitOptions = ConfigOptions & UserOptions & { readonly dryRun?: boolean; readonly newEpoch?: boolean };
 
@@ -28,9 +34,31 @@ export function addLogCommands(program: Command, context: Context): void {
 
 async function init(context: Context, options: InitOptions): Promise<void> {
   const { dryRun = false, newEpoch = false } = options;
-  const logs = logAdministrations({ config: configOf(options), user: userOf(options), runtime: context.runtime });
+  const config = configOf(options);
+  if (newEpoch && !dryRun) await demandStopped(config, context.runtime);
+  const logs = logAdministrations({ config, user: userOf(options), runtime: context.runtime });
   for (const log of logs) for await (const line of log.init({ dryRun, newEpoch })) context.print(line);
   if (dryRun) context.note('This was a dry run: nothing was done.');
+}
+
+/** USAGE where a daemon of the room answers: what it appends while its log begins again goes with the old one, acked or not. */
+async function demandStopped(config: Config, runtime: Runtime): Promise<void> {
+  const { id } = config.room;
+  const asked = await Clients.with(config, runtime, (clients) =>
+    Promise.allSettled([
+      clients.reship<unknown>(id, (client, metadata, call, answer) => client.getStatus({}, metadata, call, answer), STOPPED_MS_MAX),
+      clients.collector<unknown>(id, (client, metadata, call, answer) => client.getStatus({}, metadata, call, answer), STOPPED_MS_MAX),
+    ]),
+  );
+  for (const [index, answer] of asked.entries()) {
+    const isDown = answer.status === 'rejected' && asWmbError(answer.reason).code === 'UNREACHABLE';
+    const daemon = index === 0 ? 'reship' : 'collector';
+    if (!isDown)
+      throw new WmbError(
+        'USAGE',
+        `the ${daemon} of ${id} runs: what is acked while its log begins again would be lost; stop the room’s daemons first`,
+      );
+  }
 }
 
 async function inspect(context: Context, options: ConfigOptions & JsonOptions): Promise<void> {

@@ -74,6 +74,16 @@ describe('two independent rooms', { skip }, async () => {
     assert.equal(payload.toString(), '[["SET","a","from kafka"]]');
   });
 
+  test('the log does not begin again under daemons that run', async () => {
+    const { code, stderr } = await scene.wmb(0, 'log', 'init', '--new-epoch');
+    assert.notEqual(code, 0);
+    assert.match(
+      stderr,
+      /the reship of beijing runs: what is acked while its log begins again would be lost; stop the room’s daemons first/,
+    );
+    await scene.submit(0, [cacheWrite('a', [['SET', 'a', 'once more']])], Wait.WAIT_EVERYWHERE);
+  });
+
   test('reship, collector and the broker are killed in the middle of traffic: both rooms hold what was acked, counters exact', async () => {
     const traffic = new Traffic(scene, 'kill');
     await traffic.flows(60);
