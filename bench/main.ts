@@ -3,7 +3,7 @@
  * and none of WMB. Ratios are what carries over from machine to machine, and only within one run.
  *
  *     npm run bench [-- --quick] [--only throughput,latency,backlog,checker] [--json]
- *     npm run bench -- --real [--quick] [--only apply,rooms,latency,link,database,memory,sweep,sizing,kafka-rooms,kafka-latency] [--minutes 10] [--json]
+ *     npm run bench -- --real [--quick] [--only apply,rooms,latency,link,database,memory,sweep,sizing,kafka-rooms,kafka-latency,shares] [--minutes 10] [--json]
  *
  * `--real`: on servers in containers, which needs a Docker engine. `--minutes`: how long `memory` keeps its load up.
  */
@@ -22,6 +22,7 @@ import { measureLink } from './real/link.ts';
 import { measureMemory } from './real/memory.ts';
 import { measureRooms } from './real/rooms.ts';
 import { removedCpuSeconds } from './real/servers.ts';
+import { measureShares } from './real/shares.ts';
 import { measureSizing } from './real/sizing.ts';
 import { measureSweep } from './real/sweep.ts';
 import { type Row, table } from './report.ts';
@@ -66,6 +67,7 @@ const REAL: Readonly<Record<string, Measure>> = {
   sizing: (directory) => measureSizing(directory, { keys: 100_000, writes: 200_000, seconds: 20 }),
   'kafka-rooms': (directory) => measureKafkaRooms(directory, 800_000),
   'kafka-latency': (directory) => measureKafkaLatency(directory, 10_000, 30),
+  shares: (directory) => measureShares(directory, 300_000),
 };
 const QUICK_REAL: Readonly<Record<string, Measure>> = {
   apply: () => measureApply(2_048, 1),
@@ -78,6 +80,7 @@ const QUICK_REAL: Readonly<Record<string, Measure>> = {
   sizing: (directory) => measureSizing(directory, { keys: 1_000, writes: 2_048, seconds: 1 }),
   'kafka-rooms': (directory) => measureKafkaRooms(directory, 2_048),
   'kafka-latency': (directory) => measureKafkaLatency(directory, 100, 1),
+  shares: (directory) => measureShares(directory, 2_048, 1_000),
 };
 
 const sets = options.real ? { full: REAL, quick: QUICK_REAL } : { full: FULL, quick: QUICK };

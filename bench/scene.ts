@@ -10,7 +10,7 @@ import { type Usage, usageOf } from './usage.ts';
 const PARTITIONS = 8;
 const POLL_MS = 50;
 
-export interface SceneOptions extends Pick<RoomsOptions, 'roomSettings' | 'topologySettings' | 'direct'> {
+export interface SceneOptions extends Pick<RoomsOptions, 'roomSettings' | 'topologySettings' | 'direct' | 'partitions' | 'cacheOnly'> {
   /** What the rooms need before their daemons start. */
   readonly prepare?: (rooms: Rooms) => Promise<void>;
   /** Default: no checker. */
