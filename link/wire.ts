@@ -62,7 +62,8 @@ export function helloToWire(hello: Hello): wire.SessionUp {
 
 export function helloFromWire(up: wire.SessionUp): Hello {
   if (up.message?.$case !== 'hello') throw garbage(`its first message is ${up.message?.$case ?? 'unknown'}, not hello`);
-  return up.message.value;
+  const { share, ...hello } = up.message.value;
+  return share === undefined ? hello : { ...hello, share };
 }
 
 export function welcomeToWire(welcome: Welcome, sessionId: string): wire.SessionDown {
