@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { Kafka, logLevel, Partitioners } from 'kafkajs';
+import { type Admin, Kafka, logLevel, Partitioners } from 'kafkajs';
 import { peekFrame } from '../../link/frame.ts';
 import type { KafkaServer } from '../../test/containers/kafka.ts';
 
@@ -12,6 +12,8 @@ const PARTITIONS = 8;
 /** Frames in one request: one for each partition, as in an append. */
 const SEND_FRAMES = PARTITIONS;
 const ON_THE_WAY = 4;
+const LED_MS_MAX = 20_000;
+const LED_POLL_MS = 50;
 const ALL_REPLICAS = -1;
 const SOURCE_PREFIX = 'wmb.log.beijing.writes.';
 
@@ -70,7 +72,8 @@ export async function kafkajsRate({ address, client }: KafkaServer, frames: read
   const topic = `bench-${performance.now()}`;
   const admin = kafka.admin();
   await admin.connect();
-  await admin.createTopics({ topics: [{ topic, numPartitions: PARTITIONS, replicationFactor: 1 }], waitForLeaders: true });
+  await admin.createTopics({ topics: [{ topic, numPartitions: PARTITIONS, replicationFactor: 1 }], waitForLeaders: false });
+  await isLed(admin, topic);
   const consumer = spawn(process.execPath, ['--no-warnings', import.meta.filename, address, topic, `${frames.length}`], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -91,6 +94,18 @@ export async function kafkajsRate({ address, client }: KafkaServer, frames: read
     await producer.disconnect();
     await admin.deleteTopics({ topics: [topic] });
     await admin.disconnect();
+  }
+}
+
+/** kafkajs waits for leaders itself, but gives up where the broker has not heard of the topic yet. */
+async function isLed(admin: Admin, topic: string): Promise<void> {
+  const deadlineMs = performance.now() + LED_MS_MAX;
+  for (;;) {
+    const found = await admin.fetchTopicMetadata({ topics: [topic] }).catch(() => undefined);
+    const partitions = found?.topics[0]?.partitions ?? [];
+    if (partitions.length === PARTITIONS && partitions.every(({ leader }) => leader >= 0)) return;
+    if (performance.now() > deadlineMs) throw new Error(`the topic ${topic} has no leaders after ${LED_MS_MAX} ms`);
+    await new Promise((resolve) => setTimeout(resolve, LED_POLL_MS));
   }
 }
 
