@@ -18,7 +18,7 @@ import { usageOf } from '../usage.ts';
 import { RealRooms } from './real-rooms.ts';
 
 const PARTITIONS = 32;
-const SHARES = 6;
+const SHARES = 3;
 /** The room that several collectors share. */
 const SHARED = 1;
 const BATCH_WRITES = 256;
