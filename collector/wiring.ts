@@ -16,8 +16,8 @@ import { rpcDialer } from '../link/rpc/dialer.ts';
 import { EmbeddedLog } from '../log/embedded/embedded.ts';
 import { KafkaLog } from '../log/kafka/kafka.ts';
 import type { Log } from '../log/log.ts';
-import { CollectorService } from '../proto/gen/wmb/v1/admin.ts';
-import { InspectionService } from '../proto/gen/wmb/v1/inspection.ts';
+import { type CollectorServer, CollectorService } from '../proto/gen/wmb/v1/admin.ts';
+import { type InspectionServer, InspectionService } from '../proto/gen/wmb/v1/inspection.ts';
 import type { CacheStore } from '../store/cache.ts';
 import type { DatabaseStore } from '../store/database.ts';
 import { EmbeddedCache } from '../store/embedded/cache.ts';
@@ -115,35 +115,31 @@ interface Served {
 }
 
 /** What people and the checker ask, over gRPC. */
-function serve({ config, runtime, logger, readiness }: DaemonParts, served: Served): GrpcServer {
-  const { cache, book, processors, applier, receiver, watch, instance } = served;
+function serve(parts: DaemonParts, served: Served): GrpcServer {
+  const { config, runtime, logger, readiness } = parts;
   const { room } = config;
   const grpc = new GrpcServer({ address: room.listen.collector.grpc, tls: room.tls, readiness, runtime, logger });
-  const { parking } = applier;
-  const database = watch && (() => watch.status());
-  const floor = () => applier.floor();
-  grpc.server.addService(
-    CollectorService,
-    collectorAdmin({ config, cache, parking, links: linkAdmin(receiver), floor, database, instance, runtime }),
-  );
-  const horizon = () => applier.horizon();
-  const { copying } = applier;
-  const inspection = new Inspection({
-    config,
-    processors,
-    horizon,
-    links: () => receiver.status(),
-    copying,
-    gaps: receiver,
-    book,
-    cache,
-    runtime,
-  });
-  grpc.server.addService(InspectionService, inspectionService(inspection));
+  const { admin, inspection } = answersOf(parts, served);
+  grpc.server.addService(CollectorService, admin);
+  grpc.server.addService(InspectionService, inspection);
   return grpc;
 }
 
-export function linkAdmin(receiver: Receiver): LinkAdmin {
+/** What answers people and the checker. */
+export function answersOf({ config, runtime }: DaemonParts, served: Served): { admin: CollectorServer; inspection: InspectionServer } {
+  const { cache, book, processors, applier, receiver, watch, instance } = served;
+  const { parking, copying } = applier;
+  const database = watch && (() => watch.status());
+  const floor = () => applier.floor();
+  const horizon = () => applier.horizon();
+  const inspected = { config, processors, horizon, links: () => receiver.status(), copying, gaps: receiver, book, cache, runtime };
+  return {
+    admin: collectorAdmin({ config, cache, parking, links: linkAdmin(receiver), floor, database, instance, runtime }),
+    inspection: inspectionService(new Inspection(inspected)),
+  };
+}
+
+function linkAdmin(receiver: Receiver): LinkAdmin {
   return {
     links: () => receiver.status(),
     setPaused: (origin, paused) => receiver.setPaused(origin, paused),

@@ -11,8 +11,13 @@ export interface Share {
 /** All partitions. */
 export const WHOLE: Share = { index: 0, count: 1 };
 
+/** Of so many shares the one that has the partition. */
+export function shareOf(partition: number, count: number): number {
+  return partition % count;
+}
+
 export function holds({ index, count }: Share, partition: number): boolean {
-  return partition % count === index;
+  return shareOf(partition, count) === index;
 }
 
 /** Of a room with so many partitions those of the share, ascending. */

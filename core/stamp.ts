@@ -61,6 +61,11 @@ export function versionOf(stamp: Stamp, ordinal: number): Version {
   return stamp + (ordinal === 0 ? '0000' : hex(ordinal, 4));
 }
 
+/** The least of them; NO_STAMP, which says that something is not known, is below all others. */
+export function leastStamp(stamps: readonly Stamp[]): Stamp {
+  return stamps.reduce((least, stamp) => (stamp < least ? stamp : least), stamps[0] ?? NO_STAMP);
+}
+
 /** A version that every write stamped before `ms` is below and every write stamped at or after `ms` is above. */
 export function versionAt(ms: number): Version {
   return `${hex(ms, 12)}0000000000000000`;

@@ -3,14 +3,11 @@
  * where three together need no more processor time for it than one, three processors do the work of three. And while a collector joins: for how long the marks of partitions stand still that stay
  * where they are.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
 import { Redis } from 'ioredis';
-import { parse, stringify } from 'yaml';
 import type { CollectorStatus, GetStatusRequest } from '../../proto/gen/wmb/v1/admin.ts';
 import { Wait } from '../../proto/gen/wmb/v1/writes.ts';
 import { RoomClients, unary } from '../../test/harness/clients.ts';
-import { freePorts } from '../../test/harness/proxy.ts';
-import type { RunningRoom } from '../../test/harness/rooms.ts';
+import { moreCollectors, type RunningRoom } from '../../test/harness/rooms.ts';
 import { batchesOf, encodeBatch, sendAll, Writes } from '../load.ts';
 import type { Row } from '../report.ts';
 import type { Scene } from '../scene.ts';
@@ -40,7 +37,7 @@ export async function measureShares(directory: string, count: number, joinMs = J
     roomSettings: (room) => (room === 'beijing' ? {} : { collector: { shares: SHARES } }),
   });
   const { scene } = real;
-  const members = [scene.rooms.room(SHARED), ...(await more(scene.rooms.room(SHARED), 2))];
+  const members = [scene.rooms.room(SHARED), ...(await moreCollectors(scene.rooms.room(SHARED), 2))];
   try {
     await run(scene, 'warm', count);
     const one = await costOf(scene, members.slice(0, 1), 'one', count);
@@ -59,18 +56,6 @@ export async function measureShares(directory: string, count: number, joinMs = J
     for (const member of members.slice(1)) await scene.rooms.end(member, 'collector', 'SIGTERM');
     await real.close();
   }
-}
-
-/** Room files for collectors beside the first one. */
-async function more(room: RunningRoom, count: number): Promise<RunningRoom[]> {
-  const ports = await freePorts(2 * count);
-  return Array.from({ length: count }, (_, index) => {
-    const [grpc, http] = [`127.0.0.1:${ports[2 * index]}`, `127.0.0.1:${ports[2 * index + 1]}`];
-    const configFile = room.configFile.replace('.yaml', `-${index}.yaml`);
-    const file = parse(readFileSync(room.configFile, 'utf8'));
-    writeFileSync(configFile, stringify({ ...file, listen: { ...file.listen, collector: { grpc, http } } }));
-    return { ...room, id: `${room.id}-${index}`, configFile, collector: { grpc, http } };
-  });
 }
 
 async function run(scene: Scene, name: string, count: number): Promise<void> {

@@ -17,7 +17,7 @@ import type { Logger } from '../../core/logger.ts';
 import type { Metrics } from '../../core/metrics.ts';
 import type { Runtime, Timer } from '../../core/runtime.ts';
 import { partitionsOf, type Share, WHOLE } from '../../core/share.ts';
-import { NO_STAMP, type Stamp } from '../../core/stamp.ts';
+import { leastStamp, NO_STAMP, type Stamp } from '../../core/stamp.ts';
 import { masterRoom, processesWrites, roomEntry } from '../../core/topology.ts';
 import { type Lane, laneKey } from '../../core/words.ts';
 import type { Log } from '../../log/log.ts';
@@ -81,6 +81,8 @@ export class Applier {
   readonly #lanes = new Map<string, LaneConsumer>();
   readonly #writes = new Map<string, WritesConsumer>();
   readonly #partitions: readonly number[];
+  /** Of every origin; a floor is asked for with each batch. */
+  readonly #writesLanes: readonly Lane[];
   #sweepTimer: Timer | undefined;
   #stopped = true;
   #stopping = false;
@@ -89,6 +91,9 @@ export class Applier {
     const { config, book, runtime, logger, metrics } = options;
     this.#options = options;
     this.#partitions = partitionsOf(options.share?.share ?? WHOLE, config.topology.partitions);
+    this.#writesLanes = config.topology.rooms.flatMap(({ id }) =>
+      this.#partitions.map((partition) => ({ log: 'writes' as const, origin: id, partition })),
+    );
     this.#view = new CacheView({ ...options, lookers: () => this.#lookers() });
     this.#context = {
       ...options,
@@ -162,13 +167,15 @@ export class Applier {
   floor(): Stamp {
     const others = this.#options.share?.others();
     if (this.#options.share !== undefined && others === undefined) return NO_STAMP;
-    return least([this.#options.floors.floor(), this.seen(), ...(others === undefined ? [] : [others.seen])]);
+    const floor = this.#options.floors.floor();
+    if (floor === NO_STAMP) return floor;
+    return leastStamp([floor, this.seen(), ...(others === undefined ? [] : [others.seen])]);
   }
 
   /** What this collector has seen of every `writes` lane that is its own. Empty: not known. */
   seen(): Stamp {
     if (!this.#view.isWhole) return NO_STAMP;
-    return least(this.#laneProgress().map(({ progress }) => progress.seen()));
+    return leastStamp(this.#laneProgress().map(({ progress }) => progress.seen()));
   }
 
   /** The lanes that move marks of the cache; in a room that gets only the effects they look for those that are derived from them. */
@@ -188,7 +195,7 @@ export class Applier {
    */
   async horizon(): Promise<LanePlace[]> {
     const isWhole = await this.#view.isWholeNow();
-    return this.#writesLanes().map((lane) => this.#place(lane, isWhole));
+    return this.#writesLanes.map((lane) => this.#place(lane, isWhole));
   }
 
   async #turns(): Promise<void> {
@@ -205,13 +212,7 @@ export class Applier {
   }
 
   #laneProgress(): { readonly lane: Lane; readonly progress: Progress }[] {
-    return this.#writesLanes().map((lane) => ({ lane, progress: this.#writesLane(lane).progressState }));
-  }
-
-  #writesLanes(): Lane[] {
-    return this.#options.config.topology.rooms.flatMap(({ id }) =>
-      this.#partitions.map((partition) => ({ log: 'writes' as const, origin: id, partition })),
-    );
+    return this.#writesLanes.map((lane) => ({ lane, progress: this.#writesLane(lane).progressState }));
   }
 
   #place(lane: Lane, isWhole: boolean): LanePlace {
@@ -276,8 +277,4 @@ export class Applier {
     }
     this.#scheduleSweep();
   }
-}
-
-function least(stamps: readonly Stamp[]): Stamp {
-  return stamps.reduce((one, other) => (other < one ? other : one), stamps[0] ?? NO_STAMP);
 }

@@ -5,7 +5,7 @@
 import { settledUpTo } from '../../core/converge/rules.ts';
 import { WmbError } from '../../core/errors.ts';
 import type { CachePlace, CachePlaces, TakeOver } from '../../core/inspection.ts';
-import { NO_STAMP, STAMP_DIGITS, type Stamp } from '../../core/stamp.ts';
+import { leastStamp, NO_STAMP, STAMP_DIGITS, type Stamp } from '../../core/stamp.ts';
 import { masterRoom } from '../../core/topology.ts';
 import { type Lane, type LogEpoch, laneKey, type Mark, NOTHING_SEEN, type Seq } from '../../core/words.ts';
 import type { Generation } from '../../store/cache.ts';
@@ -124,7 +124,7 @@ export class Copying {
     return Array.from({ length: partitions }, (_, partition): CachePlace => {
       const lane = { log: 'effects', origin, partition } as const;
       const sources = placed.filter(({ place }) => place.partition === partition);
-      const seen = sources.every(({ hasEffects }) => hasEffects) ? least(sources.map(({ place }) => place.seen)) : NO_STAMP;
+      const seen = sources.every(({ hasEffects }) => hasEffects) ? leastStamp(sources.map(({ place }) => place.seen)) : NO_STAMP;
       if (effectLog === undefined) {
         const { epoch, cache, book } = seqsOf(lane, sinks, '');
         return { ...lane, epoch, cache, others: book, applied: Math.min(cache, book), seen, ...NO_LINK };
@@ -177,10 +177,6 @@ const NO_LANE: Lane = { log: 'writes', origin: '', partition: 0 };
 /** The greatest stamp below. */
 function stampBefore(stamp: Stamp): Stamp {
   return (BigInt(`0x${stamp}`) - 1n).toString(16).padStart(STAMP_DIGITS, '0');
-}
-
-function least(stamps: readonly Stamp[]): Stamp {
-  return stamps.reduce((found, stamp) => (stamp < found ? stamp : found));
 }
 
 /** Within the epoch of the cache's mark; where it has none, in the one that the lane is known by. */

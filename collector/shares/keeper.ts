@@ -6,7 +6,7 @@
 import { asWmbError, WmbError } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Runtime, Timer } from '../../core/runtime.ts';
-import type { Stamp } from '../../core/stamp.ts';
+import { leastStamp, type Stamp } from '../../core/stamp.ts';
 import type { Service } from '../../daemon/service.ts';
 import type { Fellow, Registered, ShareNews } from '../receipts/share-registry.ts';
 
@@ -122,8 +122,7 @@ export class ShareKeeper<Work extends ShareWork> implements Service {
       if (said === undefined || said.seen === '') return undefined;
       news.push(said);
     }
-    const seen = news.reduce((least, { seen: each }) => (least === '' || each < least ? each : least), '');
-    return { seen, restsOn: news.map(({ restsOn }) => restsOn) };
+    return { seen: leastStamp(news.map(({ seen }) => seen)), restsOn: news.map(({ restsOn }) => restsOn) };
   }
 
   #schedule(): void {
@@ -153,7 +152,7 @@ export class ShareKeeper<Work extends ShareWork> implements Service {
     const { count, runtime } = this.#options;
     const { collectors, shares } = this.#registered;
     const nowMs = runtime.monotonicMs();
-    const free = Array.from({ length: count }, (_, share) => share).filter((share) => !shares.has(share) && !this.#held.has(share));
+    const free = [...this.#leases.keys()].filter((share) => !shares.has(share) && !this.#held.has(share));
     const fair = Math.ceil(count / Math.max(1, collectors.length));
     if (this.#held.size < fair && nowMs >= Math.max(this.#takesMs, this.#failedMs + FAILED_MS)) {
       const taken = free.find((share) => this.#leases[share]?.take());

@@ -6,7 +6,8 @@ import { type handleUnaryCall, Metadata, type ServerUnaryCall, type ServiceError
 import type { Config } from '../../core/config/types.ts';
 import { asWmbError, WmbError } from '../../core/errors.ts';
 import { type Runtime, sleep } from '../../core/runtime.ts';
-import { partitionsOf } from '../../core/share.ts';
+import { partitionsOf, shareOf } from '../../core/share.ts';
+import { leastStamp } from '../../core/stamp.ts';
 import { parsePosition } from '../../core/words.ts';
 import { fromGrpcError, toGrpcError } from '../../daemon/grpc-errors.ts';
 import { readTls } from '../../daemon/tls.ts';
@@ -70,10 +71,12 @@ export interface RoomVoicesOptions {
 
 export class RoomVoices {
   readonly #options: RoomVoicesOptions;
+  readonly #shares: readonly number[];
   readonly #clients = new Map<string, Readonly<Record<Kind, CollectorClient | InspectionClient>>>();
 
   constructor(options: RoomVoicesOptions) {
     this.#options = options;
+    this.#shares = Array.from({ length: options.count }, (_, share) => share);
   }
 
   close(): void {
@@ -121,7 +124,7 @@ export class RoomVoices {
       },
       digestReceipts: (request: unknown) => this.#digests(request as DigestReceiptsRequest),
       getReceipts: (request: unknown) =>
-        this.#ask((request as SeqRange).partition % this.#options.count, 'inspection', 'getReceipts', request),
+        this.#ask(shareOf((request as SeqRange).partition, this.#options.count), 'inspection', 'getReceipts', request),
       getCachePlaces: () => this.#places(),
       takeOver: (request: unknown) => this.#takeOver(request as TakeOverRequest),
     };
@@ -218,8 +221,7 @@ export class RoomVoices {
   }
 
   async #all<T>(kind: Kind, method: string, request: unknown): Promise<readonly T[]> {
-    const shares = Array.from({ length: this.#options.count }, (_, share) => share);
-    return (await Promise.all(shares.map((share) => this.#ask(share, kind, method, request)))) as T[];
+    return (await Promise.all(this.#shares.map((share) => this.#ask(share, kind, method, request)))) as T[];
   }
 
   /** What is the same in all shares: here if one is here. */
@@ -238,7 +240,7 @@ export class RoomVoices {
       return { instance: name, address, partitions: partitions.sort((a, b) => a - b) };
     });
     const parked = answers.reduce((sum, answer) => sum + answer.parked, 0);
-    const floor = answers.reduce((least, answer) => (answer.floor < least ? answer.floor : least), first.floor);
+    const floor = leastStamp(answers.map((answer) => answer.floor));
     return { ...first, links: mergedLinks(answers.flatMap(({ links }) => links)), parked, floor, members };
   }
 
@@ -271,13 +273,12 @@ export class RoomVoices {
   }
 
   #shareOf(position: string): number {
-    return (parsePosition(position)?.partition ?? 0) % this.#options.count;
+    return shareOf(parsePosition(position)?.partition ?? 0, this.#options.count);
   }
 
   /** Where a lane of one share has stopped, those of the others need not have. */
   async #skipGap(request: unknown): Promise<SkipGapResponse> {
-    const shares = Array.from({ length: this.#options.count }, (_, share) => share);
-    const answers = await Promise.allSettled(shares.map((share) => this.#ask(share, 'admin', 'skipGap', request)));
+    const answers = await Promise.allSettled(this.#shares.map((share) => this.#ask(share, 'admin', 'skipGap', request)));
     const failed = answers.flatMap((answer) => (answer.status === 'rejected' ? [asWmbError(answer.reason)] : []));
     const serious = failed.find(({ code }) => code !== 'NOT_FOUND') ?? (failed.length === answers.length ? failed[0] : undefined);
     if (serious !== undefined) throw serious;
@@ -287,7 +288,7 @@ export class RoomVoices {
   async #digests({ ranges }: DigestReceiptsRequest): Promise<{ digests: string[] }> {
     const { count } = this.#options;
     const digests = new Array<string>(ranges.length).fill('');
-    const places = Map.groupBy(ranges.keys(), (place) => (ranges[place]?.partition ?? 0) % count);
+    const places = Map.groupBy(ranges.keys(), (place) => shareOf(ranges[place]?.partition ?? 0, count));
     const asked = [...places].map(async ([share, own]) => {
       const request = { ranges: own.map((place) => ranges[place]) };
       const answer = (await this.#ask(share, 'inspection', 'digestReceipts', request)) as { digests: string[] };
@@ -309,7 +310,7 @@ export class RoomVoices {
   async #takeOver({ life, settled, moves }: TakeOverRequest): Promise<unknown> {
     const lives = JSON.parse(life) as string[];
     for (let share = 0; share < this.#options.count; share += 1) {
-      const own = moves.filter(({ partition }) => partition % this.#options.count === share);
+      const own = moves.filter(({ partition }) => shareOf(partition, this.#options.count) === share);
       await this.#ask(share, 'inspection', 'takeOver', { life: lives[share] ?? '', settled, moves: own });
     }
     return {};

@@ -8,8 +8,7 @@ import { join } from 'node:path';
 import { isWildcard, parseAddress } from '../../core/config/address.ts';
 import { WmbError } from '../../core/errors.ts';
 import { instanceName } from '../../core/runtime.ts';
-import type { Share } from '../../core/share.ts';
-import { holds } from '../../core/share.ts';
+import { holds, type Share } from '../../core/share.ts';
 import { GrpcServer } from '../../daemon/grpc-server.ts';
 import { formatAddress } from '../../daemon/listen.ts';
 import { OpsHttp } from '../../daemon/ops-http.ts';
@@ -21,12 +20,8 @@ import { rpcDialer } from '../../link/rpc/dialer.ts';
 import type { Log } from '../../log/log.ts';
 import { CollectorService } from '../../proto/gen/wmb/v1/admin.ts';
 import { InspectionService } from '../../proto/gen/wmb/v1/inspection.ts';
-import type { CacheStore } from '../../store/cache.ts';
 import type { DatabaseStore } from '../../store/database.ts';
-import { collectorAdmin } from '../admin-grpc.ts';
 import { Applier } from '../admit/admit.ts';
-import { Inspection } from '../inspection.ts';
-import { inspectionService } from '../inspection-grpc.ts';
 import { addKeysRoute } from '../keys-http.ts';
 import { Processors } from '../process/processors.ts';
 import { EmbeddedBook } from '../receipts/embedded.ts';
@@ -35,7 +30,7 @@ import { EmbeddedLinkStates } from '../receipts/link-states.ts';
 import { ShareRegistry } from '../receipts/share-registry.ts';
 import { Receiver } from '../receive/receiver.ts';
 import type { ReplicationWatch } from '../replication.ts';
-import { cacheOf, databaseOf, effectLogOf, HTTP_BODY_BYTES_MAX, linkAdmin, replicationWatch } from '../wiring.ts';
+import { answersOf, cacheOf, databaseOf, effectLogOf, HTTP_BODY_BYTES_MAX, replicationWatch } from '../wiring.ts';
 import { ShareKeeper } from './keeper.ts';
 import { ShareMetrics } from './metrics.ts';
 import { RoomVoices } from './room-grpc.ts';
@@ -113,7 +108,7 @@ export async function wireShares(parts: DaemonParts): Promise<readonly Service[]
 }
 
 function wireShare(common: Common, share: Share): WiredShare {
-  const { config, runtime, logger, instance, database, effectLog, processors, shareMetrics } = common;
+  const { config, runtime, logger, instance, database, effectLog, processors, shareMetrics, watch } = common;
   const { room } = config;
   const { metrics, end } = shareMetrics.open();
   const cache = cacheOf(common, share.index);
@@ -150,7 +145,7 @@ function wireShare(common: Common, share: Share): WiredShare {
   return {
     cache,
     applier,
-    ...answersOf(common, { cache, book, applier, receiver }),
+    ...answersOf(common, { cache, book, processors, applier, receiver, watch, instance }),
     start: async () => {
       await cache.open();
       await book.open();
@@ -168,27 +163,6 @@ function wireShare(common: Common, share: Share): WiredShare {
     unready: () => receiver.unready() ?? applier.unready(),
     // What was seen first: what is left in the cache by then covers it.
     news: () => ({ seen: applier.seen(), restsOn: cache.left?.() ?? '' }),
-  };
-}
-
-interface Answering {
-  readonly cache: CacheStore;
-  readonly book: EmbeddedBook;
-  readonly applier: Applier;
-  readonly receiver: Receiver;
-}
-
-/** What people and the checker ask about a share. */
-function answersOf(common: Common, { cache, book, applier, receiver }: Answering): Pick<WiredShare, 'admin' | 'inspection'> {
-  const { config, runtime, instance, processors, watch } = common;
-  const { parking, copying } = applier;
-  const links = linkAdmin(receiver);
-  const database = watch && (() => watch.status());
-  const horizon = () => applier.horizon();
-  const inspected = { config, processors, horizon, links: () => receiver.status(), copying, gaps: receiver, book, cache, runtime };
-  return {
-    admin: collectorAdmin({ config, cache, parking, links, floor: () => applier.floor(), database, instance, runtime }),
-    inspection: inspectionService(new Inspection(inspected)),
   };
 }
 

@@ -1,19 +1,15 @@
 /** Several collectors in one room, on Redis: they divide its partitions, and take over from each other. */
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { credentials } from '@grpc/grpc-js';
 import { Redis } from 'ioredis';
-import { parse, stringify } from 'yaml';
 import type { CollectorStatus } from '../../proto/gen/wmb/v1/admin.ts';
 import { CheckerClient, type CheckerStatus, type DriftReport, type ListDriftsResponse } from '../../proto/gen/wmb/v1/checker.ts';
 import { containersAvailable, NO_ENGINE } from '../containers/engine.ts';
 import { startKafka } from '../containers/kafka.ts';
 import { type RedisServer, startRedis } from '../containers/redis.ts';
 import { unary } from '../harness/clients.ts';
-import { freePorts } from '../harness/proxy.ts';
-import type { RunningRoom } from '../harness/rooms.ts';
+import { moreCollectors, type RunningRoom } from '../harness/rooms.ts';
 import { QUICK_LINK, Scene, until } from './scene.ts';
 import { Traffic } from './traffic.ts';
 
@@ -57,24 +53,12 @@ async function open(): Promise<Places> {
     daemons: ['reship', 'collector', 'checker'],
     roomSettings,
   });
-  const ports = await freePorts(4);
-  const members = [scene.room(SHARED), ...[0, 1].map((index) => another(scene.room(SHARED), index, ports))];
+  const members = [scene.room(SHARED), ...(await moreCollectors(scene.room(SHARED), 2))];
   after(() => Promise.all(members.map((member) => scene.rooms.end(member, 'collector', 'SIGTERM'))));
   const { code, stderr } = await scene.wmb(SHARED, 'link', 'init');
   assert.equal(code, 0, stderr);
   await scene.rooms.startAll();
   return { scene, redis, members };
-}
-
-/** A collector more: the room's file with other ports. */
-function another(room: RunningRoom, index: number, ports: readonly number[]): RunningRoom {
-  const [grpc, http] = [`127.0.0.1:${ports[2 * index]}`, `127.0.0.1:${ports[2 * index + 1]}`];
-  const configFile = room.configFile.replace('.yaml', `-${index}.yaml`);
-  const file = parse(readFileSync(room.configFile, 'utf8'));
-  writeFileSync(configFile, stringify({ ...file, listen: { ...file.listen, collector: { grpc, http } } }));
-  const directory = join(room.directory, `collector-${index}`);
-  mkdirSync(directory);
-  return { ...room, id: `${room.id}-${index}`, configFile, directory, collector: { grpc, http } };
 }
 
 function here(): Places {

@@ -4,10 +4,10 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { stringify } from 'yaml';
+import { parse, stringify } from 'yaml';
 import { freePorts, TcpProxy } from './proxy.ts';
 
 export type Daemon = 'reship' | 'collector' | 'checker';
@@ -159,6 +159,20 @@ export class Rooms {
   killAll(): void {
     for (const child of this.#children.values()) child.kill('SIGKILL');
   }
+}
+
+/** Collectors beside a room's first one: the room's file with other ports, and a directory for the log. Each is started and ended as its room's collector. */
+export async function moreCollectors(room: RunningRoom, count: number): Promise<RunningRoom[]> {
+  const ports = await freePorts(2 * count);
+  return Array.from({ length: count }, (_, index) => {
+    const [grpc, http] = [`127.0.0.1:${ports[2 * index]}`, `127.0.0.1:${ports[2 * index + 1]}`];
+    const configFile = room.configFile.replace('.yaml', `-${index}.yaml`);
+    const file = parse(readFileSync(room.configFile, 'utf8'));
+    writeFileSync(configFile, stringify({ ...file, listen: { ...file.listen, collector: { grpc, http } } }));
+    const directory = join(room.directory, `collector-${index}`);
+    mkdirSync(directory);
+    return { ...room, id: `${room.id}-${index}`, configFile, directory, collector: { grpc, http } };
+  });
 }
 
 async function writeConfiguration(options: RoomsOptions): Promise<RunningRoom[]> {
