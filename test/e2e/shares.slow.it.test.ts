@@ -18,7 +18,7 @@ const PARTITIONS = 8;
 /** Of the room with several collectors. */
 const SHARED = 1;
 const TAKEN_OVER_MS_MAX = 10_000;
-const QUICK_CHECKER = { roundMs: 300, graceMs: 2_000, sweepMs: 5_000, canaryMs: 300, silenceMsMax: 20_000 };
+const QUICK_CHECKER = { roundMs: 300, graceMs: 2_000, sweepMs: 5_000, canaryMs: 300, silenceMsMax: 60_000 };
 /** The checker takes a twentieth of a processor. */
 const VERIFIED_MS_MAX = 80_000;
 
