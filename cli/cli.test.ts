@@ -75,7 +75,7 @@ const MISTAKES: readonly (readonly [args: string[], message: RegExp])[] = [
   [['replay', '--config', BEIJING, 'x', '--rate', '0'], /--rate must be a whole number of at least 1/],
   [['replay', '--config', BEIJING, 'x', '--reader', '/nowhere/reader.ts'], /reader module \/nowhere\/reader\.ts cannot be loaded/],
   [['parked', 'retry', '--config', BEIJING], /takes request ids or positions, or --all/],
-  [['link', 'pause', 'beijing', 'beijing', '--config', BEIJING], /joins two rooms/],
+  [['link', 'pause', 'beijing', 'beijing', '--config', BEIJING], /named twice: .*`wmb link resume beijing beijing`/],
 ];
 
 for (const [args, message] of MISTAKES) {

@@ -237,12 +237,12 @@ test('a gap is skipped only with --yes; without it the loss is told', async () =
   });
 });
 
-test('a room’s own lanes are skipped in the room itself; a link of a room with itself is not paused', async () => {
-  const skipGap = answering({ lanes: [LOST] });
-  await withRooms([{ collector: { skipGap: skipGap.handler } }], async (config) => {
+test('a room’s own lanes are skipped and resumed in the room itself', async () => {
+  const [skipGap, setLink] = [answering({ lanes: [LOST] }), answering({ lanes: [] })];
+  await withRooms([{ collector: { skipGap: skipGap.handler, setLink: setLink.handler } }], async (config) => {
     assert.equal((await wmb(['link', 'skip', 'beijing', 'beijing', '--yes', ...config])).code, 0);
-    assert.deepEqual(skipGap.asked, [{ origin: 'beijing', confirmed: true }]);
-    assert.equal((await wmb(['link', 'pause', 'beijing', 'beijing', ...config])).code, 2);
+    assert.equal((await wmb(['link', 'resume', 'beijing', 'beijing', ...config])).code, 0);
+    assert.deepEqual([skipGap.asked, setLink.asked], [[{ origin: 'beijing', confirmed: true }], [{ origin: 'beijing', paused: false }]]);
   });
 });
 

@@ -41,7 +41,7 @@ export const LINK_STATE_MEANINGS: Readonly<Record<LinkState, string>> = {
   'backing-off': 'Something failed that may pass; the lane tries again by itself. The reason is shown.',
   paused: 'An operator paused the link. It stays paused over restarts until `wmb link resume`.',
   'stopped-on-gap':
-    'Frames that are needed do not exist any more, or a failure cannot pass by itself. A person must decide; a restart tries again.',
+    'Frames that are needed do not exist any more, or a failure cannot pass by itself. A person must decide; a restart tries again, and so does a log that the origin made anew.',
 };
 
 export const LINK_EVENT_MEANINGS: Readonly<Record<LinkEvent, string>> = {
@@ -51,7 +51,7 @@ export const LINK_EVENT_MEANINGS: Readonly<Record<LinkEvent, string>> = {
   failed: 'The dial failed, the session broke, or frames could not be taken for a reason that may pass.',
   gap: 'The origin lacks what is needed, or frames could not be taken for a reason that does not pass.',
   pause: '`wmb link pause`.',
-  unpause: '`wmb link resume`.',
+  unpause: '`wmb link resume`; of a lane that stopped on a gap also what takes it over the gap, or a log that the origin made anew.',
   drain: 'The collector shuts down.',
   drained: 'Nothing of the lane is in the processor’s hands any more.',
 };

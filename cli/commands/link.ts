@@ -18,8 +18,14 @@ export function addLinkCommands(program: Command, context: Context): void {
     verb: 'pause',
     paused: true,
     description: 'stop taking frames of ORIGIN in PEER; nothing is lost, the lag grows',
+    help: '\nExample:\n  wmb link pause beijing guangzhou',
   });
-  addSwitch(link, context, { verb: 'resume', paused: false, description: 'take frames of ORIGIN in PEER again, from the mark on' });
+  addSwitch(link, context, {
+    verb: 'resume',
+    paused: false,
+    description: 'take frames of ORIGIN in PEER again, from the mark on',
+    help: RESUME_HELP,
+  });
   addSkip(link, context);
   addTransport(link, context);
   addInit(link, context);
@@ -29,9 +35,25 @@ interface Switch {
   readonly verb: string;
   readonly paused: boolean;
   readonly description: string;
+  readonly help: string;
 }
 
-function addSwitch(link: Command, context: Context, { verb, paused, description }: Switch): void {
+const RESUME_HELP = `
+Lanes that have stopped on a gap, or on damage, try again as well: see docs/links.md.
+A room takes its own frames through lanes of its own: name it twice for these.
+
+Examples:
+  wmb link resume beijing guangzhou
+  wmb link resume beijing beijing`;
+
+function ownLanes(room: RoomId): string {
+  return (
+    `${room} was named twice: what it takes from itself are its own write requests, and a room does not pause these. ` +
+    `\`wmb link resume ${room} ${room}\` lets those of its lanes go on that have stopped`
+  );
+}
+
+function addSwitch(link: Command, context: Context, { verb, paused, description, help }: Switch): void {
   link
     .command(verb)
     .description(description)
@@ -39,11 +61,11 @@ function addSwitch(link: Command, context: Context, { verb, paused, description 
     .argument('<peer>', 'the room that takes them')
     .addOption(configOption())
     .addOption(jsonOption())
-    .addHelpText('after', `\nExample:\n  wmb link ${verb} beijing guangzhou`)
+    .addHelpText('after', help)
     .action(async (originName: string, peerName: string, options: ConfigOptions & JsonOptions) => {
       const config = configOf(options);
       const { origin, peer } = endsOf(config, originName, peerName);
-      if (origin === peer) throw new WmbError('USAGE', `a link joins two rooms; ${origin} was named twice`);
+      if (origin === peer && paused) throw new WmbError('USAGE', ownLanes(origin));
       const { lanes } = await Clients.with(config, context.runtime, (clients) =>
         clients.collector<SetLinkResponse>(peer, (client, ...rest) => client.setLink({ origin, paused }, ...rest)),
       );

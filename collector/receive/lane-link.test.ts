@@ -311,6 +311,27 @@ test('a lane whose stores came back older is resumed where they stand, though no
   assert.equal(last?.type === 'resume' && last.after, 2);
 });
 
+test('a lane that stopped under a log that was made anew since asks the new one: what is given up then is what is lost now', async () => {
+  const { lane, session, connect, resumed, sent, time } = rig({ after: 4 });
+  await connect();
+  lane.gap({ type: 'gap', log: 'writes', partition: 0, code: 'LOG_GAP', message: 'trimmed', missingFrom: 5, missingTo: 7 });
+  assert.deepEqual(lane.stoppedOn, { epoch: EPOCH, missing: { from: 5, to: 7 } });
+  lane.lost(new WmbError('PEER_UNREACHABLE', 'gone'));
+  await connect();
+  assert.equal(lane.state, 'stopped-on-gap', 'the same log still lacks them');
+  sent.length = 0;
+  lane.connected(session, 'ffffffffffffffff');
+  await time.advance(0);
+  const [asked] = sent;
+  assert.equal(asked?.type === 'resume' && asked.epoch, 'ffffffffffffffff');
+  lane.gap({ type: 'gap', log: 'writes', partition: 0, code: 'LOG_GAP', message: 'anew', missingFrom: 0, missingTo: 1 });
+  assert.deepEqual(lane.stoppedOn, { epoch: 'ffffffffffffffff', missing: { from: 0, to: 1 } });
+  lane.unpause('given up');
+  lane.connected(session, 'ffffffffffffffff');
+  resumed(0);
+  assert.equal(lane.state, 'streaming');
+});
+
 test('a lane is resumed only when the take before is done', async () => {
   const { lane, connect, resumed, state, sent, time } = rig();
   await connect();

@@ -94,8 +94,12 @@ export class LaneLink {
     if (this.#retry === undefined) this.#move('dial', 'the link is being made');
   }
 
-  /** A session is up that offers this lane's log in `epoch`. */
+  /**
+   * A session is up that offers this lane's log in `epoch`. A lane that stopped under another epoch looks anew: what it stopped on is gone with that log, and who
+   * accepts the loss is to hear of what is lost now.
+   */
   connected(session: LinkSession, epoch: LogEpoch): void {
+    if (this.#state === 'stopped-on-gap' && epoch !== this.#epoch) this.unpause(`the log of ${this.lane.origin} was made anew since`);
     if (!this.#move('connected', `welcomed by ${session.welcome.instance}`)) return;
     this.#epoch = epoch;
     const { limits, runtime } = this.#options;

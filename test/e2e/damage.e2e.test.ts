@@ -55,6 +55,30 @@ test('a flipped bit in a stored frame stops its partition loudly with the positi
   for (const key of keys) assert.equal(await scene.value(1, key), 'v');
 });
 
+test('a room’s own lane that stopped on damage goes on when the log is put right and the room is named twice', async () => {
+  await scene.rooms.end(beijing, 'collector', 'SIGTERM');
+  const [result] = await scene.submit(0, [cacheWrite('own', [['SET', 'own', 'v']])]);
+  const partition = Number(/\/(\d+)@/.exec(result?.position ?? '')?.[1]);
+  await scene.rooms.end(beijing, 'reship', 'SIGTERM');
+  flipBit(partition);
+  await Promise.all([scene.rooms.start(beijing, 'reship'), scene.rooms.start(beijing, 'collector')]);
+  const state = async () => (await scene.lanes(0, 0)).find((lane) => lane.partition === partition);
+  const reason = await until('the lane stops', async () => {
+    const lane = await state();
+    return lane?.state === 'stopped-on-gap' && lane.reason;
+  });
+  assert.match(reason, /^LOG_CORRUPT: /);
+  const skipped = await scene.wmb(0, 'link', 'skip', 'beijing', 'beijing', '--yes');
+  assert.match(skipped.stdout, /refused: it has not stopped on missing frames: LOG_CORRUPT/);
+
+  await scene.rooms.end(beijing, 'reship', 'SIGTERM');
+  flipBit(partition);
+  await scene.rooms.start(beijing, 'reship');
+  assert.equal((await scene.wmb(0, 'link', 'resume', 'beijing', 'beijing')).code, 0);
+  await scene.equalRooms();
+  assert.equal(await scene.value(0, 'own'), 'v');
+});
+
 test('a collector whose cache was replaced by an older copy catches up by itself, counters exact', async () => {
   const round = async (name: string) => {
     for (const index of [0, 1]) {
