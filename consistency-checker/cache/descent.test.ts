@@ -8,7 +8,11 @@ import { DigestTree } from './tree.ts';
 /** A room of which the leaves named differ from one that has nothing. */
 function roomWith(leaves: readonly number[]): NodeSource {
   const tree = new DigestTree();
-  for (const bucket of leaves) tree.set(bucket, { high: bucket + 1, low: bucket * 7 + 3, keys: 1, expiresMs: 0 });
+  // As hashes are: with digests that follow from each other the leaves 5, 6, 9 and 10 would cancel out in the nodes above them.
+  const digest = (bucket: number, factor: number) => Math.imul(bucket + factor, factor) >>> 0;
+  for (const bucket of leaves) {
+    tree.set(bucket, { high: digest(bucket, 0x9e3779b1), low: digest(bucket, 0x85ebca6b), keys: 1, expiresMs: 0 });
+  }
   return { nodes: async ({ level, parents }) => ({ digests: tree.children(level, parents), keys: tree.keys, built: 1 }) };
 }
 
@@ -40,6 +44,6 @@ test('however the leaves that differ lie, all of them are found', async () => {
       const found = await foundIn(Math.ceil(leaves.length / 31) + 2, leaves);
       assert.deepEqual([...found].sort(), [...leaves].sort());
     }),
-    { numRuns: 30 },
+    { numRuns: 30, examples: [[[5, 6, 9, 10]]] },
   );
 });
