@@ -58,9 +58,14 @@ class Rig {
     const options: PeerRoundsOptions = {
       own,
       peer: 'guangzhou',
-      keys: { round: () => this.keyRound(), differs: (name) => this.differs(name) },
+      keys: {
+        round: () => this.keyRound(),
+        differs: (name) => this.differs(name),
+        differAll: (names) => Promise.all(names.map((name) => this.differs(name))),
+      },
       receipts: { round: () => this.receiptRound(), differs: () => this.receiptDiffers(), areForgotten: async () => this.forgotten },
       explainer: {
+        lookUp: async () => new Map(),
         key: ({ key: name }) => this.#explain(name, () => this.explainKey(name)),
         receipt: () => this.#explain('receipt', () => this.explainReceipt()),
       },

@@ -8,23 +8,23 @@ import type { Logger } from '../core/logger.ts';
 import { type Runtime, sleep } from '../core/runtime.ts';
 import { formatPosition, type Position, parsePosition, type RoomId } from '../core/words.ts';
 import type { ConfirmedKey, KeyRound } from './cache/comparison.ts';
-import { type Drift, driftId, type ElementDifference } from './drift.ts';
+import { type Drift, driftId } from './drift.ts';
 import type { ConfirmedReceipt, ReceiptRound } from './messages/comparison.ts';
 import type { RoundMeters } from './meters.ts';
 import type { WatchedBook } from './report/watched-book.ts';
 import type { RoomView } from './room.ts';
+import { type Explaining, Unexplained, type UnexplainedOptions } from './unexplained.ts';
 
 export interface PeerRoundsOptions {
   readonly own: RoomView;
   readonly peer: RoomId;
-  readonly keys: { round(): Promise<KeyRound>; differs(key: string): Promise<ConfirmedKey | undefined> };
+  readonly keys: UnexplainedOptions['keys'] & { round(): Promise<KeyRound>; differs(key: string): Promise<ConfirmedKey | undefined> };
   readonly receipts: {
     round(): Promise<ReceiptRound>;
     differs(position: Position): Promise<ConfirmedReceipt | undefined>;
     areForgotten(position: Position): Promise<boolean>;
   };
-  readonly explainer: {
-    key(confirmed: ConfirmedKey, peer: RoomId): Promise<Drift | undefined>;
+  readonly explainer: UnexplainedOptions['explainer'] & {
     receipt(confirmed: ConfirmedReceipt, peer: RoomId): Promise<Drift | undefined>;
   };
   readonly book: WatchedBook;
@@ -58,7 +58,6 @@ const LOOKING_AGAIN_MS_MAX = 2_000;
 /** A round explains receipts for so long, and keys; what is left is confirmed again, or was over before its turn came. */
 const EXPLAINING_MS_MAX = 2_000;
 const RETRY_MS_MAX = 10_000;
-const UNEXPLAINED_MAX = 10_000;
 const TOLD_MAX = 10_000;
 const TOLD_MS = 300_000;
 
@@ -69,11 +68,6 @@ interface Failing {
   /** Whether it is the peer that fails, and not this room's own daemons. */
   isPeer: boolean;
   count: number;
-}
-
-interface Explaining {
-  readonly reasons: string[];
-  readonly untilMs: number;
 }
 
 export class PeerRounds {
@@ -88,8 +82,7 @@ export class PeerRounds {
   #roundBytes = 0;
   #roundMs = 0;
   #failing: Failing | undefined;
-  /** Confirmed keys. */
-  readonly #unexplained: ConfirmedKey[] = [];
+  readonly #unexplained: Unexplained;
   /** By drift id, what was explained of a receipt. */
   readonly #told = new Map<string, { readonly print: string; readonly untilMs: number; readonly isDrift: boolean }>();
 
@@ -98,6 +91,10 @@ export class PeerRounds {
 
   constructor(options: PeerRoundsOptions) {
     this.#options = options;
+    this.#unexplained = new Unexplained({
+      ...options,
+      record: (subject, reasons, explain) => this.#record(subject, reasons, explain),
+    });
   }
 
   get state(): PeerState {
@@ -175,8 +172,10 @@ export class PeerRounds {
     const reasons = [...messages.incomparable, ...whyNotKeys(cache)];
     const explaining = (): Explaining => ({ reasons, untilMs: runtime.monotonicMs() + EXPLAINING_MS_MAX });
     const waiting = await this.#explainReceipts(messages.confirmed, explaining());
-    await this.#explainKeys(cache.confirmed, explaining());
-    const late = waiting + this.#unexplained.length;
+    const keysExplaining = explaining();
+    await this.#unexplained.explainKept(keysExplaining);
+    await this.#unexplained.explain(cache.confirmed, keysExplaining);
+    const late = waiting + this.#unexplained.count;
     if (late > 0) reasons.push(`${late} confirmed differences wait to be explained`);
     await this.#lookAgain();
     return { bytes: messages.bytes + cache.bytes, reasons };
@@ -189,17 +188,6 @@ export class PeerRounds {
       if (this.#options.runtime.monotonicMs() > untilMs) return all.length - place - 1;
     }
     return 0;
-  }
-
-  /** Those of rounds before first; what it does not come to is kept. */
-  async #explainKeys(all: readonly ConfirmedKey[], { reasons, untilMs }: Explaining): Promise<void> {
-    await this.#explainLeft({ reasons, untilMs });
-    for (const [place, confirmed] of all.entries()) {
-      await this.#explainKey(confirmed, reasons);
-      if (this.#options.runtime.monotonicMs() <= untilMs) continue;
-      for (const later of all.slice(place + 1)) this.#keep(later);
-      return;
-    }
   }
 
   /** A receipt is confirmed in every round: it is explained anew only where it says something else, or after a while. */
@@ -216,35 +204,6 @@ export class PeerRounds {
     this.#told.set(id, { print, untilMs: nowMs + TOLD_MS, isDrift: book.openDrifts.has(id) });
     const [oldest] = this.#told.keys();
     if (this.#told.size > TOLD_MAX && oldest !== undefined) this.#told.delete(oldest);
-  }
-
-  /** A key is confirmed once: one that cannot be explained now, because its origin is silent, is kept until it can. */
-  async #explainKey(confirmed: ConfirmedKey, reasons: string[]): Promise<void> {
-    const { explainer, keys, peer } = this.#options;
-    const { key } = confirmed;
-    const explain = async () => {
-      const drift = await explainer.key(confirmed, peer);
-      if (drift === undefined) return undefined;
-      // What was parked when the states were read may have been applied before its receipt was: then the two do not belong together.
-      const now = await keys.differs(key);
-      if (now === undefined) return undefined;
-      return drift.elements.some((each) => now.elements.some((it) => isSamePart(it, each))) ? drift : 'later';
-    };
-    const explained = await this.#record({ type: 'key', name: key }, reasons, explain);
-    if (!explained) this.#keep(confirmed);
-  }
-
-  #keep(confirmed: ConfirmedKey): void {
-    if (this.#unexplained.length < UNEXPLAINED_MAX) this.#unexplained.push(confirmed);
-  }
-
-  async #explainLeft({ reasons, untilMs }: Explaining): Promise<void> {
-    const { runtime } = this.#options;
-    for (let left = this.#unexplained.length; left > 0 && runtime.monotonicMs() <= untilMs; left -= 1) {
-      const confirmed = await this.#options.keys.differs(this.#unexplained[0]?.key ?? '');
-      this.#unexplained.shift();
-      if (confirmed !== undefined) await this.#explainKey(confirmed, reasons);
-    }
   }
 
   /** False: it could not be explained. */
@@ -314,7 +273,7 @@ export class PeerRounds {
     this.#weighed.set(id, evidence);
     const [oldest] = this.#weighed.keys();
     if (this.#weighed.size > TOLD_MAX && oldest !== undefined) this.#weighed.delete(oldest);
-    await this.#explainKey(confirmed, []);
+    await this.#unexplained.explain([confirmed], { reasons: [], untilMs: this.#options.runtime.monotonicMs() });
   }
 
   async #stillDiffers(drift: Drift): Promise<ConfirmedKey | ConfirmedReceipt | 'told later' | undefined> {
@@ -362,12 +321,6 @@ export class PeerRounds {
     }
     this.#failing = { sinceMs: runtime.nowMs(), since: runtime.monotonicMs(), error: blamed, isPeer, count: 1 };
   }
-}
-
-/** Versions and values of what never rests go on while it is explained. */
-function isSamePart(a: ElementDifference, b: ElementDifference): boolean {
-  const isExpiry = ({ values }: ElementDifference) => values.every((value) => value?.startsWith('expire') === true);
-  return a.name === b.name && isExpiry(a) === isExpiry(b);
 }
 
 export function isBetween({ sides }: Pick<Drift, 'sides'>, rooms: readonly [RoomId, RoomId]): boolean {

@@ -125,15 +125,21 @@ export class KeyComparison {
    * an expiry is so near that the clocks decide. Where a room cannot say how far it is, a difference is not taken for lag.
    */
   async differs(key: string): Promise<ConfirmedKey | undefined> {
+    return (await this.differAll([key]))[0];
+  }
+
+  /** As {@link differs}, of each of some keys: the rooms are asked together. */
+  async differAll(keys: readonly string[]): Promise<readonly (ConfirmedKey | undefined)[]> {
+    if (keys.length === 0) return [];
     const theirs = new CountedRoom(this.#options.theirs);
     const view = await this.#view(theirs);
-    const [looked] = await this.#look(theirs, [key], view);
-    const elements = looked?.found.filter(({ passage }) => passage !== 'ahead') ?? [];
-    if (looked === undefined || elements.length === 0) {
-      this.#suspects.clear(key);
+    const looks = await this.#look(theirs, keys, view);
+    return looks.map((looked) => {
+      const elements = looked.found.filter(({ passage }) => passage !== 'ahead');
+      if (elements.length > 0) return this.#confirmedKey(looked, elements, view);
+      this.#suspects.clear(looked.mine.key);
       return undefined;
-    }
-    return this.#confirmedKey(looked, elements, view);
+    });
   }
 
   // ── finding ──

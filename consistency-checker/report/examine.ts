@@ -15,7 +15,7 @@ import type { KeyVerdict, PartVerdict } from './key-verdict.ts';
 import { byKiller } from './killed-expiry.ts';
 import { partOf } from './parts.ts';
 import { plainText } from './phrases.ts';
-import type { Sources } from './sources.ts';
+import type { Findings, Sources } from './sources.ts';
 import type { ElementVerdict, SideIndex } from './verdict.ts';
 import { WitnessStand } from './witnesses.ts';
 
@@ -33,8 +33,16 @@ export class Examiner {
     this.#witnesses = new WitnessStand(sources);
   }
 
-  /** Undefined: what differs is no drift of the key, because its write requests are parked, or of a kind that is not for one of the rooms. */
-  async examine(confirmed: ConfirmedKey, peer: RoomId): Promise<KeyVerdict | undefined> {
+  /** The write requests behind what differs of all these keys: whoever has many to examine has them looked up together. */
+  lookUp(all: readonly ConfirmedKey[]): Promise<Findings> {
+    return this.#sources.find(new Set(all.flatMap(({ elements }) => versionsOf(elements.slice(0, JUDGED_MAX)))));
+  }
+
+  /**
+   * Undefined: what differs is no drift of the key, because its write requests are parked, or of a kind that is not for one of the rooms. `findings`: from {@link lookUp},
+   * with this key among those asked for.
+   */
+  async examine(confirmed: ConfirmedKey, peer: RoomId, findings?: Findings): Promise<KeyVerdict | undefined> {
     const { own, runtime } = this.#sources.options;
     const { key, mine, theirs, horizons, elements } = confirmed;
     const judged = elements.slice(0, JUDGED_MAX);
@@ -43,7 +51,7 @@ export class Examiner {
       rooms: [own, peer],
       answers: [mine, theirs],
       nowMs: runtime.nowMs(),
-      findings: await this.#sources.find(versionsOf(judged)),
+      findings: findings ?? (await this.lookUp([confirmed])),
       sources: this.#sources,
       histories: this.#histories,
       horizons,

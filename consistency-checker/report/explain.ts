@@ -17,7 +17,7 @@ import { type KeyVerdict, partsOf } from './key-verdict.ts';
 import { plainText, plural, writeName } from './phrases.ts';
 import { judgeReceipt, type ReceiptVerdict } from './receipt-verdict.ts';
 import { keySide, receiptShows } from './sides-of-key.ts';
-import { type SourceOptions, Sources } from './sources.ts';
+import { type Findings, type SourceOptions, Sources } from './sources.ts';
 import { timelineOf } from './timeline.ts';
 
 export class Explainer {
@@ -31,9 +31,14 @@ export class Explainer {
     this.#examiner = new Examiner(this.#sources);
   }
 
+  /** As {@link Examiner.lookUp}. */
+  lookUp(all: readonly ConfirmedKey[]): Promise<Findings> {
+    return this.#examiner.lookUp(all);
+  }
+
   /** Undefined: it is no drift of the key; see {@link Examiner.examine}. */
-  async key(confirmed: ConfirmedKey, peer: RoomId): Promise<Drift | undefined> {
-    const verdict = await this.examine(confirmed, peer);
+  async key(confirmed: ConfirmedKey, peer: RoomId, findings?: Findings): Promise<Drift | undefined> {
+    const verdict = await this.#examiner.examine(confirmed, peer, findings);
     return verdict && (await this.#keyDrift(verdict, confirmed.firstSeenMs));
   }
 

@@ -18,7 +18,7 @@ import { expectedOf, standing, takerOf } from './oracle.ts';
 import { isIncrement, lackedIncrements, type Part, partName, partOf, type States, shownBy, speaksOf } from './parts.ts';
 import { dateTime, plainText, plural } from './phrases.ts';
 import { notMade, showing, whoMade } from './showing.ts';
-import type { Finding, Sources } from './sources.ts';
+import type { Finding, Findings, Sources } from './sources.ts';
 import { thirdRooms, type Vote } from './third-rooms.ts';
 import type { ElementVerdict, SideIndex } from './verdict.ts';
 import type { WitnessStand } from './witnesses.ts';
@@ -31,7 +31,7 @@ export interface Case {
   readonly answers: readonly [StateAnswer, StateAnswer];
   readonly nowMs: number;
   /** By version; every version of the differences is in it. */
-  readonly findings: ReadonlyMap<Version, Finding>;
+  readonly findings: Findings;
   readonly sources: Sources;
   readonly horizons: readonly [Horizon, Horizon];
   readonly histories: KeyHistories;

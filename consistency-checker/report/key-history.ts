@@ -5,19 +5,24 @@
  * ordering key may touch a cache key.
  */
 import type { Effect } from '../../core/converge/effects.ts';
-import { type FrameReceipts, isGivenUp, type LanePlace } from '../../core/inspection.ts';
+import type { LanePlace } from '../../core/inspection.ts';
 import type { Runtime } from '../../core/runtime.ts';
 import type { Version } from '../../core/stamp.ts';
-import type { Position } from '../../core/words.ts';
+import { formatPosition, type Position, type RoomId } from '../../core/words.ts';
 import type { FoundWrite, Horizon, RoomView } from '../room.ts';
+import { type LaneRange, LaneTails, later, type TailFrame } from './lane-tails.ts';
 import type { Sources } from './sources.ts';
 
 const FRAMES_MAX = 1_024;
 const WRITES_MAX = 8_192;
+/** Beyond it the newest are read anew rather than more of them kept. */
+const WRITES_KEPT_MAX = 2 * WRITES_MAX;
 const WRITES_PER_CALL = 512;
 const KEPT_MS = 10_000;
 const EFFECTS_MAX = 65_536;
 const ROOMS_KEPT = 8;
+/** Write requests of which it is remembered what they do. */
+const MADE_MAX = 4 * WRITES_MAX;
 
 export interface Deed {
   readonly write: FoundWrite;
@@ -38,13 +43,18 @@ interface Read {
   readonly looked: number;
   readonly above: Version;
   readonly lanes: readonly LanePlace[];
+  /** An origin, or whoever runs processors, did not answer: more is to be had another time. */
+  readonly failed: boolean;
 }
 
 export class KeyHistories {
   readonly #sources: Sources;
   readonly #runtime: Runtime;
   /** By room: many keys are usually asked for at once. */
-  readonly #rooms = new Map<string, { readonly untilMs: number; readonly read: Promise<Read> }>();
+  readonly #rooms = new Map<RoomId, { untilMs: number; readonly read: Promise<Read> }>();
+
+  /** By position: what a write request does to which keys stays the same for ever. */
+  readonly #made = new Map<string, readonly Deed[]>();
 
   constructor(sources: Sources) {
     this.#sources = sources;
@@ -69,103 +79,185 @@ export class KeyHistories {
   }
 
   async #known(view: RoomView, horizons: readonly Horizon[]): Promise<Read> {
-    const now = this.#runtime.monotonicMs();
-    const name = view.room;
-    const known = this.#rooms.get(name);
-    if (known !== undefined && known.untilMs > now) {
-      const { lanes } = await known.read;
-      const asked = horizons.flatMap((horizon) => horizon.lanes).filter((lane) => lane.mark >= 0);
-      // What has come since may be what took a key away.
-      if (asked.every((lane) => hasPassed(lanes, { ...lane, seq: lane.mark }))) return known.read;
-    }
-    const read = this.#read(view);
-    this.#rooms.delete(name);
-    this.#rooms.set(name, { untilMs: now + KEPT_MS, read });
-    read.catch(() => this.#rooms.delete(name));
+    const known = this.#rooms.get(view.room);
+    if (known === undefined || known.untilMs <= this.#runtime.monotonicMs()) return await this.#keep(view.room, this.#readAnew(view));
+    const read = await known.read;
+    if (reaches(read.lanes, horizons)) return read;
+    if (this.#rooms.get(view.room) !== known) return await this.#known(view, horizons);
+    // What has come since may be what took a key away.
+    return await this.#keep(view.room, this.#readOn(view, read), known.untilMs);
+  }
+
+  async #keep(room: RoomId, read: Promise<Read>, untilMs = Number.POSITIVE_INFINITY): Promise<Read> {
+    const known = { read, untilMs };
+    this.#rooms.delete(room);
+    this.#rooms.set(room, known);
     for (const oldest of this.#rooms.keys()) if (this.#rooms.size > ROOMS_KEPT) this.#rooms.delete(oldest);
-    return read;
+    try {
+      return await read;
+    } catch (cause) {
+      if (this.#rooms.get(room) === known) this.#rooms.delete(room);
+      throw cause;
+    } finally {
+      // However long it took to read: what is kept is of use for so long.
+      known.untilMs = Math.min(untilMs, this.#runtime.monotonicMs() + KEPT_MS);
+    }
   }
 
-  async #read(view: RoomView): Promise<Read> {
-    const lanes = (await view.horizon()).lanes.filter((lane) => lane.mark >= 0);
-    const frames: Frame[] = [];
-    let above: Version = '';
-    for (const lane of lanes) {
-      const from = Math.max(0, lane.mark - FRAMES_MAX + 1);
-      const receipts = (await view.receipts({ lane, from, to: lane.mark })).filter((receipt) => !isGivenUp(receipt));
-      for (const receipt of receipts) frames.push({ lane, receipt });
-      // What lies before the first of them was not looked at.
-      const first = receipts.findLast((receipt, at) => receipts[at - 1]?.seq !== receipt.seq - 1);
-      if ((first?.seq ?? lane.mark + 1) > 0) above = later(above, `${first?.stampFirst ?? 'f'.repeat(24)}`);
-    }
-    frames.sort((a, b) => (a.receipt.stampLast < b.receipt.stampLast ? 1 : -1));
+  async #readAnew(view: RoomView): Promise<Read> {
+    const lanes = await lanesOf(view);
+    return await this.#readLanes(view, { lanes, ranges: lanes.map(newestOf), before: NOTHING_READ });
+  }
+
+  /** One key after the other is looked into, and all lanes go on meanwhile: what has been read is not read again. */
+  async #readOn(view: RoomView, before: Read): Promise<Read> {
+    const lanes = await lanesOf(view);
+    const ranges = lanes.map((lane) => sinceOf(lane, before.lanes));
+    const isNear = ranges.every((range) => range !== undefined) && before.looked < WRITES_KEPT_MAX && !before.failed;
+    return await this.#readLanes(view, isNear ? { lanes, ranges, before } : { lanes, ranges: lanes.map(newestOf), before: NOTHING_READ });
+  }
+
+  async #readLanes(view: RoomView, { lanes, ranges, before }: Reading): Promise<Read> {
+    const tails = new LaneTails(view, ranges);
     const deeds = new Map<string, Deed[]>();
-    let [looked, kept] = [0, 0];
-    while (frames.length > 0 && looked < WRITES_MAX && kept < EFFECTS_MAX) {
-      const taken = takeSome(frames);
-      const { unread, effects } = await this.#collect(taken, deeds);
+    let { looked, above, failed } = before;
+    for (let [writes, kept] = [0, 0]; writes < WRITES_MAX && kept < EFFECTS_MAX; ) {
+      const taken = await tails.take(WRITES_PER_CALL);
+      if (taken.length === 0) break;
+      const { unread, effects, unanswered } = await this.#collect(taken, deeds);
+      const count = taken.reduce((sum, { receipt }) => sum + receipt.count, 0);
+      writes += count;
+      looked += count;
       kept += effects;
-      looked += taken.reduce((sum, { receipt }) => sum + receipt.count, 0);
       above = later(above, unread);
+      failed ||= unanswered;
     }
-    if (frames[0] !== undefined) above = later(above, `${frames[0].receipt.stampLast}ffff`);
-    for (const each of deeds.values()) each.sort((a, b) => (a.effect.version < b.effect.version ? -1 : 1));
-    return { deeds, looked, above, lanes };
+    return { deeds: merged(before.deeds, deeds), looked, above: later(above, tails.above), lanes, failed };
   }
 
-  /** `unread`: up to where not all of the write requests could be read; '': all could. */
-  async #collect(frames: readonly Frame[], deeds: Map<string, Deed[]>): Promise<{ readonly unread: Version; readonly effects: number }> {
-    let count = 0;
-    let unread: Version = '';
+  async #collect(frames: readonly TailFrame[], deeds: Map<string, Deed[]>): Promise<Collected> {
+    let [effects, unread, unanswered] = [0, '', false];
     for (const [origin, some] of Map.groupBy(frames, ({ lane }) => lane.origin)) {
-      const view = this.#sources.options.rooms(origin);
-      const positions = some.flatMap(({ lane: { log, partition, epoch }, receipt }) =>
-        appliedOf(receipt).map((index) => ({ log, origin, partition, epoch, seq: receipt.seq, index })),
-      );
-      const found = (await view?.findWrites({ by: 'position', positions }).catch(() => undefined)) ?? [];
-      const derived = await this.#sources.derive(found.map(({ write }) => write));
-      let isWhole = found.length === positions.length;
-      for (const write of found) {
-        const effects = derived.get(write.write.stamp)?.effects;
-        isWhole &&= effects !== undefined;
-        for (const effect of effects ?? []) {
-          count += 1;
-          const known = deeds.get(effect.key);
-          if (known === undefined) deeds.set(effect.key, [{ write, effect }]);
-          else known.push({ write, effect });
-        }
+      const places = some.flatMap((frame) => placesOf(frame));
+      const made = await this.#madeAt(origin, places);
+      for (const deed of made.deeds.flat()) {
+        effects += 1;
+        const known = deeds.get(deed.effect.key);
+        if (known === undefined) deeds.set(deed.effect.key, [deed]);
+        else known.push(deed);
       }
-      if (!isWhole) for (const { receipt } of some) unread = later(unread, `${receipt.stampLast}ffff`);
+      unanswered ||= made.unanswered;
+      if (made.deeds.length < places.length) for (const { receipt } of some) unread = later(unread, `${receipt.stampLast}ffff`);
     }
-    return { unread, effects: count };
+    return { unread, effects, unanswered };
+  }
+
+  /** Of each write request that is in the log and of which the processors say what they make. Two rooms have done the same ones. */
+  async #madeAt(
+    origin: RoomId,
+    places: readonly WritePlace[],
+  ): Promise<{ readonly deeds: readonly (readonly Deed[])[]; readonly unanswered: boolean }> {
+    const known = places.map(({ name }) => this.#made.get(name)).filter((deeds) => deeds !== undefined);
+    const unknown = new Map(places.filter(({ name }) => !this.#made.has(name)).map((place) => [formatPosition(place.position), place]));
+    if (unknown.size === 0) return { deeds: known, unanswered: false };
+    const positions = [...unknown.values()].map(({ position }) => position);
+    const found = await this.#sources.options
+      .rooms(origin)
+      ?.findWrites({ by: 'position', positions })
+      .catch(() => undefined);
+    const derived = await this.#sources.derive((found ?? []).map(({ write }) => write));
+    const read = (found ?? []).flatMap((write) => {
+      const deeds = derived.get(write.write.stamp)?.effects?.map((effect): Deed => ({ write, effect }));
+      const place = unknown.get(formatPosition(write.position));
+      if (deeds !== undefined && place !== undefined && isOfFrame(write, place)) this.#made.set(place.name, deeds);
+      return deeds === undefined ? [] : [deeds];
+    });
+    for (const oldest of this.#made.keys()) if (this.#made.size > MADE_MAX) this.#made.delete(oldest);
+    return { deeds: [...known, ...read], unanswered: found === undefined || (read.length === 0 && found.length > 0) };
   }
 }
 
-interface Frame {
-  readonly lane: LanePlace;
-  readonly receipt: FrameReceipts;
+/** A write request as a receipt tells of it. */
+interface WritePlace extends Pick<TailFrame, 'receipt'> {
+  readonly position: Position;
+  /** With the frame's stamp: a log that has lost its tail gives its seqs to others. */
+  readonly name: string;
 }
 
-/** At least one, from the front. */
-function takeSome(frames: Frame[]): Frame[] {
-  const taken: Frame[] = [];
-  for (let writes = 0; frames[0] !== undefined && (writes === 0 || writes + frames[0].receipt.count <= WRITES_PER_CALL); ) {
-    writes += frames[0].receipt.count;
-    taken.push(...frames.splice(0, 1));
+function isOfFrame({ write }: FoundWrite, { receipt }: WritePlace): boolean {
+  return receipt.stampFirst <= write.stamp && write.stamp <= receipt.stampLast;
+}
+
+interface Collected {
+  /** Up to where not all of the write requests could be read; '': all could. */
+  readonly unread: Version;
+  readonly effects: number;
+  readonly unanswered: boolean;
+}
+
+interface Reading {
+  readonly lanes: readonly LanePlace[];
+  readonly ranges: readonly LaneRange[];
+  readonly before: Read;
+}
+
+const NOTHING_READ: Read = { deeds: new Map(), looked: 0, above: '', lanes: [], failed: false };
+
+async function lanesOf(view: RoomView): Promise<readonly LanePlace[]> {
+  return (await view.horizon()).lanes.filter((lane) => lane.mark >= 0);
+}
+
+function newestOf(lane: LanePlace): LaneRange {
+  const from = Math.max(0, lane.mark - FRAMES_MAX + 1);
+  return { lane, from, whole: from === 0 };
+}
+
+/** What a lane has had since; undefined: more than is read at once, or less than before. */
+function sinceOf(lane: LanePlace, before: readonly LanePlace[]): LaneRange | undefined {
+  const known = before.find((it) => isSameLog(it, lane));
+  if (known === undefined) return newestOf(lane);
+  if (known.mark > lane.mark || lane.mark - known.mark > FRAMES_MAX) return undefined;
+  return { lane, from: known.mark + 1, whole: true };
+}
+
+/** Ascending by version. */
+function merged(before: Read['deeds'], since: ReadonlyMap<string, readonly Deed[]>): Read['deeds'] {
+  if (since.size === 0) return before;
+  const all = new Map(before);
+  for (const [key, deeds] of since) {
+    const both = [...(before.get(key) ?? []), ...deeds];
+    all.set(
+      key,
+      both.sort((a, b) => (a.effect.version < b.effect.version ? -1 : 1)),
+    );
   }
-  return taken;
+  return all;
 }
 
 /** The write requests of a frame that the room has done. */
-function appliedOf({ count, exceptions }: FrameReceipts): number[] {
+function placesOf({ lane: { log, origin, partition, epoch }, receipt }: TailFrame): WritePlace[] {
+  const { seq, count, stampFirst, exceptions } = receipt;
   const undone = new Set(exceptions.filter(({ outcome }) => outcome !== 'superseded').map(({ index }) => index));
-  return Array.from({ length: count }, (_, index) => index).filter((index) => !undone.has(index));
+  return Array.from({ length: count }, (_, index) => ({ log, origin, partition, epoch, seq, index }))
+    .filter(({ index }) => !undone.has(index))
+    .map((position) => ({ position, receipt, name: `${formatPosition(position)} ${stampFirst}` }));
 }
 
-function hasPassed(lanes: readonly LanePlace[], { origin, partition, epoch, seq }: Omit<Position, 'log' | 'index'>): boolean {
-  return lanes.some((lane) => lane.origin === origin && lane.partition === partition && lane.epoch === epoch && lane.mark >= seq);
+type Place = Pick<Position, 'origin' | 'partition' | 'epoch'>;
+
+function isSameLog(a: Place, b: Place): boolean {
+  return a.origin === b.origin && a.partition === b.partition && a.epoch === b.epoch;
 }
 
-function later(a: Version, b: Version): Version {
-  return a > b ? a : b;
+function hasPassed(lanes: readonly LanePlace[], place: Place & Pick<Position, 'seq'>): boolean {
+  return lanes.some((lane) => isSameLog(lane, place) && lane.mark >= place.seq);
+}
+
+/** Whether `lanes` have all that the rooms of `horizons` have passed, each of them: nothing else is told. */
+function reaches(lanes: readonly LanePlace[], [first, ...others]: readonly Horizon[]): boolean {
+  const passedBy = (horizon: Horizon, lane: LanePlace) => horizon.lanes.find((it) => isSameLog(it, lane))?.mark ?? -1;
+  return (first?.lanes ?? []).every((lane) => {
+    const seq = Math.min(lane.mark, ...others.map((horizon) => passedBy(horizon, lane)));
+    return seq < 0 || hasPassed(lanes, { ...lane, seq });
+  });
 }

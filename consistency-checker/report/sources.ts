@@ -32,6 +32,9 @@ export type Finding =
   | { readonly status: 'none'; readonly reason: string }
   | { readonly status: 'unknown'; readonly reason: string };
 
+/** By version. */
+export type Findings = ReadonlyMap<Version, Finding>;
+
 const VERSION = /^[0-9a-f]{28}$/;
 const STAMPS_PER_CALL = 128;
 /** How far back a log goes changes slowly. */
@@ -53,7 +56,7 @@ export class Sources {
   }
 
   /** The write requests behind versions, by version. */
-  async find(versions: Iterable<Version>): Promise<ReadonlyMap<Version, Finding>> {
+  async find(versions: Iterable<Version>): Promise<Findings> {
     const findings = new Map<Version, Finding>();
     const byOrigin = new Map<RoomId, Set<Version>>();
     for (const version of versions) {
@@ -74,7 +77,7 @@ export class Sources {
     return { status: 'unknown', reason: `its version names room number ${number}, which is not in the topology` };
   }
 
-  async #findAt(origin: RoomId, versions: readonly Version[]): Promise<ReadonlyMap<Version, Finding>> {
+  async #findAt(origin: RoomId, versions: readonly Version[]): Promise<Findings> {
     const view = this.options.rooms(origin);
     const unknown = (reason: string) => new Map(versions.map((version): [Version, Finding] => [version, { status: 'unknown', reason }]));
     if (view === undefined) return unknown(`${origin} has no checker that could look into its write log`);
