@@ -8,6 +8,7 @@ import type { DatabaseStore, DatabaseWrite, Row, Statement } from '../database.t
 import { MysqlDatabase, type MysqlDatabaseOptions } from './database.ts';
 import { makeSchema, makeUsers, opened, openProxy, type TestSchema, type TestServer, testServer } from './database-kit.ts';
 import { initDatabase } from './init.ts';
+import type { Session } from './session.ts';
 
 const SCHEMA = `
   CREATE TABLE accounts (id BIGINT NOT NULL, email VARCHAR(80) UNIQUE, balance BIGINT, wmb_stamp CHAR(24), PRIMARY KEY (id));
@@ -22,6 +23,9 @@ const stamp = (n: number) => formatStamp({ ms: 1_700_000_000_000 + n, counter: 0
 const move = (expected: number, next: number) => ({ ...LANE, epoch: EPOCH, expected, next });
 const upsert = (table: string, id: number, values: Row): Statement => ({ op: 'upsert', table, key: { id }, values });
 const sql = (text: string, ...params: Extract<Statement, { op: 'sql' }>['params']): Statement => ({ op: 'sql', text, params });
+
+/** As long as a share takes to move. */
+const TAKEN_OVER_MS_MAX = 10_000;
 
 let requests = 0;
 function write(n: number, ...statements: Statement[]): DatabaseWrite {
@@ -39,6 +43,11 @@ async function rowsOf(store: DatabaseStore, table: string): Promise<Row[]> {
   const rows: Row[] = [];
   for await (const row of store.rows(table)) rows.push(row);
   return rows;
+}
+
+/** Of clients to the server, and what each is doing. */
+async function connections(admin: Session): Promise<{ readonly id: string; readonly running: string }[]> {
+  return (await admin.rows('SHOW FULL PROCESSLIST')).map((row) => ({ id: String(row.Id), running: String(row.Info) }));
 }
 
 function suite(kind: 'mysql' | 'mariadb', server: TestServer): void {
@@ -215,6 +224,39 @@ function suite(kind: 'mysql' | 'mariadb', server: TestServer): void {
       assert.deepEqual(await run(far, write(1, upsert('b', 9_501, { x: 'after' }))), ['committed']);
       await far.close();
       await proxy.close();
+    });
+  });
+
+  describe('a collector that stands still in the middle of a transaction', () => {
+    it('soon loses it to the one that has its lanes by then; one that has nothing to write keeps its connection', async () => {
+      const { proxy, address } = await openProxy(server);
+      const [far, admin] = [await opened({ ...made.options, address }), await made.admin()];
+      const others = await connections(admin);
+      const idle = await opened(made.options);
+      const idleIds = (await connections(admin)).map(({ id }) => id).filter((id) => !others.some((other) => other.id === id));
+      const lane = { ...LANE, partition: 7 };
+      const batch = (from: number, to: number) => ({
+        moves: [{ ...move(from, to), partition: 7 }],
+        lane,
+        writes: [write(to, upsert('a', 77, { x: to }))],
+      });
+      await far.execute(batch(-1, 0));
+      await admin.query('START TRANSACTION');
+      await admin.rows('SELECT * FROM a WHERE id = 77 FOR UPDATE');
+      const frozen = assert.rejects(far.execute(batch(0, 1)), { code: 'STORE_UNAVAILABLE' });
+      await until(async () => (await connections(admin)).some(({ running }) => running.startsWith('INSERT INTO `a`')));
+      proxy.hold();
+      await admin.query('ROLLBACK');
+      const startedMs = performance.now();
+      assert.ok((await store.execute(batch(0, 2))).moved);
+      assert.ok(performance.now() - startedMs < TAKEN_OVER_MS_MAX, `${performance.now() - startedMs} ms`);
+      proxy.heal();
+      await frozen;
+      assert.equal((await far.marks()).find(({ partition }) => partition === 7)?.seq, 2);
+      assert.equal((await rowsOf(store, 'a')).find(({ id }) => id === 77)?.x, 2);
+      const left = await connections(admin);
+      assert.ok(idleIds.length > 0 && idleIds.every((id) => left.some((it) => it.id === id)));
+      await Promise.all([far, idle, admin, proxy].map((each) => each.close()));
     });
   });
 

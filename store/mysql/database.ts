@@ -179,6 +179,7 @@ export class MysqlDatabase implements DatabaseStore {
       if (isReadOnly) throw readOnly(this.#place);
       await checkIdentity(session, master, this.#place, 'run `wmb db init` once');
       await checkPrivileges(session);
+      await session.boundSilence();
       this.#tables = await readTables(session, schema);
       const checker = new Checker({ tables: this.#tables, dialect, packetBytesMax });
       return { session, checker, packetBytesMax };

@@ -10,7 +10,7 @@ import { connect, isIP, type Socket } from 'node:net';
 import mysql, { type Connection, type ConnectionOptions, type ResultSetHeader, type SslOptions } from 'mysql2/promise';
 import { parseAddress } from '../../core/config/address.ts';
 import { WmbError } from '../../core/errors.ts';
-import type { Runtime } from '../../core/runtime.ts';
+import type { Runtime, Timer } from '../../core/runtime.ts';
 import type { Parameter } from '../statement-checks.ts';
 import { isFatal, storeError } from './errors.ts';
 
@@ -18,6 +18,9 @@ const CONNECT_MS_MAX = 5_000;
 /** A server that says nothing for so long is gone: longer than any lock is waited for. */
 const ANSWER_MS_MAX = 60_000;
 const LOCK_WAIT_SECONDS_MAX = 5;
+/** As long as a lock is waited for: then it is free. */
+const SILENCE_SECONDS_MAX = 5;
+const SIGN_MS = 1_000;
 const PREPARED_MAX = 256;
 const IN_TRANSACTION = 1;
 
@@ -51,6 +54,7 @@ export class Session {
   readonly #connection: Connection;
   readonly #runtime: Runtime;
   #isOpen = true;
+  #sign: Timer | undefined;
 
   /** STORE_UNAVAILABLE, STORE_DENIED, STORE_UNPREPARED where there is no such schema. */
   static async open(server: ServerAddress, runtime: Runtime): Promise<Session> {
@@ -74,6 +78,22 @@ export class Session {
 
   #lost(): void {
     this.#isOpen = false;
+    this.#sign?.cancel();
+  }
+
+  /**
+   * From now on the server ends the connection, and undoes its transaction, when it has heard nothing for a few seconds. A process that stands still in the middle of one, or whose machine is gone,
+   * would hold the rows of its marks, and nobody could go on in its place. One that runs says something often enough.
+   */
+  async boundSilence(): Promise<void> {
+    await this.query(`SET SESSION wait_timeout = ${SILENCE_SECONDS_MAX}`);
+    this.#giveSigns();
+  }
+
+  #giveSigns(): void {
+    if (!this.#isOpen) return;
+    const give = () => this.query('DO 0').then(() => this.#giveSigns());
+    this.#sign = this.#runtime.after(SIGN_MS, () => void give().catch(() => {}), true);
   }
 
   get isOpen(): boolean {
@@ -130,13 +150,13 @@ export class Session {
 
   async close(): Promise<void> {
     if (!this.#isOpen) return;
-    this.#isOpen = false;
+    this.#lost();
     await this.#connection.end().catch(() => {});
   }
 
   /** Without a word to the server, which undoes what is not committed. */
   destroy(): void {
-    this.#isOpen = false;
+    this.#lost();
     this.#connection.destroy();
   }
 }
