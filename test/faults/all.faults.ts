@@ -13,6 +13,7 @@ import { MQ_STORIES } from './mq.faults.ts';
 import { MQ_LOSS_STORIES } from './mq-loss.faults.ts';
 import { MYSQL_STORIES } from './mysql.faults.ts';
 import { REDIS_STORIES } from './redis.faults.ts';
+import { SHARES_STORIES } from './shares.faults.ts';
 
 const STORY_MS_MAX = 900_000;
 const STORIES = [
@@ -25,6 +26,7 @@ const STORIES = [
   ...KAFKA_LOSS_STORIES,
   ...MQ_STORIES,
   ...MQ_LOSS_STORIES,
+  ...SHARES_STORIES,
   ...MADE_STORIES,
 ];
 

@@ -19,6 +19,7 @@ import { until } from '../e2e/scene.ts';
 import { allSettled, RoomClients } from '../harness/clients.ts';
 import type { TcpProxy } from '../harness/proxy.ts';
 import { COMPILED_ONCE, type Daemon, Rooms, type RunningRoom } from '../harness/rooms.ts';
+import { Members, SHARES } from './members.ts';
 import { Messages } from './messages.ts';
 import type { Brokers } from './room-kafka.ts';
 import { RoomServers, SCHEMA } from './servers.ts';
@@ -36,8 +37,9 @@ const VERIFY_MS_MAX = 300_000;
 const MESSAGES = 3_000;
 const MESSAGES_PER_SECOND = 300;
 const SHOWN_MAX = 8;
-/** Frames from the first room. */
+/** Frames from the first room, which are of its effect log where only it processes. */
 export const INBOX = 'wmb.inbox.beijing.writes';
+const EFFECTS_INBOX = 'wmb.inbox.beijing.effects';
 const INBOX_RECORDS_MIN = 100;
 const EXAMPLE = new URL('../../examples/messages/', import.meta.url).pathname;
 const DB_PASSWORD = 'WMB_TEST_DB_PASSWORD';
@@ -49,8 +51,12 @@ const DAEMONS: readonly Daemon[] = ['reship', 'collector', 'checker'];
 export interface ArenaOptions {
   /** Flags of every Redis server. */
   readonly redisFlags?: readonly string[];
-  /** Each room keeps its write log in a Kafka of its own, of so many brokers. */
-  readonly brokers?: Brokers | readonly [Brokers, Brokers];
+  /** Each room keeps its logs in a Kafka of its own, of so many brokers, or the first room alone. */
+  readonly brokers?: Brokers | readonly [Brokers, Brokers | undefined];
+  /** Default: independent. */
+  readonly mode?: 'independent' | 'master-slave';
+  /** Three collectors divide the partitions of each room. */
+  readonly shared?: boolean;
   /** The link from the first room into the second is over mq, through the second's Kafka, which holds nothing else without `brokers`. */
   readonly mq?: boolean;
   /** `log.retention` of the first room. */
@@ -71,6 +77,7 @@ export interface ArenaOptions {
 
 interface ArenaParts {
   readonly rooms: Rooms;
+  readonly members: readonly Members[];
   readonly servers: readonly RoomServers[];
   readonly directory: string;
   readonly disk: SmallDisk | undefined;
@@ -81,6 +88,7 @@ export class Arena {
   readonly servers: readonly RoomServers[];
   readonly clients: readonly RoomClients[];
   readonly directory: string;
+  readonly #members: readonly Members[];
   readonly #disk: SmallDisk | undefined;
   readonly #options: ArenaOptions;
   #messages: Messages | undefined;
@@ -94,6 +102,7 @@ export class Arena {
     this.#options = options;
     this.rooms = parts.rooms;
     this.servers = parts.servers;
+    this.#members = parts.members;
     this.directory = parts.directory;
     this.#disk = parts.disk;
     this.clients = parts.rooms.rooms.map((room) => new RoomClients(room));
@@ -138,7 +147,7 @@ export class Arena {
     process.env[DB_PASSWORD] = servers[0]?.mysql.password;
     const rooms = await Rooms.prepare({
       count: 2,
-      mode: 'independent',
+      mode: options.mode ?? 'independent',
       directory,
       daemons: DAEMONS,
       processorFile: join(EXAMPLE, 'processor.ts'),
@@ -147,7 +156,9 @@ export class Arena {
     });
     const killAll = () => rooms.killAll();
     process.once('exit', killAll);
-    const arena = new Arena(options, { rooms, servers, directory, disk });
+    const members: Members[] = [];
+    for (const room of rooms.rooms) members.push(await Members.of(rooms, room, options.shared === true));
+    const arena = new Arena(options, { rooms, members, servers, directory, disk });
     t.after(() => arena.#close(t));
     t.after(() => process.off('exit', killAll));
     await arena.#prepare();
@@ -160,7 +171,7 @@ export class Arena {
   async #prepare(): Promise<void> {
     await this.wmb(0, 'db', 'init');
     await this.wmb(1, 'db', 'replicate', '--apply');
-    if (this.#options.brokers !== undefined) for (const place of [0, 1]) await this.wmb(place, 'log', 'init');
+    for (const place of [0, 1]) if (logBrokersOf(place, this.#options) !== undefined) await this.wmb(place, 'log', 'init');
     if (this.#options.mq) await this.wmb(1, 'link', 'init');
   }
 
@@ -184,6 +195,11 @@ export class Arena {
     const servers = this.servers[place];
     if (servers === undefined) throw new Error(`there is no room ${place}`);
     return servers;
+  }
+
+  /** The collectors of a room. */
+  members(place: number): Members {
+    return given(this.#members[place]);
   }
 
   /** Ends a daemon and starts it again. */
@@ -210,7 +226,7 @@ export class Arena {
   }
 
   async #startAll(place: number): Promise<void> {
-    await Promise.all(DAEMONS.map((daemon) => this.start(place, daemon)));
+    await Promise.all([...DAEMONS.map((daemon) => this.start(place, daemon)), this.members(place).startOthers()]);
   }
 
   start(place: number, daemon: Daemon): Promise<void> {
@@ -254,7 +270,8 @@ export class Arena {
     await this.verified();
     await given(this.#watch).stop();
     none('drifts that nobody made', this.#falseOnes);
-    if (this.#options.mq) assert.ok((await this.server(1).kafka.records(INBOX)) >= INBOX_RECORDS_MIN, 'the link is over mq');
+    const inbox = this.#options.mode === 'master-slave' ? EFFECTS_INBOX : INBOX;
+    if (this.#options.mq) assert.ok((await this.server(1).kafka.records(inbox)) >= INBOX_RECORDS_MIN, 'the link is over mq');
     this.#isProven = true;
   }
 
@@ -281,6 +298,7 @@ export class Arena {
     await this.#watch?.end();
     for (const client of this.clients) client.close();
     // Before their servers: daemons that stop have something to say to them.
+    await Promise.all(this.#members.map((members) => members.close()));
     await this.rooms.stop();
     this.#disk?.unmount();
     await Promise.all(this.servers.map((each) => each.remove()));
@@ -305,10 +323,14 @@ function someMessages(count: number): string {
     .join('\n');
 }
 
+/** Of a room; undefined: its logs are embedded. */
+function logBrokersOf(place: number, { brokers }: ArenaOptions): Brokers | undefined {
+  return typeof brokers === 'object' ? brokers[place] : brokers;
+}
+
 /** Of a room; undefined: it has no Kafka. */
-function brokersOf(place: number, { brokers, mq = false }: ArenaOptions): Brokers | undefined {
-  if (typeof brokers === 'object') return brokers[place];
-  return brokers ?? (mq && place === 1 ? 1 : undefined);
+function brokersOf(place: number, options: ArenaOptions): Brokers | undefined {
+  return logBrokersOf(place, options) ?? (options.mq && place === 1 ? 1 : undefined);
 }
 
 function topologyOf({ mq = false, duplicateWindowWrites }: ArenaOptions): Readonly<Record<string, unknown>> {
@@ -330,6 +352,7 @@ function settingsOf(room: string, servers: readonly RoomServers[], options: Aren
   return {
     cache: { adapter: 'redis', nodes: [{ address: redisAddress }] },
     database: place === 0 ? database : { ...database, replication },
+    ...(options.shared && { collector: { shares: SHARES } }),
     ...kafkaSettingsOf(place, servers as readonly [RoomServers, RoomServers], options),
   };
 }
@@ -337,10 +360,11 @@ function settingsOf(room: string, servers: readonly RoomServers[], options: Aren
 function kafkaSettingsOf(
   place: number,
   servers: readonly [RoomServers, RoomServers],
-  { brokers, mq, retention }: ArenaOptions,
+  options: ArenaOptions,
 ): Readonly<Record<string, unknown>> {
+  const { mq, retention } = options;
   const log = {
-    ...(brokers && { adapter: 'kafka', ...servers[place]?.kafka.settings }),
+    ...(logBrokersOf(place, options) && { adapter: 'kafka', ...servers[place]?.kafka.settings }),
     ...(retention && place === 0 && { retention }),
   };
   if (!mq) return { log };
