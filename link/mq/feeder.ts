@@ -18,6 +18,7 @@ import { errorToWire, upwardsFromWire } from '../wire.ts';
 import { appendRecord, followTopic, lastRecords } from './calls.ts';
 import { decodeUp, encodeDown } from './control.ts';
 import { inboxError } from './errors.ts';
+import { Outage } from './outage.ts';
 import { MqServedSession } from './served.ts';
 import { checkTopic, downTopic, inboxTopic, upTopic } from './topics.ts';
 
@@ -61,8 +62,7 @@ export class InboxFeeder {
   readonly #stopped = new AbortController();
   #running: Promise<void> = Promise.resolve();
   #fed: Fed[] = [];
-  #failingSinceMs: number | undefined;
-  #answeredMs = 0;
+  readonly #outage = new Outage();
 
   constructor(options: FeederOptions) {
     this.name = `inbox of ${options.peer}`;
@@ -86,16 +86,14 @@ export class InboxFeeder {
       const startedMs = runtime.monotonicMs();
       const error = await this.#feed().catch((cause) => asWmbError(cause));
       if (this.#stopped.signal.aborted) return;
-      if (this.#failingSinceMs === undefined) failures = 0;
-      this.#tell(error, startedMs);
+      const { failingMs, isFirst } = this.#outage.failed(startedMs, runtime.monotonicMs());
+      if (isFirst) failures = 0;
+      this.#tell(error, failingMs);
       await sleep(runtime, backoffMs(failures, BACKOFF, runtime.random()), this.#stopped.signal);
     }
   }
 
-  #tell(error: WmbError, startedMs: number): void {
-    const { runtime } = this.#options;
-    this.#failingSinceMs ??= startedMs;
-    const failingMs = Math.round(runtime.monotonicMs() - this.#failingSinceMs);
+  #tell(error: WmbError, failingMs: number): void {
     // Many rooms have no link over mq, and topics for one only when somebody makes them.
     const level = error.code === 'INBOX_UNPREPARED' ? 'debug' : failingMs < WARN_AFTER_MS ? 'info' : 'warn';
     this.#log[level]({ code: error.code, reason: error.message, failingMs }, 'the inbox of a peer cannot be used');
@@ -138,7 +136,7 @@ export class InboxFeeder {
     const wished = new Map<string, FoundRecord>();
     let trimmedMs = runtime.monotonicMs();
     for await (const records of followTopic(cluster, { topic, from, waitMs: UP_WAIT_MS })) {
-      this.#answeredMs = runtime.monotonicMs();
+      this.#outage.answered(runtime.monotonicMs());
       for (const { session } of this.#fed) session?.alive();
       for (const record of records) {
         if (last === undefined || record.offset > last.offset) await this.#said(feeding, record, false);
@@ -224,7 +222,7 @@ export class InboxFeeder {
     await session.begin();
     await session.welcome();
     fed.session = session;
-    this.#failingSinceMs = undefined;
+    this.#outage.over();
     void session.closed.then((reason) => this.#ended(feeding, { fed, session, reason }));
     host.serve(session);
   }
@@ -239,7 +237,7 @@ export class InboxFeeder {
   #ended(feeding: Feeding, { fed, session, reason }: { fed: Fed; session: MqServedSession; reason: WmbError | undefined }): void {
     if (fed.session !== session) return;
     fed.session = undefined;
-    const isQuiet = this.#options.runtime.monotonicMs() - this.#answeredMs > QUIET_MS_MAX;
+    const isQuiet = this.#options.runtime.monotonicMs() - this.#outage.answeredMs > QUIET_MS_MAX;
     if (reason === undefined || (reason.code === 'PEER_UNREACHABLE' && !isQuiet)) return;
     feeding.failed.abort(reason);
   }
