@@ -274,7 +274,13 @@ test('receipts that do not fit into one answer are refused, not cut short', asyn
   const requestId = 'r'.repeat(128);
   const exceptions = (seq: number) =>
     Array.from({ length: 4_096 }, (_, index) => ({ seq, index, requestId, outcome: 'duplicate', code: '' }) as const);
-  const frame = { count: 4_096, stampFirst: '', stampLast: formatStamp({ ms: START_MS, counter: 0, writer: 1 }), appliedMs: 1 };
+  const frame = {
+    count: 4_096,
+    stampFirst: '',
+    stampLast: formatStamp({ ms: START_MS, counter: 0, writer: 1 }),
+    through: '',
+    appliedMs: 1,
+  };
   for (let seq = 0; seq < 64; seq += 1)
     await room.book.record([{ lane, frames: [{ ...frame, seq }], exceptions: exceptions(seq), parked: [] }]);
   const receipts = (to: number) => ask<ReceiptsResponse>((answer) => client.getReceipts(rangeToWire({ lane, from: 0, to }), answer));

@@ -35,7 +35,7 @@ class Rig {
       close: async () => void this.asked.push('close'),
       extent: () => {
         if (this.reading !== undefined) throw this.reading;
-        return { partition: 0, first: 0, next: 0, writes: 0, stampLast: '' };
+        return { partition: 0, first: 0, next: 0, writes: 0, stampLast: '', through: '' };
       },
     };
     this.room = new LocalRoom({

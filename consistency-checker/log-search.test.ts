@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { systemRuntime } from '../core/runtime.ts';
-import { formatStamp } from '../core/stamp.ts';
+import { formatStamp, type Stamp } from '../core/stamp.ts';
 import type { StampedWrite } from '../core/words.ts';
 import { encodeFrame } from '../link/frame.ts';
 import { MemoryLog, MemoryLogDisk } from '../log/memory/memory.ts';
@@ -34,9 +34,9 @@ async function logOf(frames: readonly (readonly StampedWrite[])[]): Promise<Memo
   return log;
 }
 
-async function append(log: MemoryLog, partition: number, writes: readonly StampedWrite[]): Promise<void> {
+async function append(log: MemoryLog, partition: number, writes: readonly StampedWrite[], through?: Stamp): Promise<void> {
   const lane = { log: 'writes', origin: 'beijing', partition, epoch: log.epoch } as const;
-  const stamps = { stampFirst: writes[0]?.stamp ?? '', stampLast: writes.at(-1)?.stamp ?? '' };
+  const stamps = { stampFirst: writes[0]?.stamp ?? '', stampLast: writes.at(-1)?.stamp ?? '', ...(through && { through }) };
   await log.append([{ partition, bytes: encodeFrame(lane, writes), count: writes.length, ...stamps }]);
 }
 
@@ -55,6 +55,21 @@ test('write requests are found by their stamps, in whatever partition and frame 
     asked,
   );
   assert.deepEqual(found[2]?.position, { log: 'writes', origin: 'beijing', partition: 0, epoch: log.epoch, seq: 33, index: 2 });
+});
+
+test('where several processes append, frames overlap in their stamps, and each write request is found all the same', async () => {
+  const log = await logOf([]);
+  // Two processes in turn: the frames of one are stamped 100 later than those of the other.
+  for (let at = 0; at < 40; at += 1) {
+    const ms = 1_000 + at * 10 + (at % 2 === 0 ? 100 : 0);
+    await append(log, 0, [write(ms), write(ms + 1)], write(1_000 + at * 10 - 5).stamp);
+  }
+  const asked = Array.from({ length: 40 }, (_, at) => write(1_000 + at * 10 + (at % 2 === 0 ? 101 : 0)).stamp);
+  const found = await searchOf(log).find({ by: 'stamp', stamps: asked });
+  assert.deepEqual(
+    found.map(({ position }) => position.seq),
+    asked.map((_, at) => at),
+  );
 });
 
 test('stamps that no write request has are left out: older than all, newer than all, and between two', async () => {

@@ -1,5 +1,5 @@
 /**
- * Finds write requests in this room's own write log, which is ordered by stamp within each partition and has no index on anything but the seq: by stamp with a binary search
+ * Finds write requests in this room's own write log, whose frames are in the order of their stamps in each partition (see StampBounds) and which has no index on anything but the seq: by stamp with a binary search
  * over the frames, by position at once, by request id by looking through it from the newest back.
  */
 import { WmbError } from '../core/errors.ts';
@@ -7,7 +7,7 @@ import type { Runtime } from '../core/runtime.ts';
 import type { Stamp } from '../core/stamp.ts';
 import type { Position, Seq } from '../core/words.ts';
 import { decodeFrame } from '../link/frame.ts';
-import type { LogReader, StoredFrame } from '../log/log.ts';
+import type { LogReader, StampBounds, StoredFrame } from '../log/log.ts';
 import type { FoundWrite, WriteQuery } from './room.ts';
 
 export interface LogSearchOptions {
@@ -76,25 +76,30 @@ export class LogSearch {
   async #byStamp(stamp: Stamp): Promise<FoundWrite | undefined> {
     const { log } = this.#options;
     for (let partition = 0; partition < log.partitions; partition += 1) {
-      const seq = await this.#firstSeqUpTo(partition, stamp);
-      const frame = seq === undefined ? undefined : await this.#frame(partition, seq);
-      const found = frame && this.#in(frame, (write) => write.stamp === stamp);
-      if (found?.[0] !== undefined) return found[0];
+      const { first, next, stampLast } = log.extent(partition);
+      if (first === next || stampLast < stamp) continue;
+      // One frame, where one process appended.
+      const from = await this.#firstSeq(partition, 'greatest', stamp);
+      const to = await this.#firstSeq(partition, 'through', stamp);
+      for (let seq = from; seq <= to; seq += 1) {
+        const frame = await this.#frame(partition, seq);
+        const [found] = frame ? this.#in(frame, (write) => write.stamp === stamp) : [];
+        if (found !== undefined) return found;
+      }
     }
     return undefined;
   }
 
-  /** The first frame whose last stamp is not below `stamp`: the only one of the partition that may hold it. */
-  async #firstSeqUpTo(partition: number, stamp: Stamp): Promise<Seq | undefined> {
+  /** The first frame with a bound that is not below `stamp`, or the last one. */
+  async #firstSeq(partition: number, bound: keyof StampBounds, stamp: Stamp): Promise<Seq> {
     const { log } = this.#options;
-    const { first, next, stampLast } = log.extent(partition);
-    if (first === next || stampLast < stamp) return undefined;
+    const { first, next } = log.extent(partition);
     let [low, high] = [first, next - 1];
     while (low < high) {
       const middle = Math.floor((low + high) / 2);
       // What was trimmed meanwhile lies below.
-      const last = (await log.stampAt(partition, middle)) ?? '';
-      if (last < stamp) low = middle + 1;
+      const bounds = await log.stampsAt(partition, middle);
+      if ((bounds?.[bound] ?? '') < stamp) low = middle + 1;
       else high = middle;
     }
     return low;
@@ -149,7 +154,7 @@ export class LogSearch {
     let newest: { readonly part: Backwards; readonly stamp: Stamp } | undefined;
     for (const part of parts) {
       if (part.before <= part.first) continue;
-      const stamp = (await this.#options.log.stampAt(part.partition, part.before - 1)) ?? '';
+      const stamp = (await this.#options.log.stampsAt(part.partition, part.before - 1))?.greatest ?? '';
       if (newest === undefined || stamp > newest.stamp) newest = { part, stamp };
     }
     return newest?.part;

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { WmbError } from '../core/errors.ts';
-import { formatStamp } from '../core/stamp.ts';
+import { formatStamp, NO_STAMP } from '../core/stamp.ts';
 import type { StampedWrite } from '../core/words.ts';
-import { checkFrame, decodeFrame, encodeFrame } from './frame.ts';
+import { checkFrame, decodeFrame, encodeFrame, peekFrame } from './frame.ts';
 
 const LANE = { log: 'writes', origin: 'beijing', partition: 7, epoch: '00ff00ff00ff00ff' } as const;
 
@@ -32,6 +32,22 @@ test('a frame decodes to the write requests it was encoded from', () => {
       );
     }),
   );
+});
+
+test('a frame that was made while others appended says what all later ones exceed; one that was not says it with its last stamp', () => {
+  const list = stamped([{ requestId: 'r', kind: 'cache', key: 'k', trace: '', payload: Buffer.from('payload') }]);
+  const stampLast = list[0]?.stamp ?? '';
+  const through = formatStamp({ ms: 1_600_000_000_000, counter: 3, writer: 0x01000002 });
+  for (const said of [through, NO_STAMP]) {
+    const frame = encodeFrame(LANE, list, said);
+    assert.deepEqual([frame[4], decodeFrame(frame).header.through, decodeFrame(frame).writes.length], [2, said, 1]);
+    assert.deepEqual(peekFrame(frame), { count: 1, origin: 'beijing' });
+    for (let length = 0; length < frame.length; length += 1) {
+      assert.throws(() => checkFrame(frame.subarray(0, length)), { code: 'FRAME_CORRUPT' }, `length ${length}`);
+    }
+  }
+  for (const frame of [encodeFrame(LANE, list), encodeFrame(LANE, list, stampLast)])
+    assert.deepEqual([frame[4], checkFrame(frame).through], [1, stampLast]);
 });
 
 test('a flipped bit anywhere in a frame is found', () => {

@@ -4,7 +4,7 @@
  *
  *     offset  size
  *          0     4  magic "WMBF"
- *          4     1  version (1)
+ *          4     1  version (1 or 2)
  *          5     1  codec: 0 none, 1 zstd
  *          6     1  log: 0 writes, 1 effects, 2 changes
  *          7     1  length of the origin's room id, n
@@ -15,29 +15,35 @@
  *         26     4  size of the body as stored
  *         30    12  first stamp
  *         42    12  last stamp
- *         54     n  origin
- *       54+n     4  CRC-32C of everything before it and of the body
- *       58+n        body
+ *         54    12  version 2 only: through, a stamp that all write requests of later frames of the partition exceed
+ *          f     n  origin, where f is 54, or 66 in version 2
+ *        f+n     4  CRC-32C of everything before it and of the body
+ *      f+n+4        body
  *
  * All integers are big-endian. The body holds the write requests one after the other; each is
  * its stamp (12 bytes), then request id, kind, key, trace and payload, each as an unsigned LEB128 length and that many bytes.
  * The seq is not in the frame: the log gives it (in Kafka it is the record's offset).
  *
- * Version history: 1 — the first.
+ * Where one process appends, stamps ascend from frame to frame, and the last stamp says what `through` would. Where several append, it is said (docs/adr/0014).
+ *
+ * Version history: 1 — the first. 2 — `through`, in frames that were made while several processes appended.
  */
 import { constants as zlib, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { crc32c } from '@node-rs/crc32';
 import { WmbError } from '../core/errors.ts';
-import type { Stamp } from '../core/stamp.ts';
+import { NO_STAMP, type Stamp } from '../core/stamp.ts';
 import { LOG_NAMES, type LogEpoch, type LogName, type RoomId, type StampedWrite } from '../core/words.ts';
 
-export const FRAME_VERSION = 1;
+export const FRAME_VERSION = 2;
 /** No frame is larger than this, encoded or decoded: what claims to be is refused before memory is given to it. */
 export const FRAME_BYTES_MAX = 16 * 1024 * 1024;
 
 const MAGIC = 0x574d4246;
 const FIXED_BYTES = 54;
+const STAMP_BYTES = 12;
 const CRC_BYTES = 4;
+/** In place of a stamp where nothing is said. */
+const NOT_SETTLED = '0'.repeat(2 * STAMP_BYTES);
 /** Every frame is larger: bytes divided by it bound a number of frames. */
 export const FRAME_BYTES_MIN = FIXED_BYTES + CRC_BYTES;
 /**
@@ -55,6 +61,8 @@ export interface FrameHeader {
   readonly count: number;
   readonly stampFirst: Stamp;
   readonly stampLast: Stamp;
+  /** Every write request of a later frame of the partition has a greater stamp. Of the write log only: others are not ordered by stamps. */
+  readonly through: Stamp;
   readonly bodyOffset: number;
   readonly bodyBytes: number;
   readonly rawBytes: number;
@@ -79,8 +87,8 @@ export function writeBytesMax(write: { requestId: string; kind: string; key: str
   return 12 + 5 * 5 + 3 * (write.requestId.length + write.kind.length + write.key.length + write.trace.length) + write.payload.length;
 }
 
-/** Encodes `writes` (at least one, stamps ascending) as one frame. */
-export function encodeFrame(lane: FrameLane, writes: readonly StampedWrite[]): Buffer {
+/** Encodes `writes` (at least one, stamps ascending) as one frame. `through`: see FrameHeader; the last stamp where it is left out. */
+export function encodeFrame(lane: FrameLane, writes: readonly StampedWrite[], through?: Stamp): Buffer {
   const first = writes[0];
   const last = writes[writes.length - 1];
   if (first === undefined || last === undefined) throw new WmbError('INTERNAL', 'a frame of no write requests');
@@ -88,11 +96,12 @@ export function encodeFrame(lane: FrameLane, writes: readonly StampedWrite[]): B
   const packed = raw.length < COMPRESS_FROM_BYTES ? raw : compress(raw);
   const body = packed.length < raw.length ? packed : raw;
   const origin = Buffer.from(lane.origin, 'latin1');
-  const bodyOffset = FIXED_BYTES + origin.length + CRC_BYTES;
+  const version = through === undefined || through === last.stamp ? 1 : 2;
+  const bodyOffset = fixedBytes(version) + origin.length + CRC_BYTES;
   // Not from Buffer's pool: a frame lives long in the log's tail, and would keep all of its slab alive.
   const frame = Buffer.allocUnsafeSlow(bodyOffset + body.length);
   frame.writeUInt32BE(MAGIC, 0);
-  frame[4] = FRAME_VERSION;
+  frame[4] = version;
   frame[5] = body === raw ? 0 : 1;
   frame[6] = LOG_NAMES.indexOf(lane.log);
   frame[7] = origin.length;
@@ -103,7 +112,8 @@ export function encodeFrame(lane: FrameLane, writes: readonly StampedWrite[]): B
   frame.writeUInt32BE(body.length, 26);
   frame.write(first.stamp, 30, 12, 'hex');
   frame.write(last.stamp, 42, 12, 'hex');
-  origin.copy(frame, FIXED_BYTES);
+  if (version === 2) frame.write(through || NOT_SETTLED, FIXED_BYTES, STAMP_BYTES, 'hex');
+  origin.copy(frame, fixedBytes(version));
   body.copy(frame, bodyOffset);
   if (packed !== raw) release(packed);
   frame.writeUInt32BE(checksum(frame, bodyOffset), bodyOffset - CRC_BYTES);
@@ -118,7 +128,9 @@ export function checkFrame(bytes: Uint8Array): FrameHeader {
   if (version > FRAME_VERSION) {
     throw new WmbError('FRAME_VERSION', `frame version ${version} is newer than ${FRAME_VERSION}, the newest known here`);
   }
-  const bodyOffset = FIXED_BYTES + (frame[7] ?? 0) + CRC_BYTES;
+  const originOffset = fixedBytes(version);
+  const bodyOffset = originOffset + (frame[7] ?? 0) + CRC_BYTES;
+  if (frame.length < bodyOffset) throw corrupt('its header is cut off');
   const bodyBytes = frame.readUInt32BE(26);
   const rawBytes = frame.readUInt32BE(22);
   if (frame.length !== bodyOffset + bodyBytes) throw corrupt(`it should have ${bodyOffset + bodyBytes} bytes and has ${frame.length}`);
@@ -127,12 +139,13 @@ export function checkFrame(bytes: Uint8Array): FrameHeader {
   if (log === undefined || rawBytes > FRAME_BYTES_MAX || (frame[5] ?? 0) > 1) throw corrupt('its header is out of range');
   return {
     log,
-    origin: frame.toString('latin1', FIXED_BYTES, bodyOffset - CRC_BYTES),
+    origin: frame.toString('latin1', originOffset, bodyOffset - CRC_BYTES),
     partition: frame.readUInt16BE(8),
     epoch: frame.toString('hex', 10, 18),
     count: frame.readUInt32BE(18),
     stampFirst: frame.toString('hex', 30, 42),
     stampLast: frame.toString('hex', 42, 54),
+    through: throughOf(frame, version),
     bodyOffset,
     bodyBytes,
     rawBytes,
@@ -280,5 +293,16 @@ function corrupt(what: string): WmbError {
 export function peekFrame(bytes: Uint8Array): { readonly count: number; readonly origin: RoomId } | undefined {
   const frame = asBuffer(bytes);
   if (frame.length < FIXED_BYTES + CRC_BYTES || frame.readUInt32BE(0) !== MAGIC) return undefined;
-  return { count: frame.readUInt32BE(18), origin: frame.toString('latin1', FIXED_BYTES, FIXED_BYTES + (frame[7] ?? 0)) };
+  const originOffset = fixedBytes(frame[4] ?? 0);
+  return { count: frame.readUInt32BE(18), origin: frame.toString('latin1', originOffset, originOffset + (frame[7] ?? 0)) };
+}
+
+function fixedBytes(version: number): number {
+  return version >= 2 ? FIXED_BYTES + STAMP_BYTES : FIXED_BYTES;
+}
+
+function throughOf(frame: Buffer, version: number): Stamp {
+  if (version < 2) return frame.toString('hex', 42, 54);
+  const through = frame.toString('hex', FIXED_BYTES, FIXED_BYTES + STAMP_BYTES);
+  return through === NOT_SETTLED ? NO_STAMP : through;
 }

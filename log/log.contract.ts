@@ -85,7 +85,7 @@ function appending(check: Check): void {
   check('an empty log has empty extents and reads nothing', async ({ log }) => {
     assert.match(log.epoch, /^[0-9a-f]{16}$/);
     for (let partition = 0; partition < CONTRACT_PARTITIONS; partition += 1) {
-      assert.deepEqual(log.extent(partition), { partition, first: 0, next: 0, writes: 0, stampLast: '' });
+      assert.deepEqual(log.extent(partition), { partition, first: 0, next: 0, writes: 0, stampLast: '', through: '' });
       assert.deepEqual(await log.read(partition, 0, ALL_BYTES), []);
     }
     assert.equal(log.bytes(), 0);
@@ -166,16 +166,16 @@ function lookups(check: Check): void {
     assert.equal(await log.seqBack(2, 0, 100), 0);
   });
 
-  check('the last stamp of each stored frame is known', async ({ log }) => {
+  check('where each stored frame stands in the order of the stamps is known', async ({ log }) => {
     const drafts = [1, 2, 3].map((count, i) => draftOf(log, { count, ms: 1_000 * (i + 1) }));
     await log.append(drafts);
     assert.deepEqual(
-      await Promise.all([0, 1, 2].map((seq) => log.stampAt(0, seq))),
-      drafts.map(({ stampLast }) => stampLast),
+      await Promise.all([0, 1, 2].map((seq) => log.stampsAt(0, seq))),
+      drafts.map(({ stampLast }) => ({ greatest: stampLast, through: stampLast })),
     );
-    assert.equal(await log.stampAt(0, 3), undefined);
-    assert.equal(await log.stampAt(1, 0), undefined);
-    assert.equal(await log.stampAt(1, -1), undefined);
+    assert.equal(await log.stampsAt(0, 3), undefined);
+    assert.equal(await log.stampsAt(1, 0), undefined);
+    assert.equal(await log.stampsAt(1, -1), undefined);
   });
 }
 
@@ -314,7 +314,7 @@ function retention(check: Check): void {
     await assert.rejects(log.read(0, 2, ALL_BYTES), { code: 'LOG_GAP', message: /2 to 4/ });
     assert.equal(await log.writesUpTo(0, 5), 12);
     assert.equal(await log.seqBack(0, 10, 1_000), 5);
-    assert.equal(await log.stampAt(0, 2), undefined);
+    assert.equal(await log.stampsAt(0, 2), undefined);
   });
 
   check('what a peer still needs stays, however old', async ({ log }) => {

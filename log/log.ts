@@ -20,6 +20,8 @@ export interface FrameDraft {
   readonly count: number;
   readonly stampFirst: Stamp;
   readonly stampLast: Stamp;
+  /** See FrameHeader; `stampLast` where it is left out. */
+  readonly through?: Stamp;
 }
 
 export interface StoredFrame {
@@ -36,8 +38,19 @@ export interface Extent {
   readonly next: Seq;
   /** Number of write requests ever appended in this epoch, up to `next`. Differences of it are the lag in writes. */
   readonly writes: number;
-  /** Stamp of the newest write request; empty where nothing was ever appended. */
+  /** The greatest stamp; empty where nothing was ever appended. */
   readonly stampLast: Stamp;
+  /** What is appended from now on has greater stamps; see StampBounds. */
+  readonly through: Stamp;
+}
+
+/**
+ * Where a frame stands in the order of the stamps: no write request up to it has a stamp above `greatest`, and none after it has one up to `through`. Where one process appends, both
+ * are its last stamp; where several do, their frames' stamps overlap by what their appends take. Both ascend from frame to frame.
+ */
+export interface StampBounds {
+  readonly greatest: Stamp;
+  readonly through: Stamp;
 }
 
 export interface LogReader {
@@ -58,8 +71,8 @@ export interface LogReader {
   seqBack(partition: number, before: Seq, writes: number): Promise<Seq>;
   /** Number of write requests in the frames up to and including `seq` since the epoch began; for lag. `seq` -1 gives 0. */
   writesUpTo(partition: number, seq: Seq): Promise<number>;
-  /** Stamp of the last write request of the frame; undefined where it is no longer stored. */
-  stampAt(partition: number, seq: Seq): Promise<Stamp | undefined>;
+  /** Undefined where the frame is no longer stored. */
+  stampsAt(partition: number, seq: Seq): Promise<StampBounds | undefined>;
   /** Resolves when everything that was appended before the call, by whatever process, can be read here. LOG_UNAVAILABLE where that takes too long. */
   catchUp(): Promise<void>;
   /** Calls back after each append, also by another process. Returns how to stop. */

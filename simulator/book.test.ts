@@ -70,7 +70,7 @@ function entryOf(
   }
   const frames = outcomes.map((ofFrame, at) => {
     const seq = from + at;
-    return { seq, count: ofFrame.length, stampFirst: `${seq}a`, stampLast: `${seq}b`, appliedMs: nowMs };
+    return { seq, count: ofFrame.length, stampFirst: `${seq}a`, stampLast: `${seq}b`, through: `${seq}b`, appliedMs: nowMs };
   });
   return { lane, frames: made.ahead ? [] : frames, exceptions, parked };
 }

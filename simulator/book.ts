@@ -23,7 +23,7 @@ interface BookLane {
   readonly lane: EpochLane;
   seq: Seq;
   writes: number;
-  stampLast: string;
+  through: string;
   readonly frames: Map<Seq, FrameReceipt>;
   /** By `seq.index`. */
   readonly exceptions: Map<string, ExceptionReceipt>;
@@ -54,7 +54,7 @@ export class MemoryBook implements ReceiptBook {
       epoch: lane.epoch,
       seq,
       writes: known?.writes ?? 0,
-      stampLast: known?.stampLast ?? '',
+      through: known?.through ?? '',
       parkedSeq: parkedSeqs.length === 0 ? NOTHING_SEEN : Math.min(...parkedSeqs),
       parked: this.#ofLane(lane).length,
       knownSeq: Math.max(seq, ...exceptions.map((it) => it.seq)),
@@ -77,7 +77,7 @@ export class MemoryBook implements ReceiptBook {
     const last = entry.frames.at(-1);
     if (last === undefined || last.seq <= lane.seq) return;
     lane.seq = last.seq;
-    lane.stampLast = last.stampLast;
+    lane.through = last.through;
   }
 
   async exceptions(lane: EpochLane, from: Seq, to: Seq): Promise<readonly ExceptionReceipt[]> {
@@ -91,7 +91,10 @@ export class MemoryBook implements ReceiptBook {
     return [...(this.#lanes.get(nameOf(lane))?.frames.values() ?? [])]
       .filter(({ seq }) => seq >= from && seq <= to)
       .sort((a, b) => a.seq - b.seq)
-      .map((frame) => ({ ...frame, exceptions: (exceptions.get(frame.seq) ?? []).map((it) => this.#detailOf(lane, it)) }));
+      .map(({ through: _, ...frame }) => ({
+        ...frame,
+        exceptions: (exceptions.get(frame.seq) ?? []).map((it) => this.#detailOf(lane, it)),
+      }));
   }
 
   #detailOf(lane: EpochLane, { seq, index, requestId, outcome, code }: ExceptionReceipt): FrameReceipts['exceptions'][number] {
@@ -260,7 +263,7 @@ export class MemoryBook implements ReceiptBook {
       lane: { log, origin, partition, epoch },
       seq: NOTHING_SEEN,
       writes: 0,
-      stampLast: '',
+      through: '',
       frames: new Map(),
       exceptions: new Map(),
     };

@@ -10,7 +10,7 @@ import { sleep } from '../core/runtime.ts';
 import type { Stamp } from '../core/stamp.ts';
 import { type LogName, laneKey, type RoomId, type Seq } from '../core/words.ts';
 import type { LinkDialer, LinkSession, Upward } from '../link/link.ts';
-import type { Extent, FrameDraft, Log, RetentionFloor, RetentionPolicy, StoredFrame } from '../log/log.ts';
+import type { Extent, FrameDraft, Log, RetentionFloor, RetentionPolicy, StampBounds, StoredFrame } from '../log/log.ts';
 import type { CacheBatch, CacheResult, CacheStore, CacheSweep } from '../store/cache.ts';
 import type { CacheRepair, RepairOutcome } from '../store/inspection.ts';
 import type { MemoryBook } from './book.ts';
@@ -59,8 +59,8 @@ export class GatedLog implements Log {
   writesUpTo(partition: number, seq: Seq): Promise<number> {
     return this.#life.read(() => this.#log.writesUpTo(partition, seq));
   }
-  stampAt(partition: number, seq: Seq): Promise<Stamp | undefined> {
-    return this.#life.read(() => this.#log.stampAt(partition, seq));
+  stampsAt(partition: number, seq: Seq): Promise<StampBounds | undefined> {
+    return this.#life.read(() => this.#log.stampsAt(partition, seq));
   }
   catchUp(): Promise<void> {
     return this.#life.read(() => this.#log.catchUp());

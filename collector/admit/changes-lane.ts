@@ -31,7 +31,7 @@ export class ChangesLane implements LaneConsumer {
       const lane = { ...this.#lane, epoch: offer.epoch };
       const mark = markOf(lane, offer.epoch, { name: 'database', marks: await this.#database.marks() });
       // Each frame of a changes log is one transaction: the mark counts them.
-      this.#progress.set({ epoch: offer.epoch, mark, writes: mark + 1, stampLast: NO_STAMP, parked: 0 });
+      this.#progress.set({ epoch: offer.epoch, mark, writes: mark + 1, through: NO_STAMP, parked: 0 });
       this.#at = lane;
       this.#context.acks.publish(lane, { seq: mark, parkedSeq: NOTHING_SEEN }, []);
       return { after: mark, historyWrites: 0 };
@@ -63,7 +63,7 @@ export class ChangesLane implements LaneConsumer {
     if (!moved) throw markMoved(lane, 'database', expected, stored);
     this.#progress.mark = next;
     this.#progress.writes += changes.length;
-    this.#progress.stampLast = frames.at(-1)?.header.stampLast ?? NO_STAMP;
+    this.#progress.through = frames.at(-1)?.header.through ?? NO_STAMP;
     this.#context.acks.publish(lane, { seq: next, parkedSeq: NOTHING_SEEN }, []);
     this.#context.meters.batch(
       this.#lane,

@@ -71,7 +71,7 @@ export class DerivedLane implements LaneConsumer, Retryable {
       epoch: lane.epoch,
       mark,
       writes: summary.writes,
-      stampLast: mark === summary.seq ? summary.stampLast : NO_STAMP,
+      through: mark === summary.seq ? summary.through : NO_STAMP,
       parked: summary.parked,
     });
     const told = batch?.exceptions.map(({ seq, index, outcome, code }) => ({ seq, index, outcome, reason: code })) ?? [];

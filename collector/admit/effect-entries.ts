@@ -6,6 +6,7 @@
  */
 import type { ErrorCode } from '../../core/errors.ts';
 import { WmbError } from '../../core/errors.ts';
+import { isStamp, NO_STAMP, type Stamp } from '../../core/stamp.ts';
 import type { LogEpoch, Outcome, RoomId, Seq, StampedWrite } from '../../core/words.ts';
 import { OUTCOMES } from '../../core/words.ts';
 
@@ -26,16 +27,19 @@ export interface EffectEntry {
   readonly code: ErrorCode | '';
   readonly commands: readonly (readonly string[])[];
   readonly last: boolean;
+  /** Of the source's frame, where it is the last entry: see FrameHeader. The entry's own stamp where it is left out. */
+  readonly through?: Stamp;
 }
 
 export function entryWrite(source: StampedWrite, entry: EffectEntry): StampedWrite {
-  const { code, commands, last } = entry;
+  const { code, commands, last, through } = entry;
   const payload = JSON.stringify({
     source: entry.source,
     outcome: entry.outcome,
     ...(code === '' ? {} : { code }),
     ...(commands.length === 0 ? {} : { commands }),
     ...(last ? { last } : {}),
+    ...(through === undefined || through === source.stamp ? {} : { through }),
   });
   return {
     requestId: source.requestId,
@@ -57,9 +61,10 @@ export function parseEntry(write: StampedWrite, where: string): EffectEntry {
   } catch {
     throw wrong('its payload is not JSON');
   }
-  const { source, outcome, code = '', commands = [], last = false } = parsed;
+  const { source, outcome, code = '', commands = [], last = false, through = write.stamp } = parsed;
   if (source === undefined || typeof source.origin !== 'string' || !Number.isSafeInteger(source.seq) || !Number.isSafeInteger(source.index))
     throw wrong('it names no source');
   if (outcome === undefined || !OUTCOMES.includes(outcome)) throw wrong('it has no outcome');
-  return { source, outcome, code, commands, last };
+  if (through !== NO_STAMP && !isStamp(through)) throw wrong('what it is settled through is no stamp');
+  return { source, outcome, code, commands, last, through };
 }

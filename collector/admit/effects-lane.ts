@@ -130,7 +130,7 @@ export class EffectsLane implements LaneConsumer {
     }
     const summary = await book.summary(lane);
     const mark = Math.min(inCache, inBook);
-    this.#progress.set({ epoch, mark, writes: summary.writes, stampLast: mark === summary.seq ? summary.stampLast : NO_STAMP, parked: 0 });
+    this.#progress.set({ epoch, mark, writes: summary.writes, through: mark === summary.seq ? summary.through : NO_STAMP, parked: 0 });
     acks.publish(lane, { seq: mark, parkedSeq: NOTHING_SEEN }, []);
     return { lane, generation, next: mark + 1, cache: inCache, book: inBook, sources };
   }
@@ -222,7 +222,9 @@ export class EffectsLane implements LaneConsumer {
     }
     if (seq > source.book) {
       const appliedMs = this.#context.runtime.nowMs();
-      source.frames.push({ seq, count: index + 1, stampFirst: source.stampFirst, stampLast: end.write.stamp, appliedMs });
+      const { stamp } = end.write;
+      const { through = stamp } = entry;
+      source.frames.push({ seq, count: index + 1, stampFirst: source.stampFirst, stampLast: stamp, through, appliedMs });
       source.book = seq;
     }
     source.stampFirst = NO_STAMP;
@@ -260,7 +262,7 @@ export class EffectsLane implements LaneConsumer {
     at.book = Math.max(at.book, last.seq);
     at.next = last.seq + 1;
     this.#progress.mark = last.seq;
-    this.#progress.stampLast = last.header.stampLast;
+    this.#progress.through = last.header.through;
     this.#context.acks.publish(at.lane, { seq: last.seq, parkedSeq: NOTHING_SEEN }, []);
   }
 

@@ -243,7 +243,7 @@ export class MemoryLog {
   }
 
   extent(partition: number): Extent {
-    return { partition, first: 0, next: this.frames.length, writes: this.entries().length, stampLast: '' };
+    return { partition, first: 0, next: this.frames.length, writes: this.entries().length, stampLast: '', through: '' };
   }
 
   asLog(): Log {

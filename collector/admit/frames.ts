@@ -31,6 +31,7 @@ export function receiptsOf(frames: readonly SeqFrame[], appliedMs: number): Fram
     count: header.count,
     stampFirst: header.stampFirst,
     stampLast: header.stampLast,
+    through: header.through,
     appliedMs,
   }));
 }

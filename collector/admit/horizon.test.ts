@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { LanePlace } from '../../core/inspection.ts';
-import { decodeFrame } from '../../link/frame.ts';
+import { decodeFrame, encodeFrame } from '../../link/frame.ts';
 import { EPOCH, START_MS, set, TestLog, TestRoom } from './testing.ts';
 
 const canary = { kind: 'wmb.canary', key: 'wmb.canary/0', payload: '' };
@@ -61,6 +61,24 @@ test('a canary goes through the effect log of the master to the slave room', asy
   for (const room of [master, slave]) {
     assert.deepEqual([(await place(room, 'guangzhou'))?.mark, (await place(room, 'guangzhou'))?.seen], [0, newest(log)]);
     assert.deepEqual([room.cache.values.size, room.database.executed], [0, []]);
+  }
+});
+
+test('where several processes append, a room has seen up to what its last frame says, also a slave room and after a restart', async () => {
+  const master = await new TestRoom({ mode: 'master-slave' }).open();
+  const slave = await new TestRoom({ mode: 'master-slave', id: 'guangzhou' }).open();
+  const log = new TestLog().add(canary);
+  const through = newest(log);
+  const { writes } = decodeFrame(new TestLog().add(canary, { ...canary, id: 'later' }).frames[0] ?? new Uint8Array());
+  log.raw(encodeFrame({ ...log.lane, epoch: EPOCH }, writes, through));
+  assert.ok(newest(log) > through);
+  await master.run(log);
+  const effects = new TestLog({ log: 'effects', origin: 'beijing' }, master.effectLog.epoch);
+  for (const frame of master.effectLog.frames) effects.raw(frame);
+  await slave.run(effects);
+  for (const room of [master, slave]) {
+    assert.deepEqual([(await place(room, 'guangzhou'))?.mark, (await place(room, 'guangzhou'))?.seen], [1, through]);
+    assert.equal((await room.book.summary({ ...log.lane, epoch: EPOCH })).through, through);
   }
 });
 

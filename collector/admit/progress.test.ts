@@ -17,7 +17,7 @@ const end = (seq: number, writes: number, ms: number, log: LogName = 'writes') =
 
 function applied(seq: number, writes: number, ms: number): Progress {
   const progress = new Progress();
-  progress.set({ epoch: EPOCH, mark: seq, writes, stampLast: at(ms), parked: 0 });
+  progress.set({ epoch: EPOCH, mark: seq, writes, through: at(ms), parked: 0 });
   return progress;
 }
 
@@ -55,7 +55,7 @@ test('while such a log catches up it lags since the newest that was applied, tho
 
 test('where it is not known what was applied last, such a log lags since its first pulse', () => {
   const progress = new Progress();
-  progress.set({ epoch: EPOCH, mark: 4, writes: 5, stampLast: NO_STAMP, parked: 0 });
+  progress.set({ epoch: EPOCH, mark: 4, writes: 5, through: NO_STAMP, parked: 0 });
   progress.pulse(end(9, 10, 800_000, 'changes'), 900_000);
   progress.pulse(end(9, 10, 800_000, 'changes'), 901_000);
   assert.equal(progress.report(902_000).lagMs, 2_000);

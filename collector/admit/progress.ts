@@ -9,8 +9,8 @@ export class Progress {
   mark: Seq = NOTHING_SEEN;
   /** Write requests up to the mark. */
   writes = 0;
-  /** Stamp of the newest write request up to the mark; empty where it is not known. */
-  stampLast: Stamp = NO_STAMP;
+  /** Every write request behind the mark has a greater stamp; empty where that is not known. */
+  through: Stamp = NO_STAMP;
   parked = 0;
   #end: LaneEnd | undefined;
   /** The last moment, by the origin's stamps, at which nothing was missing here. */
@@ -24,13 +24,13 @@ export class Progress {
     readonly epoch: LogEpoch;
     readonly mark: Seq;
     readonly writes: number;
-    readonly stampLast: Stamp;
+    readonly through: Stamp;
     readonly parked: number;
   }): void {
     this.epoch = state.epoch;
     this.mark = state.mark;
     this.writes = state.writes;
-    this.stampLast = state.stampLast;
+    this.through = state.through;
     this.parked = state.parked;
   }
 
@@ -49,7 +49,7 @@ export class Progress {
   seen(): Stamp {
     const end = this.#end;
     const caughtUp = end !== undefined && (end.epoch === this.epoch || end.seq === NOTHING_SEEN) && this.mark >= end.seq;
-    return caughtUp && end.stamp > this.stampLast ? end.stamp : this.stampLast;
+    return caughtUp && end.stamp > this.through ? end.stamp : this.through;
   }
 
   report(nowMs: number): LaneProgress {
@@ -69,7 +69,7 @@ export class Progress {
    * anew with every pulse; that of the other logs is as old as their last frame: of them this room's clock says when a pulse found nothing missing.
    */
   #sinceMs(nowMs: number): number {
-    const since = this.#completeAt > this.stampLast ? this.#completeAt : this.stampLast;
+    const since = this.#completeAt > this.through ? this.#completeAt : this.through;
     const stampedMs = since === NO_STAMP ? nowMs : stampMs(since);
     if (this.#end?.log === 'writes' || this.#completeMs === 0) return stampedMs;
     if (this.#wasComplete) return since === NO_STAMP ? this.#completeMs : Math.max(this.#completeMs, stampedMs);

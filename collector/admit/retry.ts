@@ -124,7 +124,7 @@ export class Retry {
   async #tellSlaves(parked: ParkedWrite, work: Work): Promise<void> {
     const { effectLog } = this.#context;
     if (effectLog !== undefined)
-      await appendEffects(this.#context, effectLog, parked.position.partition, [[entryOf(parked.position, work, false)]]);
+      await appendEffects(this.#context, effectLog, parked.position.partition, [[entryOf(parked.position, work)]]);
   }
 
   async #finish(parked: ParkedWrite, work: Work): Promise<Retried> {

@@ -6,7 +6,7 @@
 import type { Runtime } from '../../core/runtime.ts';
 import { stampMs } from '../../core/stamp.ts';
 import { NOTHING_SEEN, type Seq, type StampedWrite } from '../../core/words.ts';
-import { encodeFrame, FRAME_BYTES_MAX, writeBytesMax } from '../../link/frame.ts';
+import { encodeFrame, FRAME_BYTES_MAX, type FrameHeader, writeBytesMax } from '../../link/frame.ts';
 import type { FrameDraft, Log } from '../../log/log.ts';
 import type { CacheOutcome, Generation, MarkMove } from '../../store/cache.ts';
 import type { DatabaseOutcome } from '../../store/database.ts';
@@ -105,14 +105,15 @@ export function replayed(outcome: CacheOutcome | undefined): CacheOutcome | unde
 }
 
 /** What the effect log says of a work before the cache has answered. */
-export function entryOf(lane: EpochLane, work: Work, last: boolean): StampedWrite {
+export function entryOf(lane: EpochLane, work: Work, end?: Pick<FrameHeader, 'through'>): StampedWrite {
   const { origin, partition, epoch } = lane;
   const entry: EffectEntry = {
     source: { origin, partition, epoch, seq: work.seq, index: work.index },
     outcome: work.outcome === '' ? 'applied' : work.outcome,
     code: work.code,
     commands: work.outcome === '' ? work.commands : [],
-    last,
+    last: end !== undefined,
+    ...(end && { through: end.through }),
   };
   return entryWrite(work.write, entry);
 }

@@ -115,7 +115,7 @@ export class WritesLane implements LaneConsumer, Retryable {
       epoch,
       mark,
       writes: summary.writes,
-      stampLast: mark === summary.seq ? summary.stampLast : NO_STAMP,
+      through: mark === summary.seq ? summary.through : NO_STAMP,
       parked: summary.parked,
     });
     acks.publish(marks.lane, { seq: mark, parkedSeq: summary.parkedSeq, databaseSeq: marks.executed }, []);
@@ -284,7 +284,9 @@ export class WritesLane implements LaneConsumer, Retryable {
     let place = 0;
     for (const frame of frames) {
       const end = place + frame.writes.length;
-      groups.push(works.slice(place, end).map((work, index) => entryOf(at.lane, work, index === frame.writes.length - 1)));
+      groups.push(
+        works.slice(place, end).map((work, index) => entryOf(at.lane, work, index === frame.writes.length - 1 ? frame.header : undefined)),
+      );
       place = end;
     }
     await appendEffects(this.#context, effectLog, this.#lane.partition, groups);
@@ -320,7 +322,7 @@ export class WritesLane implements LaneConsumer, Retryable {
     at.next = last.seq + 1;
     this.#history.commit(last.seq);
     this.#progress.mark = last.seq;
-    this.#progress.stampLast = last.header.stampLast;
+    this.#progress.through = last.header.through;
     if (this.#lane.origin !== config.room.id) hints.observed(newestStamp(works));
     acks.publish(
       at.lane,

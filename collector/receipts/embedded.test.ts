@@ -24,6 +24,7 @@ function frames(from: number, to: number): BookEntry {
     count: 2,
     stampFirst: 'a',
     stampLast: `s${from + at}`,
+    through: `s${from + at}`,
     appliedMs: 5,
   }));
   return { lane, frames: list, exceptions: [], parked: [] };
@@ -69,7 +70,7 @@ test('receipts, marks and the parking lot are there again after a restart', asyn
     epoch: lane.epoch,
     seq: 4,
     writes: 10,
-    stampLast: 's4',
+    through: 's4',
     parkedSeq: 3,
     parked: 1,
     knownSeq: 4,

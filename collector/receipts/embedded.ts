@@ -74,7 +74,7 @@ export class EmbeddedBook implements ReceiptBook {
         epoch: lane.epoch,
         seq: NOTHING_SEEN,
         writes: 0,
-        stampLast: NO_STAMP,
+        through: NO_STAMP,
         parkedSeq: NOTHING_SEEN,
         parked: 0,
         knownSeq: NOTHING_SEEN,
@@ -85,7 +85,7 @@ export class EmbeddedBook implements ReceiptBook {
       epoch: lane.epoch,
       seq,
       writes: Number(row['writes']),
-      stampLast: String(row['stamp_last']),
+      through: String(row['stamp_last']),
       parkedSeq: this.#file.number(`SELECT min(seq) AS n FROM exceptions WHERE lane = ? AND outcome = 'parked'`, id),
       parked: this.#file.number('SELECT count(*) AS n FROM parked WHERE lane = ?', id),
       knownSeq: Math.max(seq, this.#file.number('SELECT max(seq) AS n FROM exceptions WHERE lane = ?', id)),
@@ -123,7 +123,7 @@ export class EmbeddedBook implements ReceiptBook {
     for (const it of entry.parked) this.#lot.park(lane, it);
     const last = entry.frames.at(-1);
     if (last === undefined || last.seq <= stored) return;
-    this.#file.sql('UPDATE lanes SET seq = ?, writes = ?, stamp_last = ? WHERE id = ?').run(last.seq, writes, last.stampLast, lane);
+    this.#file.sql('UPDATE lanes SET seq = ?, writes = ?, stamp_last = ? WHERE id = ?').run(last.seq, writes, last.through, lane);
     this.#trim(lane, stored, last);
   }
 

@@ -23,7 +23,7 @@ async function open(t: TestContext, file = ':memory:', framesKept?: number): Pro
 function frames(from: number, to: number, exceptions: readonly ExceptionReceipt[] = [], appliedMs = 100): BookEntry {
   const list = Array.from({ length: to - from + 1 }, (_, at) => {
     const seq = from + at;
-    return { seq, count: 2, stampFirst: `f${seq}`, stampLast: `s${seq}`, appliedMs: appliedMs + seq };
+    return { seq, count: 2, stampFirst: `f${seq}`, stampLast: `s${seq}`, through: `s${seq}`, appliedMs: appliedMs + seq };
   });
   return { lane, frames: list, exceptions, parked: [] };
 }

@@ -24,6 +24,8 @@ export interface FrameReceipt {
   readonly count: number;
   readonly stampFirst: Stamp;
   readonly stampLast: Stamp;
+  /** Every write request of a later frame of the lane has a greater stamp. */
+  readonly through: Stamp;
   /** Wall clock. Of a frame that is recorded again the first one stays. */
   readonly appliedMs: number;
 }
@@ -114,8 +116,8 @@ export interface LaneSummary {
   readonly seq: Seq;
   /** Number of write requests up to the mark. */
   readonly writes: number;
-  /** Last stamp of the frame at the mark; empty where it is not known. */
-  readonly stampLast: Stamp;
+  /** Every write request behind the mark has a greater stamp; empty where that is not known. */
+  readonly through: Stamp;
   /** Seq of the oldest write request whose receipt is `parked`; -1: none. */
   readonly parkedSeq: Seq;
   /** Write requests of the lane in the parking lot. */

@@ -13,8 +13,8 @@ const FULL = 13;
 const CANTOPEN = 14;
 
 /**
- * A lane has one row per log epoch; the newest is the one whose mark counts. Only exceptions and what is parked are kept a write
- * request a row.
+ * A lane has one row per log epoch; the newest is the one whose mark counts, and its `stamp_last` is the last one up to which nothing comes behind the mark. Only exceptions and what is
+ * parked are kept a write request a row.
  */
 const SCHEMA = `
 CREATE TABLE IF NOT EXISTS book (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL, room TEXT NOT NULL);

@@ -11,7 +11,7 @@ import type { Runtime } from '../../core/runtime.ts';
 import type { Stamp } from '../../core/stamp.ts';
 import type { LogEpoch, LogName, RoomId, Seq } from '../../core/words.ts';
 import { Listeners } from '../listeners.ts';
-import type { Extent, FrameDraft, Log, RetentionFloor, RetentionPolicy, StoredFrame } from '../log.ts';
+import type { Extent, FrameDraft, Log, RetentionFloor, RetentionPolicy, StampBounds, StoredFrame } from '../log.ts';
 import { Tail } from '../tail.ts';
 import { FrameTable } from './frames.ts';
 import { type DirectoryLock, lockDirectory } from './lock.ts';
@@ -92,8 +92,8 @@ export class EmbeddedLog implements Log {
     return this.#ask(() => this.#open.table.writesUpTo(partition, seq));
   }
 
-  async stampAt(partition: number, seq: Seq): Promise<Stamp | undefined> {
-    return this.#ask(() => this.#open.table.stampAt(partition, seq));
+  async stampsAt(partition: number, seq: Seq): Promise<StampBounds | undefined> {
+    return this.#ask(() => this.#open.table.stampsAt(partition, seq));
   }
 
   /** The file shows every append that was answered. */

@@ -1,11 +1,10 @@
 /** Reads a log's frames and counters from SQLite, on the calling thread. Nothing is kept between calls. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { WmbError } from '../../core/errors.ts';
-import type { Stamp } from '../../core/stamp.ts';
 import { formatPosition, type Seq } from '../../core/words.ts';
 import { checkFrame, type FrameHeader } from '../../link/frame.ts';
 import { gapError } from '../gap.ts';
-import type { Extent, StoredFrame } from '../log.ts';
+import type { Extent, StampBounds, StoredFrame } from '../log.ts';
 import { frameId, type LogIdentity, readPartition, seqOf } from './schema.ts';
 
 /** One read returns no more frames than this, so that a log of tiny frames does not hold up the event loop. */
@@ -28,7 +27,7 @@ export class FrameTable {
 
   extent(partition: number): Extent {
     const { first, next, writes, stampLast } = readPartition(this.#db, partition);
-    return { partition, first, next, writes, stampLast };
+    return { partition, first, next, writes, stampLast, through: stampLast };
   }
 
   /** See LogReader.read. What lies before a damaged or missing frame is returned first; the error comes when it is the next. */
@@ -85,9 +84,10 @@ export class FrameTable {
     return Number(this.#one.get(frameId(partition, extent.first))?.before ?? extent.writes);
   }
 
-  stampAt(partition: number, seq: Seq): Stamp | undefined {
+  /** One process appends. */
+  stampsAt(partition: number, seq: Seq): StampBounds | undefined {
     const row = seq < 0 ? undefined : this.#one.get(frameId(partition, seq));
-    return row === undefined ? undefined : String(row.stamp_last);
+    return row && { greatest: String(row.stamp_last), through: String(row.stamp_last) };
   }
 
   /** Bytes of all stored frames. */

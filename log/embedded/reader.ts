@@ -6,10 +6,9 @@ import { statSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import { WmbError } from '../../core/errors.ts';
 import type { Runtime, Timer } from '../../core/runtime.ts';
-import type { Stamp } from '../../core/stamp.ts';
 import type { LogEpoch, LogName, RoomId, Seq } from '../../core/words.ts';
 import { Listeners } from '../listeners.ts';
-import type { Extent, RetentionFloor, RetentionPolicy, ServedLog, StoredFrame } from '../log.ts';
+import type { Extent, RetentionFloor, RetentionPolicy, ServedLog, StampBounds, StoredFrame } from '../log.ts';
 import type { TrimRequest } from '../retention.ts';
 import { FrameTable } from './frames.ts';
 import { type LogIdentity, readIdentity, requireSame } from './schema.ts';
@@ -96,8 +95,8 @@ export class EmbeddedLogReader implements ServedLog {
     return this.#ask((table) => table.writesUpTo(partition, seq));
   }
 
-  async stampAt(partition: number, seq: Seq): Promise<Stamp | undefined> {
-    return this.#ask((table) => table.stampAt(partition, seq));
+  async stampsAt(partition: number, seq: Seq): Promise<StampBounds | undefined> {
+    return this.#ask((table) => table.stampsAt(partition, seq));
   }
 
   /** The file shows every append that was answered. */

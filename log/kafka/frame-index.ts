@@ -24,6 +24,7 @@ interface Lane {
   writes: number;
   bytes: number;
   stampLast: Stamp;
+  through: Stamp;
   /** The frames that are not in the file yet: the last ones before `next`. */
   fresh: IndexedFrame[];
   /** The file may hold rows before `first`. */
@@ -78,13 +79,14 @@ export class FrameIndex implements Indexed {
   }
 
   /** The frame has the seq `next` of its partition. */
-  add(partition: number, { count, bytes, stampLast }: Omit<IndexedFrame, 'before'>): void {
+  add(partition: number, { count, bytes, stampLast, through }: Omit<IndexedFrame, 'before' | 'greatest'>): void {
     const lane = this.#lane(partition);
-    lane.fresh.push({ before: lane.writes, count, bytes, stampLast });
+    if (stampLast > lane.stampLast) lane.stampLast = stampLast;
+    if (through > lane.through) lane.through = through;
+    lane.fresh.push({ before: lane.writes, count, bytes, stampLast, greatest: lane.stampLast, through: lane.through });
     lane.next += 1;
     lane.writes += count;
     lane.bytes += bytes;
-    if (stampLast > lane.stampLast) lane.stampLast = stampLast;
     this.#fresh += 1;
     if (this.#fresh >= NEW_FRAMES_MAX && !this.#isFailing) this.flush();
     else this.#changed(lane);
@@ -193,7 +195,7 @@ export class FrameIndex implements Indexed {
   }
 }
 
-const NOTHING: IndexedPartition = { first: 0, next: 0, writes: 0, bytes: 0, stampLast: '' };
+const NOTHING: IndexedPartition = { first: 0, next: 0, writes: 0, bytes: 0, stampLast: '', through: '' };
 
 /** A file that cannot be read is of no more use than none. */
 function openIndex(options: FrameIndexOptions): DatabaseSync {

@@ -12,7 +12,7 @@ import type { Stamp } from '../../core/stamp.ts';
 import type { LogEpoch, LogName, RoomId, Seq } from '../../core/words.ts';
 import { KafkaCluster } from '../../kafka/cluster.ts';
 import { gapError } from '../gap.ts';
-import type { Extent, FrameDraft, Log, RetentionFloor, RetentionPolicy, StoredFrame } from '../log.ts';
+import type { Extent, FrameDraft, Log, RetentionFloor, RetentionPolicy, StampBounds, StoredFrame } from '../log.ts';
 import { Appender } from './appender.ts';
 import { tryAgain } from './calls.ts';
 import { Caretaker } from './caretaker.ts';
@@ -21,7 +21,7 @@ import { Follower } from './follower.ts';
 import { FrameIndex } from './frame-index.ts';
 import { readFrames } from './history.ts';
 import { Known } from './known.ts';
-import { seqBack, stampAt, writesUpTo } from './lookups.ts';
+import { seqBack, stampsAt, writesUpTo } from './lookups.ts';
 import { catchUp, endsOf, type FoundLog, findLog, type LogPlace, reconcile } from './open.ts';
 import { type Slot, takeSlot } from './slot.ts';
 import { planRemoval } from './trim.ts';
@@ -89,8 +89,8 @@ export class KafkaLog implements Log {
   }
 
   extent(partition: number): Extent {
-    const { first, next, writes, stampLast } = this.#open.index.partition(partition);
-    return { partition, first, next, writes, stampLast };
+    const { first, next, writes, stampLast, through } = this.#open.index.partition(partition);
+    return { partition, first, next, writes, stampLast, through };
   }
 
   async read(partition: number, from: Seq, bytesMax: number): Promise<readonly StoredFrame[]> {
@@ -112,8 +112,8 @@ export class KafkaLog implements Log {
     return writesUpTo(this.#open.index, partition, seq);
   }
 
-  async stampAt(partition: number, seq: Seq): Promise<Stamp | undefined> {
-    return stampAt(this.#open.index, partition, seq);
+  async stampsAt(partition: number, seq: Seq): Promise<StampBounds | undefined> {
+    return stampsAt(this.#open.index, partition, seq);
   }
 
   async catchUp(): Promise<void> {

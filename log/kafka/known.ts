@@ -82,8 +82,8 @@ export class Known {
     for (const { seq, bytes, header } of framesOf(home, partition, { records, from })) {
       // One that is damaged has its place in the order all the same; who reads it is told.
       const count = header instanceof WmbError ? 0 : header.count;
-      const stampLast = header instanceof WmbError ? index.partition(partition).stampLast : header.stampLast;
-      index.add(partition, { count, bytes: bytes.length, stampLast });
+      const { stampLast, through } = header instanceof WmbError ? index.partition(partition) : header;
+      index.add(partition, { count, bytes: bytes.length, stampLast, through });
       onFound(stampLast);
       if (header instanceof WmbError) this.#tail = this.#newTail();
       else this.#tail.add({ partition, seq, bytes, count });
@@ -155,8 +155,8 @@ export class Known {
     );
   }
 
-  #add(seq: Seq, { partition, bytes, count, stampLast }: FrameDraft): void {
-    this.#options.index.add(partition, { count, bytes: bytes.length, stampLast });
+  #add(seq: Seq, { partition, bytes, count, stampLast, through = stampLast }: FrameDraft): void {
+    this.#options.index.add(partition, { count, bytes: bytes.length, stampLast, through });
     this.#tail.add({ partition, seq, bytes, count });
   }
 

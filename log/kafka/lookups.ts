@@ -1,6 +1,6 @@
 /** The lookups of the log port over an index, wherever that is: each asks for few frames. */
-import type { Stamp } from '../../core/stamp.ts';
 import type { Seq } from '../../core/words.ts';
+import type { StampBounds } from '../log.ts';
 import type { IndexedFrame, IndexedPartition } from './tables.ts';
 
 export interface Indexed {
@@ -36,7 +36,8 @@ export function writesUpTo(index: Indexed, partition: number, seq: Seq): number 
   return frame === undefined ? (index.frame(partition, first)?.before ?? writes) : frame.before + frame.count;
 }
 
-/** See LogReader.stampAt. */
-export function stampAt(index: Indexed, partition: number, seq: Seq): Stamp | undefined {
-  return index.frame(partition, seq)?.stampLast;
+/** See LogReader.stampsAt. */
+export function stampsAt(index: Indexed, partition: number, seq: Seq): StampBounds | undefined {
+  const frame = index.frame(partition, seq);
+  return frame && { greatest: frame.greatest, through: frame.through };
 }

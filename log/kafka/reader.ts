@@ -6,15 +6,14 @@ import { existsSync, readdirSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { WmbError } from '../../core/errors.ts';
 import { sleep, type Timer } from '../../core/runtime.ts';
-import type { Stamp } from '../../core/stamp.ts';
 import type { LogEpoch, LogName, RoomId, Seq } from '../../core/words.ts';
 import { KafkaCluster } from '../../kafka/cluster.ts';
 import { logError } from '../embedded/sqlite.ts';
 import { gapError } from '../gap.ts';
 import { Listeners } from '../listeners.ts';
-import type { Extent, LogReader, StoredFrame } from '../log.ts';
+import type { Extent, LogReader, StampBounds, StoredFrame } from '../log.ts';
 import { readFrames } from './history.ts';
-import { type Indexed, seqBack, stampAt, writesUpTo } from './lookups.ts';
+import { type Indexed, seqBack, stampsAt, writesUpTo } from './lookups.ts';
 import { endsOf, type FoundLog, findLog, type LogPlace } from './open.ts';
 import { otherEpoch } from './registry.ts';
 import { slotFile } from './slot.ts';
@@ -74,8 +73,8 @@ export class KafkaLogReader implements LogReader {
   }
 
   extent(partition: number): Extent {
-    const { first, next, writes, stampLast } = this.#index.partition(partition);
-    return { partition, first, next, writes, stampLast };
+    const { first, next, writes, stampLast, through } = this.#index.partition(partition);
+    return { partition, first, next, writes, stampLast, through };
   }
 
   async read(partition: number, from: Seq, bytesMax: number): Promise<readonly StoredFrame[]> {
@@ -93,8 +92,8 @@ export class KafkaLogReader implements LogReader {
     return writesUpTo(this.#index, partition, seq);
   }
 
-  async stampAt(partition: number, seq: Seq): Promise<Stamp | undefined> {
-    return stampAt(this.#index, partition, seq);
+  async stampsAt(partition: number, seq: Seq): Promise<StampBounds | undefined> {
+    return stampsAt(this.#index, partition, seq);
   }
 
   /** The other process is asked for nothing: it is waited for. */

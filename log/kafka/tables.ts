@@ -3,16 +3,17 @@
  * the frames' headers. Nothing is lost with it: where it is missing, damaged, or of another log epoch it is made anew.
  *
  *     wmb_index_identity     one row: the log epoch
- *     wmb_index_partitions   per partition: the first kept and the next seq, totals, the greatest stamp
- *     wmb_index_frames       `before` is the number of write requests in the partition before this frame
+ *     wmb_index_partitions   per partition: the first kept and the next seq, totals, the greatest stamp, and what later ones exceed
+ *     wmb_index_frames       `before` is the number of write requests in the partition before this frame; `greatest` and `through`, see StampBounds, are null where they are its last stamp
  *
- * Format history: 1 — the first.
+ * Format history: 1 — the first. 2 — several processes may append.
  */
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
 import type { Stamp } from '../../core/stamp.ts';
 import type { LogEpoch, Seq } from '../../core/words.ts';
+import type { StampBounds } from '../log.ts';
 
-const FORMAT = 1;
+const FORMAT = 2;
 /** Seqs of one partition, as in log/embedded/schema.ts. */
 const SEQS = 2 ** 40;
 /** Rows removed at once, so that nothing waits for long. */
@@ -22,10 +23,11 @@ const TABLES = `
   CREATE TABLE wmb_index_identity (one INTEGER PRIMARY KEY CHECK (one = 1), format INTEGER NOT NULL, epoch TEXT NOT NULL) STRICT;
   CREATE TABLE wmb_index_partitions (
     partition INTEGER PRIMARY KEY, first INTEGER NOT NULL, next INTEGER NOT NULL, writes INTEGER NOT NULL,
-    bytes INTEGER NOT NULL, stamp_last TEXT NOT NULL
+    bytes INTEGER NOT NULL, stamp_last TEXT NOT NULL, through TEXT NOT NULL
   ) STRICT;
   CREATE TABLE wmb_index_frames (
-    id INTEGER PRIMARY KEY, before INTEGER NOT NULL, count INTEGER NOT NULL, bytes INTEGER NOT NULL, stamp_last BLOB NOT NULL
+    id INTEGER PRIMARY KEY, before INTEGER NOT NULL, count INTEGER NOT NULL, bytes INTEGER NOT NULL, stamp_last BLOB NOT NULL,
+    greatest BLOB, through BLOB
   ) STRICT;
 `;
 
@@ -36,10 +38,12 @@ export interface IndexedPartition {
   readonly writes: number;
   /** Of the frames from `first` on. */
   readonly bytes: number;
+  /** The greatest. */
   readonly stampLast: Stamp;
+  readonly through: Stamp;
 }
 
-export interface IndexedFrame {
+export interface IndexedFrame extends StampBounds {
   readonly before: number;
   readonly count: number;
   readonly bytes: number;
@@ -55,14 +59,15 @@ export class IndexTables {
   constructor(db: DatabaseSync) {
     this.#db = db;
     this.#partition = db.prepare('SELECT * FROM wmb_index_partitions WHERE partition = ?');
-    this.#frame = db.prepare('SELECT before, count, bytes, stamp_last FROM wmb_index_frames WHERE id = ?');
+    this.#frame = db.prepare('SELECT before, count, bytes, stamp_last, greatest, through FROM wmb_index_frames WHERE id = ?');
   }
 
   partition(partition: number): IndexedPartition | undefined {
     const row = this.#partition.get(partition);
     if (row === undefined) return undefined;
-    const { first, next, writes, bytes, stamp_last: stampLast } = row;
-    return { first: Number(first), next: Number(next), writes: Number(writes), bytes: Number(bytes), stampLast: String(stampLast) };
+    const { first, next, writes, bytes, stamp_last: stampLast, through } = row;
+    const seqs = { first: Number(first), next: Number(next) };
+    return { ...seqs, writes: Number(writes), bytes: Number(bytes), stampLast: String(stampLast), through: String(through) };
   }
 
   frame(partition: number, seq: Seq): IndexedFrame | undefined {
@@ -77,15 +82,18 @@ export class IndexTables {
   }
 
   insert(partition: number, from: Seq, frames: readonly IndexedFrame[]): void {
-    const sql = this.#db.prepare('INSERT OR REPLACE INTO wmb_index_frames VALUES (?, ?, ?, ?, ?)');
-    for (const [at, { before, count, bytes, stampLast }] of frames.entries())
-      sql.run(idOf(partition, from + at), before, count, bytes, Buffer.from(stampLast, 'hex'));
+    const sql = this.#db.prepare('INSERT OR REPLACE INTO wmb_index_frames VALUES (?, ?, ?, ?, ?, ?, ?)');
+    for (const [at, { before, count, bytes, stampLast, ...bounds }] of frames.entries()) {
+      const other = (stamp: Stamp) => (stamp === stampLast ? null : Buffer.from(stamp, 'hex'));
+      const id = idOf(partition, from + at);
+      sql.run(id, before, count, bytes, Buffer.from(stampLast, 'hex'), other(bounds.greatest), other(bounds.through));
+    }
   }
 
-  update(partition: number, { first, next, writes, bytes, stampLast }: IndexedPartition): void {
+  update(partition: number, { first, next, writes, bytes, stampLast, through }: IndexedPartition): void {
     this.#db
-      .prepare('INSERT OR REPLACE INTO wmb_index_partitions VALUES (?, ?, ?, ?, ?, ?)')
-      .run(partition, first, next, writes, bytes, stampLast);
+      .prepare('INSERT OR REPLACE INTO wmb_index_partitions VALUES (?, ?, ?, ?, ?, ?, ?)')
+      .run(partition, first, next, writes, bytes, stampLast, through);
   }
 
   /** Removes some rows before `first`; false where there may be more. */
@@ -113,13 +121,14 @@ export function createIndex(db: DatabaseSync, epoch: LogEpoch, partitions: numbe
   for (const table of ['identity', 'partitions', 'frames']) db.exec(`DROP TABLE IF EXISTS wmb_index_${table}`);
   db.exec(TABLES);
   db.prepare('INSERT INTO wmb_index_identity VALUES (1, ?, ?)').run(FORMAT, epoch);
-  const insert = db.prepare("INSERT INTO wmb_index_partitions VALUES (?, 0, 0, 0, 0, '')");
+  const insert = db.prepare("INSERT INTO wmb_index_partitions VALUES (?, 0, 0, 0, 0, '', '')");
   for (let partition = 0; partition < partitions; partition += 1) insert.run(partition);
 }
 
-function toFrame({ before, count, bytes, stamp_last: stampLast }: Record<string, unknown>): IndexedFrame {
-  const stamp = Buffer.from(stampLast as Uint8Array).toString('hex');
-  return { before: Number(before), count: Number(count), bytes: Number(bytes), stampLast: stamp };
+function toFrame({ before, count, bytes, stamp_last: last, greatest, through }: Record<string, unknown>): IndexedFrame {
+  const stamp = (stored: unknown) => Buffer.from((stored ?? last) as Uint8Array).toString('hex');
+  const stamps = { stampLast: stamp(last), greatest: stamp(greatest), through: stamp(through) };
+  return { before: Number(before), count: Number(count), bytes: Number(bytes), ...stamps };
 }
 
 function idOf(partition: number, seq: Seq): SQLInputValue {

@@ -8,11 +8,12 @@ import { NO_STAMP, type Stamp } from '../../core/stamp.ts';
 import type { LogEpoch, LogName, RoomId, Seq } from '../../core/words.ts';
 import { gapError } from '../gap.ts';
 import { Listeners } from '../listeners.ts';
-import type { Extent, FrameDraft, Log, RetentionFloor, RetentionPolicy, StoredFrame } from '../log.ts';
+import type { Extent, FrameDraft, Log, RetentionFloor, RetentionPolicy, StampBounds, StoredFrame } from '../log.ts';
 import { planTrim, type TrimStep, type TrimView } from '../retention.ts';
 
 interface MemoryFrame extends StoredFrame {
   readonly stampLast: Stamp;
+  readonly bounds: StampBounds;
   /** Number of write requests in the partition before this frame. */
   readonly before: number;
 }
@@ -23,6 +24,7 @@ interface MemoryPartition {
   frames: MemoryFrame[];
   writes: number;
   stampLast: Stamp;
+  through: Stamp;
 }
 
 /** What outlives a process. Several logs may be open on one disk: they see each other's appends. */
@@ -67,14 +69,14 @@ export class MemoryLog implements Log {
     const disk = this.#disk;
     if (disk.epoch === '') {
       disk.epoch = Buffer.from(this.#runtime.bytes(8)).toString('hex');
-      for (let i = 0; i < this.partitions; i += 1) disk.partitions.push({ first: 0, frames: [], writes: 0, stampLast: '' });
+      for (let i = 0; i < this.partitions; i += 1) disk.partitions.push({ first: 0, frames: [], writes: 0, stampLast: '', through: '' });
     }
     this.#opened = true;
   }
 
   extent(partition: number): Extent {
-    const { first, frames, writes, stampLast } = this.#partition(partition);
-    return { partition, first, next: first + frames.length, writes, stampLast };
+    const { first, frames, writes, stampLast, through } = this.#partition(partition);
+    return { partition, first, next: first + frames.length, writes, stampLast, through };
   }
 
   async read(partition: number, from: Seq, bytesMax: number): Promise<readonly StoredFrame[]> {
@@ -100,9 +102,9 @@ export class MemoryLog implements Log {
     return this.#writesBefore(partition, seq + 1);
   }
 
-  async stampAt(partition: number, seq: Seq): Promise<Stamp | undefined> {
+  async stampsAt(partition: number, seq: Seq): Promise<StampBounds | undefined> {
     const { first, frames } = this.#partition(partition);
-    return frames[seq - first]?.stampLast;
+    return frames[seq - first]?.bounds;
   }
 
   async catchUp(): Promise<void> {}
@@ -209,10 +211,12 @@ export class MemoryLog implements Log {
 }
 
 function appendTo(lane: MemoryPartition, draft: FrameDraft): Seq {
-  const { partition, bytes, count, stampLast } = draft;
+  const { partition, bytes, count, stampLast, through = stampLast } = draft;
   const seq = lane.first + lane.frames.length;
-  lane.frames.push({ partition, seq, bytes, count, stampLast, before: lane.writes });
-  lane.writes += count;
   if (stampLast > lane.stampLast) lane.stampLast = stampLast;
+  if (through > lane.through) lane.through = through;
+  const bounds = { greatest: lane.stampLast, through: lane.through };
+  lane.frames.push({ partition, seq, bytes, count, stampLast, bounds, before: lane.writes });
+  lane.writes += count;
   return seq;
 }

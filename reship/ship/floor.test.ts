@@ -58,6 +58,25 @@ test('the floor stays below the oldest write request that a room has parked, alt
   assert.equal(await floorOf(log, acks, ROOMS, SETTLED), NO_STAMP);
 });
 
+test('where several processes append, a room that has applied a frame has everything up to what that frame says, and no more', async () => {
+  const log = new MemoryLog({ disk: new MemoryLogDisk(), log: 'writes', origin: 'beijing', partitions: 2, runtime: systemRuntime });
+  await log.open();
+  for (const [ms, through] of [
+    [1_100, 990],
+    [1_010, 1_005],
+  ] as const) {
+    const stamp = stampOf(ms);
+    await log.append([{ partition: 0, bytes: Buffer.alloc(10), count: 2, stampFirst: stamp, stampLast: stamp, through: stampOf(through) }]);
+  }
+  const acks = new AckLedger();
+  acked(log, acks, ROOMS, [0, -1]);
+  assert.equal(await floorOf(log, acks, ROOMS, SETTLED), stampOf(990), 'the frame behind it has older stamps than it has itself');
+  acked(log, acks, ROOMS, [1, -1]);
+  assert.equal(await floorOf(log, acks, ROOMS, SETTLED), SETTLED);
+  const ends = (settled: number) => endsOf(log, stampOf(settled))[0]?.stamp;
+  assert.deepEqual([ends(1_050), ends(1_000)], [stampOf(1_050), stampOf(1_005)], 'a pulse says no more than is settled');
+});
+
 test('there is no floor while a room has not spoken, nor where a room has applied nothing', async () => {
   const log = await logOf([1, 1]);
   const acks = new AckLedger();

@@ -33,14 +33,15 @@ async function partitionFloor(reader: LogReader, { acks, rooms, settled, partiti
   const applied = acks.appliedBy(rooms, { log: reader.log, partition }, 'hold');
   if (applied === undefined) return NO_STAMP;
   if (applied >= end) return settled;
-  return (await reader.stampAt(partition, applied)) ?? NO_STAMP;
+  return (await reader.stampsAt(partition, applied))?.through ?? NO_STAMP;
 }
 
-/** The ends of a log's lanes. Only the write log's stamps are given in order, so only its lanes are settled beyond their last frame. */
+/** The ends of a log's lanes. Only the write log is in the order of its stamps, so only its lanes are settled, also beyond their last frame. */
 export function endsOf(reader: LogReader, settled: Stamp): LaneEnd[] {
   return Array.from({ length: reader.partitions }, (_, partition) => {
-    const { next, writes, stampLast } = reader.extent(partition);
-    const stamp = reader.log === ('writes' satisfies LogName) && settled > stampLast ? settled : stampLast;
+    const { next, writes, stampLast, through } = reader.extent(partition);
+    const known = settled > through ? settled : through;
+    const stamp = reader.log === ('writes' satisfies LogName) ? known : stampLast;
     return { log: reader.log, partition, epoch: reader.epoch, seq: next - 1, writes, stamp };
   });
 }

@@ -37,7 +37,7 @@ async function laneStatus(view: PeerView, room: RoomId, reader: LogReader, parti
   const { next, writes } = reader.extent(partition);
   const behind = ackedSeq < next - 1;
   const ackedWrites = behind && ackedSeq >= 0 ? await reader.writesUpTo(partition, ackedSeq) : 0;
-  const oldest = behind ? await reader.stampAt(partition, ackedSeq + 1) : undefined;
+  const oldest = behind ? (await reader.stampsAt(partition, ackedSeq + 1))?.greatest : undefined;
   return {
     log: reader.log,
     partition,
