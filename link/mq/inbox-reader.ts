@@ -3,7 +3,7 @@ import { Wakeup } from '../../core/flow/wakeup.ts';
 import { leaderOf } from '../../kafka/calls.ts';
 import type { KafkaCluster } from '../../kafka/cluster.ts';
 import { fetchExchange } from '../../kafka/requests.ts';
-import { recordsFrom } from './calls.ts';
+import { recordsFrom } from '../../kafka/topic-calls.ts';
 import type { Dealt, InboxLane } from './inbox-lane.ts';
 
 const WAIT_MS = 250;

@@ -2,10 +2,10 @@
 import { Wakeup } from '../../core/flow/wakeup.ts';
 import type { Runtime } from '../../core/runtime.ts';
 import type { KafkaCluster } from '../../kafka/cluster.ts';
+import { appendRecord } from '../../kafka/topic-calls.ts';
 import type { SessionUp } from '../../proto/gen/wmb/v1/link.ts';
 import type { Hello } from '../link.ts';
 import { type AckMessage, acksToWire } from '../wire.ts';
-import { appendRecord } from './calls.ts';
 import { encodeUp } from './control.ts';
 import { upTopic } from './topics.ts';
 

@@ -9,7 +9,7 @@ import { kafkaError } from './errors.ts';
 import { lostTail } from './known.ts';
 import { checkTopic, endsOf, type LogPlace, requireSame } from './open.ts';
 import { type LogState, Registry } from './registry.ts';
-import { framesTopic, needsOf, REGISTRY_PARTITIONS, type TopicWish } from './topics.ts';
+import { framesTopic, hasTalk, needsOf, REGISTRY_PARTITIONS, type TopicWish, talkTopic } from './topics.ts';
 
 const CALL_MS_MAX = 5_000;
 
@@ -25,6 +25,7 @@ export class KafkaLogAdministration implements LogAdministration {
     try {
       const registry = new Registry({ cluster, room: this.#place.origin, log: this.#place.log, runtime: this.#place.runtime });
       yield* this.#topic(cluster, this.#wish(registry.topic, REGISTRY_PARTITIONS), dryRun);
+      if (hasTalk(this.#place.log)) yield* this.#topic(cluster, this.#wish(talkTopic(this.#place.origin, this.#place.log), 1), dryRun);
       const state = cluster.partitions(registry.topic) && (await registry.load());
       if (state !== undefined) requireSame(state, this.#place, registry.topic);
       if (state === undefined || newEpoch) yield* this.#begin(cluster, registry, { state, dryRun });

@@ -22,7 +22,7 @@ function appenderOf(runtime: VirtualTime, broker: () => Promise<readonly Produce
   };
   return new Appender({
     ...{ cluster: cluster as unknown as KafkaCluster, topic: 'frames', partitions: 1, runtime },
-    ...{ placed: async () => {}, doubted: async () => {} },
+    ...{ may: () => true, placed: async () => {}, doubted: async () => {} },
   });
 }
 

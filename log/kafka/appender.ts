@@ -39,6 +39,8 @@ export interface AppenderOptions {
   readonly runtime: Runtime;
   /** How long an append may take before it is rejected; 30 s but for tests. */
   readonly appendMsMax?: number | undefined;
+  /** Whether this process may append now; nothing is sent while it may not. */
+  readonly may: () => boolean;
   /** The drafts have the seqs from `first` on. Resolves when whoever reads the log sees them; rejects where others are there. */
   readonly placed: (partition: number, first: Seq, drafts: readonly FrameDraft[]) => Promise<void>;
   /** A broker does not take a partition's batches in their order: some may be gone. Rejects where they are. */
@@ -184,6 +186,10 @@ export class Appender {
   /** The batches that have to be sent again. */
   async #attempt(batches: readonly Batch[], seqs: Seq[]): Promise<readonly Batch[]> {
     const { cluster, topic } = this.#options;
+    if (!this.#options.may()) {
+      this.#trouble = UNHEARD;
+      return batches;
+    }
     try {
       this.#sender ??= await this.#newSender();
     } catch (cause) {
@@ -266,6 +272,7 @@ export class Appender {
   }
 }
 
+const UNHEARD: Trouble = { kind: 'away', type: '', text: 'does not let this process hear what it says to the others that append' };
 const SILENT: Trouble = { kind: 'away', type: '', text: 'does not answer' };
 
 /** Kafka does not know the sender any more, or not what it sent last. */

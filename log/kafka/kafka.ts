@@ -13,6 +13,7 @@ import type { LogEpoch, LogName, RoomId, Seq } from '../../core/words.ts';
 import { KafkaCluster } from '../../kafka/cluster.ts';
 import { gapError } from '../gap.ts';
 import type { Extent, FrameDraft, Log, RetentionFloor, RetentionPolicy, StampBounds, StoredFrame } from '../log.ts';
+import type { Talk } from '../talk.ts';
 import { Appender } from './appender.ts';
 import { tryAgain } from './calls.ts';
 import { Caretaker } from './caretaker.ts';
@@ -22,8 +23,10 @@ import { FrameIndex } from './frame-index.ts';
 import { readFrames } from './history.ts';
 import { Known } from './known.ts';
 import { seqBack, stampsAt, writesUpTo } from './lookups.ts';
-import { catchUp, endsOf, type FoundLog, findLog, type LogPlace, reconcile } from './open.ts';
+import { catchUp, checkTopic, endsOf, type FoundLog, findLog, type LogPlace, reconcile } from './open.ts';
 import { type Slot, takeSlot } from './slot.ts';
+import { KafkaTalk } from './talk.ts';
+import { talkTopic } from './topics.ts';
 import { planRemoval } from './trim.ts';
 
 const CALL_MS_MAX = 5_000;
@@ -54,6 +57,7 @@ export class KafkaLog implements Log {
   readonly partitions: number;
   readonly #options: KafkaLogOptions;
   #state: OpenLog | undefined;
+  #may: () => boolean = () => true;
 
   constructor(options: KafkaLogOptions) {
     this.log = options.log;
@@ -71,7 +75,7 @@ export class KafkaLog implements Log {
    */
   async open(): Promise<void> {
     const { kafka, runtime, directory, origin } = this.#options;
-    const slot = takeSlot(directory);
+    const slot = takeSlot(directory, runtime);
     const cluster = new KafkaCluster({ servers: kafka, clientId: `wmb-${origin}`, runtime });
     let opened: OpenLog | undefined;
     try {
@@ -135,6 +139,25 @@ export class KafkaLog implements Log {
     }
     caretaker.appended();
     return appender.append(drafts);
+  }
+
+  /** Where others append too, what is to be appended waits while `may` says no. */
+  appendWhile(may: () => boolean): void {
+    this.#may = may;
+  }
+
+  /** What the processes say to each other that append to this log, and this one's place among them. LOG_UNPREPARED, LOG_UNFIT, LOG_DENIED, LOG_UNAVAILABLE. */
+  async company(): Promise<{ readonly talk: Talk; readonly seat: string }> {
+    const { kafka, runtime, origin } = this.#options;
+    const { slot } = this.#open;
+    const cluster = new KafkaCluster({ servers: kafka, clientId: `wmb-${origin}`, runtime });
+    try {
+      await checkTopic(cluster, { ...kafka, topic: talkTopic(origin, this.log), partitions: 1 }, runtime);
+      return { talk: new KafkaTalk({ cluster, room: origin, log: this.log, runtime }), seat: slot.seat };
+    } catch (cause) {
+      cluster.close();
+      throw cause;
+    }
   }
 
   get trouble(): WmbError | undefined {
@@ -234,6 +257,7 @@ export class KafkaLog implements Log {
     const appender = new Appender({
       ...shared,
       appendMsMax,
+      may: () => this.#may(),
       placed: (partition, first, drafts) => {
         for (const { stampLast } of drafts) company.own(stampLast);
         return known.placed(partition, first, drafts);

@@ -2,6 +2,7 @@
  * The topics of a log, and how they must be set.
  *
  *     wmb.log.ROOM.LOG            the registry (registry.ts): which epoch counts, leases, promises
+ *     wmb.log.ROOM.LOG.talk       what the processes that append say to each other (log/talk.ts); of the write log only
  *     wmb.log.ROOM.LOG.EPOCH      the frames of one epoch: one record is one frame, its offset is its seq
  *
  * An epoch has a topic of its own: whoever still appends under an older epoch cannot reach the newer one's frames, and offsets begin at 0.
@@ -23,6 +24,15 @@ export function registryTopic(room: RoomId, log: LogName): string {
 
 export function framesTopic(room: RoomId, log: LogName, epoch: LogEpoch): string {
   return `${registryTopic(room, log)}.${epoch}`;
+}
+
+/** The effect log's partitions each have one process that appends. */
+export function hasTalk(log: LogName): boolean {
+  return log === 'writes';
+}
+
+export function talkTopic(room: RoomId, log: LogName): string {
+  return `${registryTopic(room, log)}.talk`;
 }
 
 export interface TopicWish extends TopicSize {

@@ -35,6 +35,10 @@ export interface IntakeOptions {
   readonly clock: StampSource;
   readonly runtime: Runtime;
   readonly metrics?: Metrics;
+  /** Where other processes append to the log too: see PackerOptions. */
+  readonly through?: (stampLast: Stamp) => Stamp;
+  /** A call waits for what peers ack, and none did. */
+  readonly onWaiting?: () => void;
 }
 
 export interface IntakeState {
@@ -59,7 +63,7 @@ export class Intake implements Service {
   #drained: (() => void) | undefined;
 
   constructor(options: IntakeOptions) {
-    const { room, topology, limits, log, clock, runtime } = options;
+    const { room, topology, limits, log, clock, runtime, through } = options;
     this.#options = options;
     this.#rules = writeRules(topology);
     this.#metrics = intakeMetrics(options.metrics ?? noMetrics, {
@@ -74,6 +78,7 @@ export class Intake implements Service {
       clock,
       runtime,
       metrics: this.#metrics,
+      through,
       durable: (batch, seqs) => this.#durable(batch, seqs),
       failed: (batch, error) => this.#failed(batch, error),
     });
@@ -112,7 +117,10 @@ export class Intake implements Service {
       resolve(call.results);
       return promise;
     }
-    if (options.wait !== 'logged') this.#waiting += 1;
+    if (options.wait !== 'logged') {
+      this.#waiting += 1;
+      if (this.#waiting === 1) this.#options.onWaiting?.();
+    }
     this.#packer.flush();
     return promise;
   }

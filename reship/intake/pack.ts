@@ -7,7 +7,7 @@
  * second every one of them would travel as a frame of its own, at a hundred times its cost. The more there is, the longer they may wait for each other: every
  * append costs all rooms' daemons milliseconds of processor time. The first one of a quiet room waits for nothing.
  *
- * Stamps are given here, in packing order, so that stamps ascend within a frame and from frame to frame of a partition. Appends follow one
+ * Stamps are given here, in packing order, so that stamps ascend within a frame and from frame to frame of a partition, among those of one process. Appends follow one
  * another, so the order of a key is the order of its submits.
  */
 import { asWmbError, WmbError } from '../../core/errors.ts';
@@ -61,6 +61,8 @@ export interface PackerOptions {
   readonly clock: StampSource;
   readonly runtime: Runtime;
   readonly metrics: IntakeMetrics;
+  /** See FrameHeader.through, of a frame with this last stamp; left out where only this process appends. */
+  readonly through?: ((stampLast: Stamp) => Stamp) | undefined;
   /** The batch is durable; the seqs are those of its frames. */
   readonly durable: (batch: Batch, seqs: readonly Seq[]) => void;
   /** The batch is not in the log, or nobody knows whether it is. */
@@ -193,16 +195,12 @@ export class Packer {
   /** Encodes the frame, once, and lets go of its write requests. */
   #seal(frame: OpenFrame): FrameDraft {
     if (frame.draft !== undefined) return frame.draft;
-    const { log, origin, metrics } = this.#options;
+    const { log, origin, metrics, through: throughOf } = this.#options;
     const { partition, writes } = frame;
-    const bytes = encodeFrame({ log: 'writes', origin, partition, epoch: log.epoch }, writes);
-    const draft = {
-      partition,
-      bytes,
-      count: writes.length,
-      stampFirst: writes[0]?.stamp ?? '',
-      stampLast: writes[writes.length - 1]?.stamp ?? '',
-    };
+    const stampLast = writes[writes.length - 1]?.stamp ?? '';
+    const through = throughOf?.(stampLast) ?? stampLast;
+    const bytes = encodeFrame({ log: 'writes', origin, partition, epoch: log.epoch }, writes, through);
+    const draft = { partition, bytes, count: writes.length, stampFirst: writes[0]?.stamp ?? '', stampLast, through };
     frame.draft = draft;
     frame.writes = [];
     metrics.frameWrites.observe(draft.count);

@@ -1,9 +1,9 @@
-/** Calls to the Kafka of an inbox. Each is made once: whoever calls begins anew where one fails. */
-import { appendOnce, fetchOnce, leaderOf } from '../../kafka/calls.ts';
-import type { KafkaCluster } from '../../kafka/cluster.ts';
-import { protocolError } from '../../kafka/library.ts';
-import { batchesOf, type FoundRecord, recordsOf } from '../../kafka/records.ts';
-import { type FetchAnswer, fetchExchange } from '../../kafka/requests.ts';
+/** Calls about a topic through which processes talk, and about the newest records of any. Each is made once: whoever calls begins anew where one fails. */
+import { appendOnce, fetchOnce, leaderOf } from './calls.ts';
+import type { KafkaCluster } from './cluster.ts';
+import { protocolError } from './library.ts';
+import { batchesOf, type FoundRecord, recordsOf } from './records.ts';
+import { type FetchAnswer, fetchExchange } from './requests.ts';
 
 const FETCH_BYTES_MAX = 1024 * 1024;
 

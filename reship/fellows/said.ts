@@ -1,0 +1,68 @@
+/** What a reship says of itself to the others of its room. Each record says all that counts now, but for acks: of these all now and then, and in between those that are new. */
+import { WmbError } from '../../core/errors.ts';
+import type { Share } from '../../core/share.ts';
+import type { Stamp } from '../../core/stamp.ts';
+import type { LogEpoch, RoomId, Seq } from '../../core/words.ts';
+import type { AckNews } from '../ship/shipper.ts';
+
+const FORMAT = 1;
+
+/** An ack that a room gave to one of the reships. */
+export interface SharedAck extends AckNews {
+  readonly parkedSeq: Seq;
+}
+
+/** A session of a peer with one of the reships, which has the acks for the partitions of its share. */
+export interface SharedSession {
+  /** Of all sessions of the room's reships. */
+  readonly id: string;
+  readonly peer: RoomId;
+  readonly share: Share;
+}
+
+export interface Said {
+  /** Of one life of one process. */
+  readonly name: string;
+  /** Of whoever has this process' place in the room's directory, one after the other. */
+  readonly seat: string;
+  readonly epoch: LogEpoch;
+  /** Counts what this process has said. */
+  readonly turn: number;
+  /** Wall clock. */
+  readonly saidMs: number;
+  readonly how: 'joins' | 'works' | 'leaves';
+  /** It has heard what was said up to here. */
+  readonly heardTo: number;
+  /** Every write request of its that is not durable, and every later one, has a greater stamp. */
+  readonly settled: Stamp;
+  /** The greatest stamp that it has given or heard of. */
+  readonly last: Stamp;
+  /** By partition, the seq behind the last frame that it knows: what is durable of its own is before it. */
+  readonly ends: readonly Seq[];
+  readonly sessions: readonly SharedSession[];
+  readonly acks: readonly SharedAck[];
+  /** Those that were not heard of for so long that nobody waits for them any more. */
+  readonly gone: readonly string[];
+  /** Somebody waits here for what peers ack. */
+  readonly waits: boolean;
+}
+
+export function encodeSaid(said: Said): Uint8Array {
+  return Buffer.from(JSON.stringify({ format: FORMAT, ...said }));
+}
+
+/** Undefined where a stranger said it. LOG_FOREIGN where it is a newer WMB's: what that one says must not be passed over. */
+export function decodeSaid(value: Uint8Array): Said | undefined {
+  let parsed: (Said & { readonly format: number }) | undefined;
+  try {
+    parsed = JSON.parse(Buffer.from(value).toString('utf8'));
+  } catch {
+    return undefined;
+  }
+  if (typeof parsed?.format !== 'number') return undefined;
+  if (parsed.format === FORMAT) return parsed;
+  throw new WmbError(
+    'LOG_FOREIGN',
+    `a reship of this room says to the others what is of format ${parsed.format}, and this one knows format ${FORMAT}; run the same WMB in all of them`,
+  );
+}
