@@ -9,6 +9,7 @@ import {
   type IntakeTopicStatus,
   type LogStatus,
   type PeerStatus,
+  type ReshipMember,
   ReshipService,
   type ReshipStatus,
 } from '../proto/gen/wmb/v1/admin.ts';
@@ -22,6 +23,8 @@ export interface AdminOptions {
   readonly logs: () => readonly ServedLog[];
   readonly peers: () => Promise<PeerStatus[]>;
   readonly topics: { readonly status: IntakeTopicStatus[] };
+  /** Empty where this one is alone. */
+  readonly members: () => ReshipMember[];
 }
 
 export function addReshipAdmin(server: Server, options: AdminOptions): void {
@@ -37,7 +40,7 @@ export function addReshipAdmin(server: Server, options: AdminOptions): void {
 }
 
 async function statusOf(options: AdminOptions, startedMs: number): Promise<ReshipStatus> {
-  const { config, instance, runtime, intake, logs, peers, topics } = options;
+  const { config, instance, runtime, intake, logs, peers, topics, members } = options;
   const { pendingWrites, pendingBytes, waiting, taken, refused, draining } = intake.state;
   return {
     room: config.room.id,
@@ -49,6 +52,7 @@ async function statusOf(options: AdminOptions, startedMs: number): Promise<Reshi
     peers: await peers(),
     intake: { pendingWrites, pendingBytes, waiting, taken, refused, draining },
     topics: topics.status,
+    members: members(),
   };
 }
 

@@ -20,6 +20,8 @@ export interface RetentionOptions {
   /** Read at each round: logs may join later. */
   readonly logs: () => readonly TrimmedLog[];
   readonly floors: (log: LogName) => readonly RetentionFloor[];
+  /** Where several reships work in the room, one of them does this. */
+  readonly isMine: () => boolean;
   readonly runtime: Runtime;
   readonly logger: Logger;
   readonly metrics: Metrics;
@@ -67,6 +69,7 @@ export class Retention implements Service {
   async #trimAll(): Promise<void> {
     const { config, logs, floors, runtime, logger } = this.#options;
     const policy = { ...config.room.log.retention, writesMin: config.topology.limits.duplicateWindowWrites };
+    if (!this.#options.isMine()) return;
     for (const log of logs()) {
       try {
         const gone = await log.trim(policy, floors(log.log), runtime.nowMs());

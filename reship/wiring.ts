@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { HybridClock } from '../core/clock.ts';
 import type { KafkaLogConfig } from '../core/config/types.ts';
 import { instanceName } from '../core/runtime.ts';
-import { writerId } from '../core/stamp.ts';
+import type { Share } from '../core/share.ts';
+import { type Stamp, writerId } from '../core/stamp.ts';
 import { logsKept, roomEntry } from '../core/topology.ts';
 import type { LogName } from '../core/words.ts';
 import { GrpcServer } from '../daemon/grpc-server.ts';
@@ -21,6 +22,7 @@ import { EmbeddedLogReader } from '../log/embedded/reader.ts';
 import { KafkaLog } from '../log/kafka/kafka.ts';
 import type { Log, ServedLog } from '../log/log.ts';
 import { addReshipAdmin } from './admin.ts';
+import { Fellows } from './fellows/fellows.ts';
 import { addWritesService } from './intake/grpc.ts';
 import { writesRoute } from './intake/http.ts';
 import { Intake } from './intake/intake.ts';
@@ -38,19 +40,12 @@ const TAIL_BYTES_MAX = 8 * 1024 * 1024;
 const HTTP_BODY_BYTES_MAX = 16 * 1024 * 1024;
 const HTTP_BODIES_BYTES_MAX = 64 * 1024 * 1024;
 
-/** Opens the write log and takes a writer lease (both may fail for reasons the user can mend), then makes the services. */
+/** Opens the write log, takes a writer lease and joins the others that append (all may fail for reasons the user can mend), then makes the services. */
 export async function wireReship(parts: DaemonParts): Promise<readonly Service[]> {
-  const { config, runtime, logger, metrics, readiness } = parts;
+  const { config, runtime, logger, metrics } = parts;
   const { topology, room } = config;
-  const instance = instanceName(room.id, runtime);
-  const log = writeLog(parts);
-  await log.open();
-  const { lease, stampLast } = await log.leaseWriter(instance);
-  const number = roomEntry(topology, room.id)?.number ?? 0;
-  const aheadMsMax = topology.limits.clockAheadMsMax;
-  const clock = new HybridClock({ runtime, writer: writerId(number, lease), stampLast, aheadMsMax });
-  const ceiling = new PromiseCeiling({ log, stampLast, aheadMsMax, runtime, logger });
-  const intake = new Intake({ room: room.id, topology, limits: room.intake, log, clock, runtime, metrics });
+  const taking = await wireTaking(parts);
+  const { log, intake, fellows, instance } = taking;
   const ofTopics = topicsMetrics(metrics);
   const topics = new Topics(
     room.topics.map(
@@ -58,31 +53,16 @@ export async function wireReship(parts: DaemonParts): Promise<readonly Service[]
     ),
   );
   const readers: ServedLog[] = [log];
-  const shipper = new Shipper({
-    config,
-    readers: [log],
-    runtime,
-    logger,
-    metrics,
-    instance,
-    settledStamp: () => ceiling.cap(intake.settledStamp()),
-  });
-  shipper.onAck((ack) => intake.acknowledge(ack));
-  shipper.onObserved((stamp) => clock.observe(stamp));
+  const shipper = wireShipper(parts, taking);
   const late = logsKept(topology, room.id)
     .filter((name) => name !== 'writes')
     .map((name) => otherLog(name, parts));
-  const grpc = new GrpcServer({ address: room.listen.reship.grpc, tls: room.tls, readiness, runtime, logger });
-  addWritesService(grpc.server, intake);
-  addLinkService(grpc.server, shipper, { logger, runtime, certificates: room.tls !== undefined });
-  addReshipAdmin(grpc.server, { config, instance, runtime, intake, logs: () => readers, peers: () => shipper.peers(), topics });
-  const http = new OpsHttp({ address: room.listen.reship.http, bodyBytesMax: HTTP_BODY_BYTES_MAX, readiness, metrics, logger });
-  await http.app.register(writesRoute, { intake, bodyBytesMax: HTTP_BODY_BYTES_MAX, bodiesBytesMax: HTTP_BODIES_BYTES_MAX });
   return [
     { name: 'write log', start: async () => {}, stop: () => log.close(), unready: () => troubleText(log) },
+    ...(fellows === undefined ? [] : [fellows]),
     { name: 'intake', start: async () => {}, drain: () => intake.drain(), stop: async () => intake.stop() },
     shipper,
-    ...feeders(parts, shipper),
+    ...feeders(parts, shipper, fellows),
     new LateLogs({
       logs: late,
       offer: (reader) => {
@@ -92,11 +72,117 @@ export async function wireReship(parts: DaemonParts): Promise<readonly Service[]
       runtime,
       logger,
     }),
-    new Retention({ config, logs: () => readers, floors: (name) => shipper.retentionFloors(name), runtime, logger, metrics }),
-    grpc,
-    http,
+    new Retention({
+      ...{ config, runtime, logger, metrics },
+      logs: () => readers,
+      floors: (name) => shipper.retentionFloors(name),
+      isMine: () => fellows?.isFirst ?? true,
+    }),
+    ...(await faces(parts, { ...taking, shipper, topics, readers })),
     topics,
   ];
+}
+
+/** What takes write requests into the log. */
+interface Taking {
+  readonly instance: string;
+  readonly log: Log;
+  readonly intake: Intake;
+  readonly clock: HybridClock;
+  /** Undefined where no other process may append to the log. */
+  readonly fellows: Fellows | undefined;
+  /** A stamp that every write request of this process which is not in the log yet will exceed, also over a restart. */
+  readonly settled: () => Stamp;
+}
+
+async function wireTaking(parts: DaemonParts): Promise<Taking> {
+  const { config, runtime, logger, metrics } = parts;
+  const { topology, room } = config;
+  const instance = instanceName(room.id, runtime);
+  const log = writeLog(parts);
+  await log.open();
+  const { lease, stampLast } = await log.leaseWriter(instance);
+  const number = roomEntry(topology, room.id)?.number ?? 0;
+  const aheadMsMax = topology.limits.clockAheadMsMax;
+  const clock = new HybridClock({ runtime, writer: writerId(number, lease), stampLast, aheadMsMax });
+  const ceiling = new PromiseCeiling({ log, stampLast, aheadMsMax, runtime, logger });
+  const fellows = log instanceof KafkaLog ? await joinFellows({ log, clock, instance, parts }) : undefined;
+  const intake = new Intake({
+    ...{ room: room.id, topology, limits: room.intake, log, clock, runtime, metrics },
+    through: fellows && ((stamp) => fellows.through(stamp)),
+    onWaiting: () => fellows?.changed(),
+  });
+  return { instance, log, intake, clock, fellows, settled: () => ceiling.cap(intake.settledStamp()) };
+}
+
+function wireShipper(
+  { config, runtime, logger, metrics }: DaemonParts,
+  { instance, log, intake, clock, fellows, settled }: Taking,
+): Shipper {
+  const shipper = new Shipper({
+    ...{ config, readers: [log], runtime, logger, metrics, instance },
+    settledStamp: () => (fellows === undefined ? settled() : fellows.settled(settled())),
+    connectedElsewhere: () => fellows?.others.flatMap(({ sessions }) => sessions.map(({ peer }) => peer)) ?? [],
+  });
+  shipper.onAck((ack) => {
+    intake.acknowledge(ack);
+    fellows?.acked(ack);
+  });
+  shipper.onObserved((stamp) => clock.observe(stamp));
+  shipper.onSession(() => fellows?.changed());
+  fellows?.attach({
+    settled,
+    sessions: () => shipper.sessions(),
+    acks: () => shipper.acks(),
+    waits: () => intake.state.waiting > 0,
+    endSession: (id) => shipper.endSession(id),
+    takeAck: (ack) => {
+      shipper.takeAck(ack);
+      intake.acknowledge(ack);
+    },
+  });
+  return shipper;
+}
+
+interface Faced extends Taking {
+  readonly shipper: Shipper;
+  readonly topics: Topics;
+  readonly readers: readonly ServedLog[];
+}
+
+/** gRPC and HTTP. */
+async function faces(parts: DaemonParts, { instance, intake, fellows, shipper, topics, readers }: Faced): Promise<readonly Service[]> {
+  const { config, runtime, logger, metrics, readiness } = parts;
+  const { room } = config;
+  const grpc = new GrpcServer({ address: room.listen.reship.grpc, tls: room.tls, readiness, runtime, logger });
+  addWritesService(grpc.server, intake);
+  addLinkService(grpc.server, shipper, { logger, runtime, certificates: room.tls !== undefined });
+  addReshipAdmin(grpc.server, {
+    ...{ config, instance, runtime, intake, topics },
+    logs: () => readers,
+    peers: () => shipper.peers(),
+    members: () => fellows?.members() ?? [],
+  });
+  const http = new OpsHttp({ address: room.listen.reship.http, bodyBytesMax: HTTP_BODY_BYTES_MAX, readiness, metrics, logger });
+  await http.app.register(writesRoute, { intake, bodyBytesMax: HTTP_BODY_BYTES_MAX, bodiesBytesMax: HTTP_BODIES_BYTES_MAX });
+  return [grpc, http];
+}
+
+interface Joining {
+  readonly log: KafkaLog;
+  readonly clock: HybridClock;
+  readonly instance: string;
+  readonly parts: DaemonParts;
+}
+
+/** Others may append to a log in Kafka. */
+async function joinFellows({ log, clock, instance, parts }: Joining): Promise<Fellows> {
+  const { runtime, logger } = parts;
+  const { talk, seat } = await log.company();
+  const fellows = new Fellows({ name: instance, seat, talk, log, clock, runtime, logger });
+  log.appendWhile(() => fellows.isHeld);
+  await fellows.join();
+  return fellows;
 }
 
 function troubleText({ trouble }: Log): string | undefined {
@@ -125,10 +211,11 @@ function kafkaLog(log: LogName, kafka: KafkaLogConfig, { config, runtime, logger
 }
 
 /** One for each peer whose Kafka is known: it puts frames there when the peer says so. */
-function feeders({ config, runtime, logger }: DaemonParts, host: LinkHost): readonly Service[] {
+function feeders({ config, runtime, logger }: DaemonParts, host: LinkHost, fellows: Fellows | undefined): readonly Service[] {
   const { room } = config;
+  const isMine = ({ index }: Share) => fellows?.isMine(index) ?? true;
   return Object.entries(room.peers).map(
-    ([peer, { kafka }]) => new InboxFeeder({ room: room.id, peer, kafka, secret: room.secret, host, runtime, logger }),
+    ([peer, { kafka }]) => new InboxFeeder({ room: room.id, peer, kafka, secret: room.secret, host, isMine, runtime, logger }),
   );
 }
 

@@ -1,12 +1,14 @@
 /** The status of all rooms as tables for people. */
 import { count } from '../../consistency-checker/report/pair.ts';
-import type { CollectorMember, DatabaseStatus, LaneStatus, ReshipStatus } from '../../proto/gen/wmb/v1/admin.ts';
+import type { CollectorMember, DatabaseStatus, LaneStatus, ReshipMember, ReshipStatus } from '../../proto/gen/wmb/v1/admin.ts';
 import { pairLines } from '../drift/list.ts';
 import { formatDuration, formatTable, shorten, wrap } from '../table.ts';
 import type { KnownLink, RoomStatus, Silent, TopologyStatus } from './read.ts';
 import { topicsTable } from './topics.ts';
 
 const REASON_COLUMNS_MAX = 200;
+/** Reships of a room hear of each other twice a second. */
+const SILENT_MS = 3_000;
 
 export interface ShowOptions {
   /** One line for each partition. */
@@ -52,6 +54,7 @@ function daemonRows({ topology: { epoch }, rooms }: TopologyStatus, { room, resh
     'error' in reship
       ? silentRow(room, 'reship', reship)
       : [room, 'reship', stateText(reship, reshipState(reship)), reshipDetails(reship, epoch)],
+    ...('error' in reship ? [] : reship.members.map((member) => ['', '', '', fellowText(member)])),
     'error' in collector
       ? silentRow(room, 'collector', collector)
       : [
@@ -64,6 +67,15 @@ function daemonRows({ topology: { epoch }, rooms }: TopologyStatus, { room, resh
   ];
   if (checker !== undefined) return [...rows, checkerRow({ room, checker, epoch })];
   return rooms.some((other) => other.checker !== undefined) ? [...rows, [room, 'checker', 'none', 'not in the topology']] : rows;
+}
+
+/** Of a room with several reships: one of them, and which rooms' collectors it ships to. */
+function fellowText({ instance, silentMs, peers }: ReshipMember): string {
+  const silent = silentMs < SILENT_MS ? '' : `, not heard of for ${formatDuration(silentMs)}`;
+  const sessions = [...Map.groupBy(peers, (peer) => peer)].map(([peer, all]) =>
+    all.length === 1 ? peer : `${peer} (${all.length} shares)`,
+  );
+  return `${instance}: ${sessions.length === 0 ? 'ships to nobody' : `ships to ${sessions.join(', ')}`}${silent}`;
 }
 
 /** Of a room with several collectors: one of them. */

@@ -225,11 +225,14 @@ export class OriginLink {
     }
   }
 
-  /** The address book's; of its own room's reship the one that it listens on, past whatever stands before the published one. */
+  /**
+   * The address book's; of its own room's reship the one that it listens on, past whatever stands before the published one. Where that does not answer, another reship of the room may, which
+   * the published one leads to.
+   */
   #address(): string {
     const { topology, room } = this.#options.config;
     const published = roomEntry(topology, this.origin)?.reship.grpc ?? '';
-    if (this.origin !== room.id) return published;
+    if (this.origin !== room.id || this.#failures % 2 === 1) return published;
     const listens = parseAddress(room.listen.reship.grpc);
     return listens === undefined || isWildcard(listens.host) ? published : room.listen.reship.grpc;
   }

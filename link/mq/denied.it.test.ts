@@ -65,7 +65,7 @@ async function refused(address: string | undefined, guard: Guard, code: string, 
   await assert.rejects(dialer.check(rig.origin), { code, message });
   const lines: LogLine[] = [];
   const common = { secret: 'secret', host: nobody, runtime: systemRuntime, logger: keepingLogger(lines) };
-  const feeder = new InboxFeeder({ room: rig.origin, peer: PEER, kafka: rig.servers, ...common });
+  const feeder = new InboxFeeder({ room: rig.origin, peer: PEER, kafka: rig.servers, isMine: () => true, ...common });
   await feeder.start();
   await until(() => lines.some((line) => line['code'] === code && message.test(String(line['reason']))));
   await feeder.stop();

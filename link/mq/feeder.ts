@@ -35,6 +35,8 @@ export interface FeederOptions {
   readonly kafka: KafkaServersConfig;
   readonly secret: string;
   readonly host: LinkHost;
+  /** Where several reships work in the room, one of them feeds a share. Asked again and again. */
+  readonly isMine: (share: Share) => boolean;
   readonly runtime: Runtime;
   readonly logger: Logger;
 }
@@ -48,6 +50,8 @@ interface Feeding {
 /** A collector of the peer, or what works on one of its shares. */
 interface Fed {
   readonly share: Share;
+  /** What it said last when it dialled; undefined: it wants nothing here. */
+  claim: Hello | undefined;
   /** The dial that the session is for. */
   nonce: string;
   /** Of its last record: it says what is wanted, and stays. */
@@ -138,6 +142,7 @@ export class InboxFeeder {
     for await (const records of followTopic(cluster, { topic, from, waitMs: UP_WAIT_MS })) {
       this.#outage.answered(runtime.monotonicMs());
       for (const { session } of this.#fed) session?.alive();
+      for (const fed of this.#fed) await this.#tend(feeding, fed);
       for (const record of records) {
         if (last === undefined || record.offset > last.offset) await this.#said(feeding, record, false);
         else {
@@ -171,21 +176,28 @@ export class InboxFeeder {
     const hello = this.#checked(up);
     const fed = this.#fedOf(hello.share ?? WHOLE);
     fed.offset = record.offset;
-    if (up.transport !== 'mq') {
-      fed.session?.close();
-      return;
-    }
-    // A session that the host gave up is not begun again for the same dial.
-    if (fed.nonce !== hello.nonce) await this.#begin(feeding, fed, hello);
-    if (isOld) return;
+    fed.claim = up.transport === 'mq' ? hello : undefined;
+    await this.#tend(feeding, fed);
+    if (isOld || fed.claim === undefined) return;
     for (const message of up.messages.flatMap(upwardsFromWire)) fed.session?.take(message);
+  }
+
+  async #tend(feeding: Feeding, fed: Fed): Promise<void> {
+    const { claim, share, session } = fed;
+    if (claim === undefined || !this.#options.isMine(share)) {
+      if (claim !== undefined) fed.nonce = NOBODY;
+      session?.close();
+    } else if (fed.nonce !== claim.nonce) {
+      // A session that the host gave up is not begun again for the same dial.
+      await this.#begin(feeding, fed, claim);
+    }
   }
 
   /** Where the peer divides its partitions otherwise than before, what it said then counts no more. */
   #fedOf(share: Share): Fed {
     const known = this.#fed.find((each) => each.share.index === share.index && each.share.count === share.count);
     if (known !== undefined) return known;
-    const made: Fed = { share, nonce: '', offset: 0, session: undefined };
+    const made: Fed = { share, claim: undefined, nonce: NOBODY, offset: 0, session: undefined };
     for (const each of this.#fed.filter((other) => overlaps(other.share, share))) each.session?.close();
     this.#fed = [...this.#fed.filter((other) => !overlaps(other.share, share)), made];
     return made;

@@ -34,7 +34,7 @@ else {
     const topics = new MqAdministration({ config, inbox, runtime: systemRuntime }).init({ dryRun: false });
     for await (const _ of topics);
     const options = { room: origin, peer: PEER, kafka: servers, secret: SECRET, host, runtime: systemRuntime, logger: silentLogger };
-    const feeder = new InboxFeeder(options);
+    const feeder = new InboxFeeder({ ...options, isMine: () => true });
     await feeder.start();
     const mq = new MqDialer({ config, runtime: systemRuntime, logger: silentLogger });
     const dialer: LinkDialer = {

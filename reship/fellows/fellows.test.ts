@@ -9,8 +9,9 @@ import { formatStamp, NO_STAMP, type Stamp, stampMs } from '../../core/stamp.ts'
 import type { Seq } from '../../core/words.ts';
 import { Listeners } from '../../log/listeners.ts';
 import { MemoryTalk, MemoryTalkTopic } from '../../log/memory/talk.ts';
+import type { PeerAck, PeerSessionName } from '../ship/peer-ack.ts';
 import { Fellows } from './fellows.ts';
-import { encodeSaid, type Said, type SharedAck, type SharedSession } from './said.ts';
+import { encodeSaid, type Said } from './said.ts';
 
 const EPOCH = '0a0a0a0a0a0a0a0a';
 const stampOf = (ms: number) => formatStamp({ ms, counter: 0, writer: 1 });
@@ -49,9 +50,9 @@ class Reship {
   readonly name: string;
   readonly clock: HybridClock;
   readonly fellows: Fellows;
-  readonly acks: SharedAck[] = [];
+  readonly acks: PeerAck[] = [];
   readonly ended: string[] = [];
-  sessions: SharedSession[] = [];
+  sessions: PeerSessionName[] = [];
   waits = false;
   own: Stamp | undefined;
   known: Seq | undefined;
@@ -107,7 +108,7 @@ class Reship {
   }
 }
 
-const ack = (seq: Seq, more: Partial<SharedAck> = {}): SharedAck => ({
+const ack = (seq: Seq, more: Partial<PeerAck> = {}): PeerAck => ({
   ...{ room: 'guangzhou', log: 'writes', partition: 0, epoch: EPOCH, seq, parkedSeq: -1, exceptionsFrom: seq, exceptions: [], ...more },
 });
 

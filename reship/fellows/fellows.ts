@@ -16,8 +16,9 @@ import type { LogEpoch } from '../../core/words.ts';
 import type { Service } from '../../daemon/service.ts';
 import type { Extent } from '../../log/log.ts';
 import type { Talk } from '../../log/talk.ts';
+import type { PeerAck, PeerSessionName } from '../ship/peer-ack.ts';
 import { type FellowView, Roll } from './roll.ts';
-import { decodeSaid, encodeSaid, type Said, type SharedAck, type SharedSession } from './said.ts';
+import { decodeSaid, encodeSaid, type Said } from './said.ts';
 
 const BEAT_MS = 500;
 /** What comes within so short a time is said together. */
@@ -41,14 +42,14 @@ const CAUGHT_UP_POLL_MS = 250;
 export interface FellowHost {
   /** See Said. */
   settled(): Stamp;
-  sessions(): readonly SharedSession[];
-  acks(): readonly SharedAck[];
+  sessions(): readonly PeerSessionName[];
+  acks(): readonly PeerAck[];
   /** Whether somebody waits here for what peers ack. */
   waits(): boolean;
   /** A newer session of the peer is with another reship. */
   endSession(id: string): void;
   /** What a peer has acked to another reship, of frames that are known here. */
-  takeAck(ack: SharedAck): void;
+  takeAck(ack: PeerAck): void;
 }
 
 export interface FellowsOptions {
@@ -81,7 +82,7 @@ export class Fellows implements Service {
   /** By turn, when it was said. Those that have been heard are gone. */
   readonly #saidMs = new Map<number, number>();
   #heldFromMs = Number.NEGATIVE_INFINITY;
-  #news = new Map<string, SharedAck>();
+  #news = new Map<string, PeerAck>();
   /** What was said as gone has not been heard yet. */
   #gone: WmbError | undefined;
   #trouble: WmbError | undefined;
@@ -177,13 +178,29 @@ export class Fellows implements Service {
     return awake[index % awake.length] === this.#options.name;
   }
 
+  /** For status: of all, where this one is not alone. */
+  members(): { instance: string; silentMs: number; peers: string[] }[] {
+    const { name, runtime } = this.#options;
+    if (this.others.length === 0) return [];
+    const nowMs = runtime.monotonicMs();
+    const all = [...this.others, { name, heardMs: nowMs, sessions: this.#host?.sessions() ?? [] }];
+    const order = this.#roll.awake(Number.NEGATIVE_INFINITY);
+    return all
+      .sort((a, b) => order.indexOf(a.name) - order.indexOf(b.name))
+      .map(({ name: instance, heardMs, sessions }) => ({
+        instance,
+        silentMs: Math.round(nowMs - heardMs),
+        peers: sessions.map(({ peer }) => peer).sort(),
+      }));
+  }
+
   /** The others, and when each was heard of last, on this process' monotonic clock. */
   get others(): readonly FellowView[] {
     return this.#roll.views();
   }
 
   /** A peer has acked to this one. */
-  acked(ack: SharedAck): void {
+  acked(ack: PeerAck): void {
     if (this.#roll.isAlone) return;
     const lane = `${ack.room}/${ack.log}/${ack.partition}`;
     const before = this.#news.get(lane);
@@ -347,7 +364,7 @@ export class Fellows implements Service {
 }
 
 /** Of two acks of a lane, one after the other, what both say. */
-function joined(before: SharedAck, ack: SharedAck): SharedAck {
+function joined(before: PeerAck, ack: PeerAck): PeerAck {
   const { exceptionsFrom } = before;
   return { ...ack, exceptionsFrom: Math.min(exceptionsFrom, ack.exceptionsFrom), exceptions: [...before.exceptions, ...ack.exceptions] };
 }

@@ -4,7 +4,8 @@
 import { holds, overlaps } from '../../core/share.ts';
 import { leastStamp, NO_STAMP, type Stamp } from '../../core/stamp.ts';
 import type { Seq } from '../../core/words.ts';
-import type { Said, SharedAck, SharedSession } from './said.ts';
+import type { PeerAck, PeerSessionName } from '../ship/peer-ack.ts';
+import type { Said } from './said.ts';
 
 /** What is settled is of use where the log is known so far; more of it than this is not kept. */
 const PENDING_MAX = 64;
@@ -29,17 +30,17 @@ interface Fellow {
   /** What was settled where the log was known so far here. */
   usable: Stamp;
   /** In the order in which it was said. */
-  pending: { readonly settled: Stamp; readonly ends: readonly Seq[]; readonly acks: readonly SharedAck[] }[];
+  pending: { readonly settled: Stamp; readonly ends: readonly Seq[]; readonly acks: readonly PeerAck[] }[];
 }
 
-interface Placed extends SharedSession {
+interface Placed extends PeerSessionName {
   readonly name: string;
 }
 
 export interface FellowView {
   readonly name: string;
   readonly heardMs: number;
-  readonly sessions: readonly SharedSession[];
+  readonly sessions: readonly PeerSessionName[];
 }
 
 /** What follows from a record for the one who keeps this roll. */
@@ -150,8 +151,8 @@ export class Roll {
   }
 
   /** The log is known further: what was said with regard to it counts now. Returns the acks. */
-  advance(extents: Extents): readonly SharedAck[] {
-    const acks: SharedAck[] = [];
+  advance(extents: Extents): readonly PeerAck[] {
+    const acks: PeerAck[] = [];
     for (const fellow of this.#fellows) {
       while (fellow.pending[0]?.ends.every((next, partition) => extents(partition) >= next)) {
         const reached = fellow.pending.shift();
@@ -196,7 +197,6 @@ export class Roll {
         heardMs: nowMs,
         heardTo: -1,
         settled: NO_STAMP,
-        last: NO_STAMP,
         waits: false,
         usable: NO_STAMP,
         pending: [],
@@ -236,7 +236,7 @@ export class Roll {
   }
 
   /** Another one's acks for a partition may be older. */
-  #has(name: string, { room, partition }: SharedAck): boolean {
+  #has(name: string, { room, partition }: PeerAck): boolean {
     return this.#sessions.some((session) => session.name === name && session.peer === room && holds(session.share, partition));
   }
 }

@@ -1,24 +1,10 @@
 /** What a reship says of itself to the others of its room. Each record says all that counts now, but for acks: of these all now and then, and in between those that are new. */
 import { WmbError } from '../../core/errors.ts';
-import type { Share } from '../../core/share.ts';
 import type { Stamp } from '../../core/stamp.ts';
-import type { LogEpoch, RoomId, Seq } from '../../core/words.ts';
-import type { AckNews } from '../ship/shipper.ts';
+import type { LogEpoch, Seq } from '../../core/words.ts';
+import type { PeerAck, PeerSessionName } from '../ship/peer-ack.ts';
 
 const FORMAT = 1;
-
-/** An ack that a room gave to one of the reships. */
-export interface SharedAck extends AckNews {
-  readonly parkedSeq: Seq;
-}
-
-/** A session of a peer with one of the reships, which has the acks for the partitions of its share. */
-export interface SharedSession {
-  /** Of all sessions of the room's reships. */
-  readonly id: string;
-  readonly peer: RoomId;
-  readonly share: Share;
-}
 
 export interface Said {
   /** Of one life of one process. */
@@ -39,8 +25,8 @@ export interface Said {
   readonly last: Stamp;
   /** By partition, the seq behind the last frame that it knows: what is durable of its own is before it. */
   readonly ends: readonly Seq[];
-  readonly sessions: readonly SharedSession[];
-  readonly acks: readonly SharedAck[];
+  readonly sessions: readonly PeerSessionName[];
+  readonly acks: readonly PeerAck[];
   /** Those that were not heard of for so long that nobody waits for them any more. */
   readonly gone: readonly string[];
   /** Somebody waits here for what peers ack. */

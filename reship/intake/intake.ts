@@ -36,7 +36,7 @@ export interface IntakeOptions {
   readonly runtime: Runtime;
   readonly metrics?: Metrics;
   /** Where other processes append to the log too: see PackerOptions. */
-  readonly through?: (stampLast: Stamp) => Stamp;
+  readonly through?: ((stampLast: Stamp) => Stamp) | undefined;
   /** A call waits for what peers ack, and none did. */
   readonly onWaiting?: () => void;
 }

@@ -11,25 +11,19 @@ import { TokenBucket } from '../../core/flow/token-bucket.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Counter, Metrics } from '../../core/metrics.ts';
 import type { Runtime, Timer } from '../../core/runtime.ts';
-import { holds, overlaps, type Share, WHOLE } from '../../core/share.ts';
+import { holds, overlaps, partitionsOf, type Share, WHOLE } from '../../core/share.ts';
 import type { Stamp } from '../../core/stamp.ts';
-import { logsTaken, roomEntry } from '../../core/topology.ts';
+import { logsTaken } from '../../core/topology.ts';
 import type { LogName, RoomId, Seq } from '../../core/words.ts';
 import type { Service } from '../../daemon/service.ts';
 import { HelloVerifier } from '../../link/identity.ts';
-import {
-  type Hello,
-  LINK_PROTOCOL,
-  type LinkHost,
-  type ReceiptException,
-  type ServedSession,
-  type Upward,
-  type Welcome,
-} from '../../link/link.ts';
+import { type Hello, LINK_PROTOCOL, type LinkHost, type ServedSession, type Upward, type Welcome } from '../../link/link.ts';
 import type { LogReader, RetentionFloor } from '../../log/log.ts';
 import type { PeerStatus } from '../../proto/gen/wmb/v1/admin.ts';
 import { AckLedger } from './ack-ledger.ts';
+import { checkHello } from './check-hello.ts';
 import { endsOf, floorOf } from './floor.ts';
+import type { PeerAck, PeerSessionName } from './peer-ack.ts';
 import { PeerSession } from './peer-session.ts';
 import { peerStatuses } from './peer-status.ts';
 
@@ -43,21 +37,13 @@ export interface ShipperOptions {
   readonly instance: string;
   /** A stamp that every write request which is not in the write log yet will exceed. */
   readonly settledStamp: () => Stamp;
-}
-
-/** What a room has newly said about one of this room's lanes. */
-export interface AckNews {
-  readonly room: RoomId;
-  readonly log: LogName;
-  readonly partition: number;
-  readonly epoch: string;
-  readonly seq: Seq;
-  readonly exceptionsFrom: Seq;
-  readonly exceptions: readonly ReceiptException[];
-  readonly databaseSeq?: Seq | undefined;
+  /** Where several reships work in the room: rooms that have a session with another one. */
+  readonly connectedElsewhere?: () => readonly RoomId[];
 }
 
 interface Live {
+  /** Of all sessions of the room's reships. */
+  readonly id: string;
   readonly peer: RoomId;
   readonly session: ServedSession;
   readonly lanes: PeerSession;
@@ -80,7 +66,9 @@ export class Shipper implements LinkHost, Service {
   readonly #newest = new Set<Live>();
   readonly #buckets = new Map<RoomId, TokenBucket>();
   readonly #verifier: HelloVerifier;
-  readonly #ackListeners = new Set<(news: AckNews) => void>();
+  readonly #ackListeners = new Set<(news: PeerAck) => void>();
+  readonly #sessionListeners = new Set<() => void>();
+  #sessions = 0;
   readonly #observedListeners = new Set<(stamp: Stamp) => void>();
   readonly #sentBytes: Counter;
   readonly #sentFrames: Counter;
@@ -150,7 +138,9 @@ export class Shipper implements LinkHost, Service {
         this.#sentBytes.add(bytes, { peer, log: name });
       },
     });
+    this.#sessions += 1;
     const live: Live = {
+      id: `${this.#options.instance}/${this.#sessions}`,
       peer,
       session,
       lanes,
@@ -160,6 +150,7 @@ export class Shipper implements LinkHost, Service {
     };
     this.#live.add(live);
     this.#replaceOlder(live);
+    for (const listener of this.#sessionListeners) listener();
     log.info({ logs: live.logs }, 'a peer’s session begins');
     void lanes.run().then((reason) => {
       this.#live.delete(live);
@@ -189,9 +180,51 @@ export class Shipper implements LinkHost, Service {
   }
 
   /** Calls back with every ack as it comes. Returns how to stop. */
-  onAck(listener: (news: AckNews) => void): () => void {
+  onAck(listener: (news: PeerAck) => void): () => void {
     this.#ackListeners.add(listener);
     return () => this.#ackListeners.delete(listener);
+  }
+
+  /** Calls back when a session has begun. */
+  onSession(listener: () => void): void {
+    this.#sessionListeners.add(listener);
+  }
+
+  /** The newest of every share of every peer that is here. */
+  sessions(): readonly PeerSessionName[] {
+    return [...this.#newest].map(({ id, peer, share }) => ({ id, peer, share }));
+  }
+
+  /** What the sessions that are here have acked, without exceptions. */
+  acks(): readonly PeerAck[] {
+    const acks: PeerAck[] = [];
+    for (const { peer: room, share } of this.#newest) {
+      for (const { log, partitions } of this.#readers) {
+        for (const partition of partitionsOf(share, partitions)) {
+          const ack = this.#acks.get({ room, log, partition });
+          if (ack !== undefined) acks.push({ room, log, partition, ...ack, exceptionsFrom: ack.seq + 1, exceptions: [] });
+        }
+      }
+    }
+    return acks;
+  }
+
+  /** The peer has a newer one with another reship of this room: what it says here counts no more. */
+  endSession(id: string): void {
+    for (const live of this.#newest) {
+      if (live.id !== id) continue;
+      this.#newest.delete(live);
+      live.session.close(
+        new WmbError('PEER_UNREACHABLE', `room ${live.peer} has a newer session with another reship of room ${this.#room}`),
+      );
+    }
+  }
+
+  /** What a peer has acked to another reship of this room, of frames that are known here. */
+  takeAck(ack: PeerAck): void {
+    const { room, log, partition, epoch, seq, parkedSeq } = ack;
+    if (this.#reader(log)?.epoch !== epoch) return;
+    this.#acks.set({ room, log, partition }, { epoch, seq, parkedSeq });
   }
 
   /** Calls back with the greatest stamp that the room's collector has seen from peers, for intake's clock. Returns how to stop. */
@@ -220,7 +253,7 @@ export class Shipper implements LinkHost, Service {
   peers(): Promise<PeerStatus[]> {
     const { config, runtime } = this.#options;
     const readers = this.#readers;
-    const connected = new Set([...this.#live].map((live) => live.peer));
+    const connected = new Set([...this.#live].map((live) => live.peer).concat(this.#options.connectedElsewhere?.() ?? []));
     return peerStatuses({ topology: config.topology, room: this.#room, readers, acks: this.#acks, connected, nowMs: runtime.nowMs() });
   }
 
@@ -244,7 +277,8 @@ export class Shipper implements LinkHost, Service {
       return;
     }
     this.#acks.set({ room, log, partition }, { epoch, seq, parkedSeq });
-    for (const listener of this.#ackListeners) listener({ room, log, partition, epoch, seq, exceptionsFrom, exceptions, databaseSeq });
+    for (const listener of this.#ackListeners)
+      listener({ room, log, partition, epoch, seq, parkedSeq, exceptionsFrom, exceptions, databaseSeq });
   }
 
   #exists(reader: LogReader, partition: number, seq: Seq): boolean {
@@ -323,32 +357,5 @@ export class Shipper implements LinkHost, Service {
         }
       }
     }
-  }
-}
-
-/** Everything about a hello but its proof. */
-function checkHello(hello: Hello, { topology, room }: Config): void {
-  if (hello.protocol !== LINK_PROTOCOL) {
-    throw new WmbError(
-      'PROTOCOL_VERSION',
-      `room ${hello.from} speaks link protocol ${hello.protocol}, room ${room.id} speaks ${LINK_PROTOCOL}`,
-    );
-  }
-  if (hello.to !== room.id) throw new WmbError('ROOM_UNKNOWN', `this is room ${room.id}, not ${hello.to}: check the address book`);
-  if (roomEntry(topology, hello.from) === undefined) {
-    throw new WmbError('ROOM_UNKNOWN', `room ${hello.from} is not in the topology of room ${room.id} (epoch ${topology.epoch})`);
-  }
-  const { index, count } = hello.share ?? WHOLE;
-  if (!(index < count && count <= topology.partitions))
-    throw new WmbError(
-      'PEER_GARBAGE',
-      `room ${hello.from} has share ${index} of ${count} of its partitions, and there are ${topology.partitions}`,
-    );
-  if (hello.topologyEpoch !== topology.epoch) {
-    const older = hello.topologyEpoch < topology.epoch ? hello.from : room.id;
-    throw new WmbError(
-      'TOPOLOGY_STALE',
-      `room ${hello.from} holds topology epoch ${hello.topologyEpoch}, room ${room.id} holds ${topology.epoch}: ${older} is older`,
-    );
   }
 }

@@ -120,7 +120,7 @@ test(
     const lines: LogLine[] = [];
     const host = { welcome: () => assert.fail('nobody dials'), serve: () => {} };
     const common = { secret: room.secret, host, runtime: systemRuntime, logger: keepingLogger(lines) };
-    const feeder = new InboxFeeder({ room: rig.origin, peer: 'shanghai', kafka: rig.servers, ...common });
+    const feeder = new InboxFeeder({ room: rig.origin, peer: 'shanghai', kafka: rig.servers, isMine: () => true, ...common });
     await feeder.start();
     await until(() => told(lines, /INBOX_FOREIGN .*what room guangzhou says to room .*looks for room shanghai/));
     await feeder.stop();

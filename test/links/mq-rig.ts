@@ -95,6 +95,7 @@ export class MqRig {
       kafka: this.servers,
       secret,
       host: shipper,
+      isMine: () => true,
       runtime: systemRuntime,
       logger,
     });

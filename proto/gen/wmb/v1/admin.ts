@@ -42,6 +42,16 @@ export interface ReshipStatus {
     | undefined;
   /** Of Kafka, whose records are write requests of this room. */
   topics: IntakeTopicStatus[];
+  /** Where several reships work in the room: all of them, in the order in which they joined. */
+  members: ReshipMember[];
+}
+
+export interface ReshipMember {
+  instance: string;
+  /** Since it was heard of last. */
+  silentMs: number;
+  /** The rooms that have a session with it, each once for each of its shares. */
+  peers: string[];
 }
 
 export interface LogStatus {
@@ -345,6 +355,7 @@ function createBaseReshipStatus(): ReshipStatus {
     peers: [],
     intake: undefined,
     topics: [],
+    members: [],
   };
 }
 
@@ -376,6 +387,9 @@ export const ReshipStatus: MessageFns<ReshipStatus> = {
     }
     for (const v of message.topics) {
       IntakeTopicStatus.encode(v!, writer.uint32(74).fork()).join();
+    }
+    for (const v of message.members) {
+      ReshipMember.encode(v!, writer.uint32(82).fork()).join();
     }
     return writer;
   },
@@ -463,6 +477,82 @@ export const ReshipStatus: MessageFns<ReshipStatus> = {
             }
 
             message.topics.push(IntakeTopicStatus.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.members.push(ReshipMember.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseReshipMember(): ReshipMember {
+  return { instance: "", silentMs: 0, peers: [] };
+}
+
+export const ReshipMember: MessageFns<ReshipMember> = {
+  encode(message: ReshipMember, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.instance !== "") {
+      writer.uint32(10).string(message.instance);
+    }
+    if (message.silentMs !== 0) {
+      writer.uint32(16).uint64(message.silentMs);
+    }
+    for (const v of message.peers) {
+      writer.uint32(26).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReshipMember {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReshipMember();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.instance = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.silentMs = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.peers.push(reader.string());
             continue;
           }
         }
