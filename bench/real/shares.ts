@@ -7,7 +7,7 @@ import { Redis } from 'ioredis';
 import type { CollectorStatus, GetStatusRequest } from '../../proto/gen/wmb/v1/admin.ts';
 import { Wait } from '../../proto/gen/wmb/v1/writes.ts';
 import { RoomClients, unary } from '../../test/harness/clients.ts';
-import { moreCollectors, type RunningRoom } from '../../test/harness/rooms.ts';
+import { moreDaemons, type RunningRoom } from '../../test/harness/rooms.ts';
 import { batchesOf, encodeBatch, sendAll, Writes } from '../load.ts';
 import type { Row } from '../report.ts';
 import type { Scene } from '../scene.ts';
@@ -37,7 +37,7 @@ export async function measureShares(directory: string, count: number, joinMs = J
     roomSettings: (room) => (room === 'beijing' ? {} : { collector: { shares: SHARES } }),
   });
   const { scene } = real;
-  const members = [scene.rooms.room(SHARED), ...(await moreCollectors(scene.rooms.room(SHARED), 2))];
+  const members = [scene.rooms.room(SHARED), ...(await moreDaemons(scene.rooms.room(SHARED), 'collector', 2))];
   try {
     await run(scene, 'warm', count);
     const one = await costOf(scene, members.slice(0, 1), 'one', count);

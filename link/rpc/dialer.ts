@@ -2,6 +2,7 @@
  * The collector's end over gRPC. Control and frames are two streams on two connections: streams of one connection share its window and
  * its place in the line, so megabytes of frames would stand before every ack and pulse.
  */
+import { once } from 'node:events';
 import { type ClientDuplexStream, type ClientReadableStream, type ServiceError, status } from '@grpc/grpc-js';
 import { asWmbError, WmbError } from '../../core/errors.ts';
 import type { Runtime } from '../../core/runtime.ts';
@@ -27,6 +28,8 @@ export interface RpcDialerOptions {
 }
 
 const ANSWER_MS_MAX = 10_000;
+/** With so many a balancer that takes turns has gone round as many processes as a room may well have. */
+const CONNECTIONS_MAX = 16;
 /** How long a closed session may take to hand over its last acks. */
 const FLUSH_MS_MAX = 500;
 
@@ -38,8 +41,7 @@ async function dial(options: RpcDialerOptions & { address: string; hello: Hello;
   const { address, hello, signal, runtime } = options;
   // Named by its room, also where the address is a bare IP, which TLS does not allow as a server name.
   const channelOptions = { ...DIALER_OPTIONS, 'grpc.ssl_target_name_override': hello.to };
-  const connect = () => new LinkClient(address, dialerCredentials(options.tls, hello.to), channelOptions);
-  const client = connect();
+  const client = new LinkClient(address, dialerCredentials(options.tls, hello.to), channelOptions);
   const call = client.session();
   call.on('error', () => {});
   const messages = call[Symbol.asyncIterator]() as AsyncIterator<SessionDown>;
@@ -49,7 +51,9 @@ async function dial(options: RpcDialerOptions & { address: string; hello: Hello;
     const first = await within({ runtime, delayMs: answerMsMax, signal, address }, messages.next());
     if (first.done) throw garbage('it closed the session without an answer to the hello');
     const { welcome, sessionId } = welcomeFromWire(first.value);
-    return new RpcSession({ runtime, address, client, frameClient: connect(), call, messages, welcome, sessionId });
+    const connectAgain = () => new LinkClient(peerOf(call) ?? address, dialerCredentials(options.tls, hello.to), channelOptions);
+    const open = (over: AbortSignal) => openFrames(connectAgain, sessionId, over);
+    return new RpcSession({ runtime, address, client, call, messages, welcome, open });
   } catch (cause) {
     call.cancel();
     client.close();
@@ -57,15 +61,45 @@ async function dial(options: RpcDialerOptions & { address: string; hello: Hello;
   }
 }
 
+/** Where a name stands for several processes, the one that the session is with. */
+function peerOf(call: ClientDuplexStream<SessionUp, SessionDown>): string | undefined {
+  const peer = call.getPeer();
+  return /^(\[[0-9a-f:]+\]|[\d.]+):\d+$/i.test(peer) ? peer : undefined;
+}
+
+interface Frames {
+  readonly frameClient: LinkClient;
+  readonly frameCall: ClientReadableStream<FrameBatch>;
+}
+
+/** Behind a balancer a connection may lead to another process of the room: another connection leads elsewhere. */
+async function openFrames(connect: () => LinkClient, sessionId: string, over: AbortSignal): Promise<Frames> {
+  for (let attempt = 1; ; attempt += 1) {
+    const frameClient = connect();
+    const frameCall = frameClient.frames({ sessionId });
+    // Until somebody reads for the first time, grpc-js takes messages off the connection without a bound.
+    frameCall.read(0);
+    try {
+      await once(frameCall, 'metadata', { signal: over });
+      return { frameClient, frameCall };
+    } catch (cause) {
+      frameCall.on('error', () => {});
+      frameCall.cancel();
+      frameClient.close();
+      if ((cause as Partial<ServiceError>).code !== status.NOT_FOUND || attempt >= CONNECTIONS_MAX) throw cause;
+    }
+  }
+}
+
 interface SessionParts {
   readonly runtime: Runtime;
   readonly address: string;
   readonly client: LinkClient;
-  readonly frameClient: LinkClient;
   readonly call: ClientDuplexStream<SessionUp, SessionDown>;
   readonly messages: AsyncIterator<SessionDown>;
   readonly welcome: Welcome;
-  readonly sessionId: string;
+  /** The frames of this session. */
+  readonly open: (over: AbortSignal) => Promise<Frames>;
 }
 
 class RpcSession implements LinkSession {
@@ -74,7 +108,8 @@ class RpcSession implements LinkSession {
   readonly frames: AsyncIterable<readonly LinkFrame[]>;
   readonly control: AsyncIterable<Downward>;
   readonly #parts: SessionParts;
-  readonly #frameCall: ClientReadableStream<FrameBatch>;
+  readonly #ended = new AbortController();
+  readonly #opened: Promise<Frames>;
   readonly #writer: ControlWriter<SessionUp>;
   /** Said within this turn of the microtasks. */
   #acks: AckMessage[] = [];
@@ -88,12 +123,11 @@ class RpcSession implements LinkSession {
       this.#resolveClosed = resolve;
     });
     this.#writer = new ControlWriter(parts.call);
-    this.#frameCall = parts.frameClient.frames({ sessionId: parts.sessionId });
-    for (const stream of [parts.call, this.#frameCall]) stream.on('error', (cause: Error) => this.#finish(failure(parts.address, cause)));
-    // Until somebody reads for the first time, grpc-js takes messages off the connection without a bound.
-    this.#frameCall.read(0);
-    const frameMessages = this.#frameCall[Symbol.asyncIterator]() as AsyncIterator<FrameBatch>;
-    this.frames = this.#received(frameMessages, framesFromWire);
+    this.#opened = parts.open(this.#ended.signal);
+    const failed = (cause: unknown) => this.#finish(failure(parts.address, cause));
+    parts.call.on('error', failed);
+    this.#opened.then(({ frameCall }) => void frameCall.on('error', failed), failed);
+    this.frames = this.#receivedFrames();
     this.control = this.#received(parts.messages, downwardFromWire);
   }
 
@@ -129,6 +163,12 @@ class RpcSession implements LinkSession {
     this.#finish(undefined);
   }
 
+  async *#receivedFrames(): AsyncGenerator<readonly LinkFrame[], void> {
+    const opened = await this.#opened.catch(() => undefined);
+    if (opened === undefined) return;
+    yield* this.#received(opened.frameCall[Symbol.asyncIterator]() as AsyncIterator<FrameBatch>, framesFromWire);
+  }
+
   async *#received<W, M>(messages: AsyncIterator<W>, convert: (message: W) => M): AsyncGenerator<M, void> {
     try {
       while (!this.#over) {
@@ -161,10 +201,14 @@ class RpcSession implements LinkSession {
   }
 
   #hangUp(): void {
+    this.#ended.abort();
     this.#parts.call.cancel();
-    this.#frameCall.cancel();
     this.#parts.client.close();
-    this.#parts.frameClient.close();
+    const close = ({ frameCall, frameClient }: Frames) => {
+      frameCall.cancel();
+      frameClient.close();
+    };
+    this.#opened.then(close, () => {});
   }
 }
 

@@ -1,12 +1,15 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { silentLogger } from '../../core/logger.ts';
 import { systemRuntime } from '../../core/runtime.ts';
+import { TcpProxy } from '../../test/harness/proxy.ts';
 import { linkContract } from '../link.contract.ts';
-import type { LinkHost } from '../link.ts';
+import { LINK_PROTOCOL, type LinkHost, type ServedSession } from '../link.ts';
 import { rpcDialer } from './dialer.ts';
 import { addLinkService } from './service.ts';
 
-export async function serveLink(host: LinkHost): Promise<{ address: string; close: () => Promise<void> }> {
+async function serveLink(host: LinkHost): Promise<{ address: string; close: () => Promise<void> }> {
   const server = new Server();
   addLinkService(server, host, { runtime: systemRuntime, logger: silentLogger, certificates: false });
   const port = await new Promise<number>((resolve, reject) => {
@@ -20,4 +23,44 @@ export async function serveLink(host: LinkHost): Promise<{ address: string; clos
 linkContract('rpc link', async (host) => {
   const served = await serveLink(host);
   return { ...served, dialer: rpcDialer({ runtime: systemRuntime }), nowhere: '127.0.0.1:1' };
+});
+
+const HELLO = {
+  protocol: LINK_PROTOCOL,
+  from: 'guangzhou',
+  to: 'beijing',
+  topologyEpoch: 1,
+  instance: 'g',
+  sentMs: 1,
+  nonce: 'n',
+  proof: '',
+};
+
+/** Two processes that answer for one room behind a balancer, which gives each connection to the next of them. */
+test('frames come over the process that the session is with, wherever a balancer leads the second connection', {
+  timeout: 20_000,
+}, async (t) => {
+  const served: ServedSession[] = [];
+  const hostOf = (instance: string): LinkHost => ({
+    welcome: () => ({ protocol: LINK_PROTOCOL, room: 'beijing', topologyEpoch: 1, instance, logs: [] }),
+    serve: (session) => void served.push(session),
+  });
+  const servers = await Promise.all(['one', 'two', 'three'].map((instance) => serveLink(hostOf(instance))));
+  const balancer = new TcpProxy(...servers.map(({ address }) => ({ host: '127.0.0.1', port: Number(address.split(':')[1]) })));
+  t.after(() => Promise.all([balancer.close(), ...servers.map(({ close }) => close())]));
+  const address = `127.0.0.1:${await balancer.listen()}`;
+  for (let turn = 1; turn <= 4; turn += 1) {
+    const session = await rpcDialer({ runtime: systemRuntime }).dial(address, HELLO, new AbortController().signal);
+    const frame = { log: 'writes', partition: 0, seq: turn, history: false, bytes: Buffer.from('frame') } as const;
+    void served[turn - 1]?.sendFrames([frame]);
+    for await (const frames of session.frames) {
+      assert.deepEqual(
+        frames.map(({ seq }) => seq),
+        [turn],
+      );
+      session.close();
+      break;
+    }
+  }
+  assert.equal(served.length, 4);
 });

@@ -1,6 +1,6 @@
 /** The reship's end over gRPC. */
 import type { Server, ServerDuplexStream, ServerWritableStream } from '@grpc/grpc-js';
-import { status } from '@grpc/grpc-js';
+import { Metadata, status } from '@grpc/grpc-js';
 import { asWmbError, WmbError } from '../../core/errors.ts';
 import { Wakeup } from '../../core/flow/wakeup.ts';
 import type { Logger } from '../../core/logger.ts';
@@ -40,8 +40,11 @@ export function addLinkService(server: Server, host: LinkHost, options: LinkServ
     frames: (call) => {
       call.on('error', () => {});
       const session = sessions.get(call.request.sessionId);
-      if (session !== undefined) session.attach(call);
-      else call.emit('error', { code: status.NOT_FOUND, details: 'no session has this id' });
+      if (session !== undefined) {
+        // The dialler waits for it: where several processes have one address, its second connection may be with another one.
+        call.sendMetadata(new Metadata());
+        session.attach(call);
+      } else call.emit('error', { code: status.NOT_FOUND, details: 'no session has this id' });
     },
   };
   server.addService(LinkService, implementation);

@@ -69,6 +69,11 @@ export function visible({ type, value, elements, expireAtMs }: KeyEntry): object
   return { type, value, elements: elements.map((element) => [element.name, element.value]), expireAtMs };
 }
 
+/** Submits to one reship. */
+export function submit(client: RoomClients, writes: readonly WriteRequest[], wait: Wait = Wait.WAIT_LOGGED): Promise<SubmitResponse> {
+  return client.submit({ writes: [...writes], wait, deadlineMs: 15_000, batchId: 0 });
+}
+
 export class Scene {
   readonly rooms: Rooms;
   readonly directory: string;
@@ -121,7 +126,7 @@ export class Scene {
   }
 
   trySubmit(index: number, writes: readonly WriteRequest[], wait: Wait = Wait.WAIT_LOGGED): Promise<SubmitResponse> {
-    return this.at(index).submit({ writes: [...writes], wait, deadlineMs: 15_000, batchId: 0 });
+    return submit(this.at(index), writes, wait);
   }
 
   /** The key as the room's applications see it; undefined where nothing is visible. */

@@ -9,7 +9,7 @@ import { containersAvailable, NO_ENGINE } from '../containers/engine.ts';
 import { startKafka } from '../containers/kafka.ts';
 import { type RedisServer, startRedis } from '../containers/redis.ts';
 import { unary } from '../harness/clients.ts';
-import { moreCollectors, type RunningRoom } from '../harness/rooms.ts';
+import { moreDaemons, type RunningRoom } from '../harness/rooms.ts';
 import { QUICK_LINK, Scene, until } from './scene.ts';
 import { Traffic } from './traffic.ts';
 
@@ -53,7 +53,7 @@ async function open(): Promise<Places> {
     daemons: ['reship', 'collector', 'checker'],
     roomSettings,
   });
-  const members = [scene.room(SHARED), ...(await moreCollectors(scene.room(SHARED), 2))];
+  const members = [scene.room(SHARED), ...(await moreDaemons(scene.room(SHARED), 'collector', 2))];
   after(() => Promise.all(members.map((member) => scene.rooms.end(member, 'collector', 'SIGTERM'))));
   const { code, stderr } = await scene.wmb(SHARED, 'link', 'init');
   assert.equal(code, 0, stderr);

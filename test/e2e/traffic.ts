@@ -3,13 +3,14 @@
  * until it is acked, as an application should; what was acked is never sent again, so that a lost ack shows as a lost write.
  */
 import type { WriteRequest } from '../../proto/gen/wmb/v1/writes.ts';
-import { cacheWrite, type Scene, until } from './scene.ts';
+import type { RoomClients } from '../harness/clients.ts';
+import { cacheWrite, type Scene, submit, until } from './scene.ts';
 
 const BATCH_WRITES = 12;
 const PAUSE_MS = 20;
 
 export class Traffic {
-  readonly #scene: Scene;
+  readonly #clients: readonly RoomClients[];
   readonly #name: string;
   readonly #acked: number[];
   readonly #expected = new Map<string, object>();
@@ -18,12 +19,12 @@ export class Traffic {
   #stopping = false;
   #retries = 0;
 
-  /** Begins at once. The keys of one traffic start with its name. */
-  constructor(scene: Scene, name: string) {
-    this.#scene = scene;
+  /** Begins at once, in every room unless `clients` says with which reships. The keys of one traffic start with its name. */
+  constructor(scene: Pick<Scene, 'clients'>, name: string, clients: readonly RoomClients[] = scene.clients) {
+    this.#clients = clients;
     this.#name = name;
-    this.#acked = scene.clients.map(() => 0);
-    this.#running = scene.clients.map((_, index) => this.#run(index));
+    this.#acked = clients.map(() => 0);
+    this.#running = clients.map((_, index) => this.#run(index));
   }
 
   /** Calls that had to be sent again. */
@@ -31,7 +32,7 @@ export class Traffic {
     return this.#retries;
   }
 
-  /** Waits until every room has acked this many write requests more. */
+  /** Waits until every one of them has acked this many write requests more. */
   async flows(writes: number): Promise<void> {
     const from = [...this.#acked];
     await until(`every room acks ${writes} write requests more`, () =>
@@ -56,8 +57,9 @@ export class Traffic {
   }
 
   async #submit(index: number, writes: readonly WriteRequest[]): Promise<void> {
+    const client = this.#clients[index] as RoomClients;
     await until(`room ${index} acks a batch`, async () => {
-      const { results } = await this.#scene.trySubmit(index, writes).catch(() => ({ results: [] }));
+      const { results } = await submit(client, writes).catch(() => ({ results: [] }));
       const acked = results.length === writes.length && results.every((result) => result.stamp !== '');
       if (!acked) this.#retries += 1;
       return acked;

@@ -13,6 +13,11 @@ const BOTH: readonly Direction[] = ['there', 'back'];
 /** Which packet, from who connects to the target, is meant. */
 export type Packet = (chunk: Buffer) => boolean;
 
+interface Target {
+  readonly host: string;
+  readonly port: number;
+}
+
 interface Pair {
   readonly near: Socket;
   readonly far: Socket;
@@ -20,7 +25,9 @@ interface Pair {
 }
 
 export class TcpProxy {
-  readonly #target: { readonly host: string; readonly port: number };
+  /** Each connection goes to the next one in turn, or to one after it that takes it. */
+  readonly #targets: Target[];
+  #turn = 0;
   readonly #pairs = new Set<Pair>();
   readonly #lines: Readonly<Record<Direction, Line>> = { there: openLine(), back: openLine() };
   #server: Server | undefined;
@@ -29,8 +36,13 @@ export class TcpProxy {
   #torn: Packet | undefined;
   #broken = 0;
 
-  constructor(target: { readonly host: string; readonly port: number }) {
-    this.#target = target;
+  constructor(...targets: readonly Target[]) {
+    this.#targets = [...targets];
+  }
+
+  /** Leads there too from now on. */
+  alsoTo(target: Target): void {
+    this.#targets.push(target);
   }
 
   /** Listens on `port` of 127.0.0.1 (0: any) and returns the port. */
@@ -115,7 +127,24 @@ export class TcpProxy {
       near.destroy();
       return;
     }
-    const far = connect({ ...this.#target, allowHalfOpen: true });
+    near.on('error', () => near.destroy());
+    this.#dial(near, this.#targets.length);
+  }
+
+  #dial(near: Socket, left: number): void {
+    const target = this.#targets[this.#turn % this.#targets.length];
+    this.#turn += 1;
+    const far = connect({ ...target, allowHalfOpen: true, port: target?.port ?? 0 });
+    const refused = () => (left > 1 && !near.destroyed ? this.#dial(near, left - 1) : near.destroy());
+    far.once('error', refused);
+    far.once('connect', () => {
+      far.off('error', refused);
+      if (near.destroyed || this.#cut) return void [near, far].map((socket) => socket.destroy());
+      this.#join(near, far);
+    });
+  }
+
+  #join(near: Socket, far: Socket): void {
     this.#watch(near, far);
     const { there, back } = this.#lines;
     const pair = {
