@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { until } from '../e2e/scene.ts';
 import { RoomClients } from '../harness/clients.ts';
-import { moreCollectors, type Rooms, type RunningRoom } from '../harness/rooms.ts';
+import { moreDaemons, type Rooms, type RunningRoom } from '../harness/rooms.ts';
 
 export const SHARES = 4;
 const OTHERS = 2;
@@ -23,7 +23,7 @@ export class Members {
   }
 
   static async of(rooms: Rooms, room: RunningRoom, isShared: boolean): Promise<Members> {
-    return new Members(rooms, isShared ? [room, ...(await moreCollectors(room, OTHERS))] : [room]);
+    return new Members(rooms, isShared ? [room, ...(await moreDaemons(room, 'collector', OTHERS))] : [room]);
   }
 
   async startOthers(): Promise<void> {
