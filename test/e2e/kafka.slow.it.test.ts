@@ -49,7 +49,10 @@ describe('two independent rooms', { skip }, async () => {
 
   test('the command makes the topics, once, and says so before it does', async () => {
     const dry = await scene.wmb(0, 'log', 'init', '--dry-run');
-    assert.match(dry.stdout, /^topic wmb\.log\.beijing\.writes: make it, 2 partitions with 1 replicas each\ntopic wmb\.log\.beijing\.writes\.talk: make it, 1 partitions with 1 replicas each\nlog writes: begin a new epoch/);
+    assert.match(
+      dry.stdout,
+      /^topic wmb\.log\.beijing\.writes: make it, 2 partitions with 1 replicas each\ntopic wmb\.log\.beijing\.writes\.talk: make it, 1 partitions with 1 replicas each\nlog writes: begin a new epoch/,
+    );
     const made = await scene.wmb(0, 'log', 'init');
     assert.match(made.stdout, /log writes: epoch [0-9a-f]{16} has begun/);
     const again = await scene.wmb(0, 'log', 'init');
