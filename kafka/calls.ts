@@ -10,6 +10,7 @@ export const REPLICAS_MS_MAX = 5_000;
 /** The broker that leads the partition. */
 export function leaderOf(cluster: KafkaCluster, topic: string, partition: number): number {
   const found = cluster.partitions(topic)?.[partition];
+  if (found === undefined) cluster.requireSeen(topic);
   if (found === undefined) throw protocolError(UNKNOWN_TOPIC_OR_PARTITION);
   if (found.leader === undefined) throw protocolError(LEADER_NOT_AVAILABLE);
   return found.leader;
@@ -25,7 +26,7 @@ export async function appendOnce(
   const batches = [{ partition, values: [value], sender: ANYBODY }];
   const exchange = produceExchange({ topic, batches, timeoutMs: REPLICAS_MS_MAX, nowMs: Math.floor(nowMs) });
   const [answer] = await cluster.send(leaderOf(cluster, topic, partition), exchange);
-  if (answer === undefined || answer.error !== 0) throw protocolError(answer?.error ?? -1);
+  if (answer === undefined || answer.error !== 0) throw protocolError(answer?.error ?? -1, topic);
   return answer.firstOffset;
 }
 
@@ -38,6 +39,6 @@ export async function fetchOnce(
 ): Promise<FetchAnswer> {
   const exchange = fetchExchange({ topic, partitions: [place], waitMs: 0, bytesMax: place.bytesMax, isolation });
   const [answer] = await cluster.send(leaderOf(cluster, topic, place.partition), exchange);
-  if (answer === undefined || answer.error !== 0) throw protocolError(answer?.error ?? -1);
+  if (answer === undefined || answer.error !== 0) throw protocolError(answer?.error ?? -1, topic);
   return answer;
 }

@@ -23,6 +23,7 @@ import {
   TOPIC_RESOURCE,
   UNSUPPORTED_VERSION,
 } from './library.ts';
+import { type MissingRight, needing, TOPIC_AUTHORIZATION_FAILED } from './rights.ts';
 
 const CONNECT_MS_MAX = 5_000;
 /** A broker that says nothing for so long is connected anew; it may have stopped, or its machine may be gone. */
@@ -66,6 +67,7 @@ export class KafkaCluster {
   readonly #connected = new Map<string, Connected>();
   #nodes: ReadonlyMap<number, Node> = new Map();
   #partitions: ReadonlyMap<string, readonly TopicPartition[]> = new Map();
+  #hidden: ReadonlySet<string> = new Set();
   #controller = -1;
   #refreshing: Promise<void> | undefined;
   #isClosed = false;
@@ -79,10 +81,18 @@ export class KafkaCluster {
     return `Kafka at ${this.#options.servers.brokers.join(', ')}`;
   }
 
-  /** The topic's partitions are known from now on, where it exists. */
+  /** The topic's partitions are known from now on, where it exists. Rejects where the user may not know of it. */
   async watch(topic: string): Promise<void> {
     this.#topics.add(topic);
     await this.refresh();
+    this.requireSeen(topic);
+  }
+
+  /** Throws where Kafka says of the topic only that the user may not know of it: whether it is there cannot be told then. */
+  requireSeen(topic: string): void {
+    if (!this.#hidden.has(topic)) return;
+    const missing: MissingRight = { right: 'DESCRIBE', topic };
+    throw Object.assign(protocolError(TOPIC_AUTHORIZATION_FAILED), { missing });
   }
 
   /** Asks again who leads what. */
@@ -107,7 +117,9 @@ export class KafkaCluster {
   async producerId(): Promise<{ readonly producerId: bigint; readonly producerEpoch: number }> {
     const [node = -1] = this.#nodes.keys();
     // It is for transactions, and must be within the broker's limits all the same.
-    const { producerId, producerEpoch } = await this.#with(node, 'ask', (broker) => broker.initProducerId({ transactionTimeout: 60_000 }));
+    const { producerId, producerEpoch } = await this.#with(node, 'ask', (broker) =>
+      needing('WRITE', [...this.#topics].join(', '), broker.initProducerId({ transactionTimeout: 60_000 })),
+    );
     return { producerId: BigInt(producerId), producerEpoch };
   }
 
@@ -117,7 +129,7 @@ export class KafkaCluster {
     await this.#eachLeader(topic, async (broker, partitions) => {
       const timestamp = which === 'first' ? -2 : -1;
       const topics = [{ topic, partitions: partitions.map((partition) => ({ partition, timestamp })) }];
-      const { responses } = await broker.listOffsets({ replicaId: -1, isolationLevel: 0, topics });
+      const { responses } = await needing('DESCRIBE', topic, broker.listOffsets({ replicaId: -1, isolationLevel: 0, topics }));
       for (const { partition, offset } of responses[0]?.partitions ?? []) found[partition] = Number(offset);
     });
     return found;
@@ -129,24 +141,28 @@ export class KafkaCluster {
       const partitions = all.filter((partition) => offsets.has(partition));
       if (partitions.length === 0) return;
       const places = partitions.map((partition) => ({ partition, offset: String(offsets.get(partition)) }));
-      await broker.deleteRecords({ topics: [{ topic, partitions: places }] });
+      await needing('DELETE', topic, broker.deleteRecords({ topics: [{ topic, partitions: places }] }));
     });
   }
 
   async createTopic(topic: NewTopic): Promise<void> {
     await this.#with(this.#controller, 'ask', (broker) =>
-      broker.createTopics({ topics: [topic], validateOnly: false, timeout: ADMINISTRATION_MS_MAX }),
+      needing('CREATE', topic.topic, broker.createTopics({ topics: [topic], validateOnly: false, timeout: ADMINISTRATION_MS_MAX })),
     );
   }
 
   async deleteTopic(topic: string): Promise<void> {
-    await this.#with(this.#controller, 'ask', (broker) => broker.deleteTopics({ topics: [topic], timeout: ADMINISTRATION_MS_MAX }));
+    await this.#with(this.#controller, 'ask', (broker) =>
+      needing('DELETE', topic, broker.deleteTopics({ topics: [topic], timeout: ADMINISTRATION_MS_MAX })),
+    );
   }
 
   /** The settings of a topic, with the broker's where it has none of its own. */
   async settings(topic: string, names: readonly string[]): Promise<ReadonlyMap<string, string>> {
     const resources = [{ type: TOPIC_RESOURCE, name: topic, configNames: names }];
-    const answer = await this.#with(this.#controller, 'ask', (broker) => broker.describeConfigs({ resources }));
+    const answer = await this.#with(this.#controller, 'ask', (broker) =>
+      needing('DESCRIBE_CONFIGS', topic, broker.describeConfigs({ resources })),
+    );
     return new Map(answer.resources[0]?.configEntries.map(({ configName, configValue }) => [configName, configValue]));
   }
 
@@ -252,6 +268,9 @@ export class KafkaCluster {
   #learn({ brokers, controllerId, topicMetadata }: MetadataAnswer): void {
     this.#nodes = new Map(brokers.map(({ nodeId, host, port }) => [nodeId, { host, port }]));
     this.#controller = controllerId;
+    this.#hidden = new Set(
+      topicMetadata.filter(({ topicErrorCode }) => topicErrorCode === TOPIC_AUTHORIZATION_FAILED).map(({ topic }) => topic),
+    );
     this.#partitions = new Map(
       topicMetadata
         .filter(({ topicErrorCode }) => topicErrorCode === 0)

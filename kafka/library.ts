@@ -11,6 +11,7 @@
 import { createRequire } from 'node:module';
 import type { Socket } from 'node:net';
 import type { Exchange } from './exchange.ts';
+import { type MissingRight, rightBehind, TOPIC_AUTHORIZATION_FAILED } from './rights.ts';
 
 const library = createRequire(import.meta.url);
 
@@ -215,7 +216,10 @@ export const UNKNOWN_TOPIC_OR_PARTITION = 3;
 export const LEADER_NOT_AVAILABLE = 5;
 export const UNSUPPORTED_VERSION = 35;
 
-/** The error that a broker means by a code; its `type` has Kafka's name of it. */
-export function protocolError(code: number): Error & { readonly type: string } {
-  return errors.createErrorFromCode(code);
+/** The error that a broker means by a code; its `type` has Kafka's name of it. `topic`: what was asked about. */
+export function protocolError(code: number, topic?: string): Error & { readonly type: string } {
+  const right = rightBehind(code);
+  if (right === undefined) return errors.createErrorFromCode(code);
+  const missing: MissingRight = { right, topic };
+  return Object.assign(errors.createErrorFromCode(TOPIC_AUTHORIZATION_FAILED), { missing });
 }

@@ -14,6 +14,7 @@
 import type { Decoded, Exchange } from './exchange.ts';
 import { Parts } from './parts.ts';
 import { addBatch, type BatchSender, batchBytes } from './records.ts';
+import { errorWithout } from './rights.ts';
 import { WireReader } from './wire.ts';
 
 export interface ProduceBatch {
@@ -139,7 +140,7 @@ function addTopic(parts: Parts, topic: string, partitions: number): void {
 function decodeProduce(answer: Buffer): Decoded<readonly ProduceAnswer[]> {
   const reader = new WireReader(answer);
   const value = partitionsOf(reader, (partition) => {
-    const [error, firstOffset] = [reader.int16(), reader.int64()];
+    const [error, firstOffset] = [errorWithout('WRITE', reader.int16()), reader.int64()];
     reader.skip(16);
     return { partition, error, firstOffset };
   });
@@ -158,7 +159,7 @@ function decodeFetch(answer: Buffer): Decoded<readonly FetchAnswer[]> {
     const start = reader.int64();
     const aborted = reader.list(() => ({ producerId: reader.bigint64(), firstOffset: reader.int64() }));
     reader.skip(4);
-    return { partition, error: error || own, end, start, aborted, records: reader.blob() };
+    return { partition, error: errorWithout('READ', error || own), end, start, aborted, records: reader.blob() };
   });
   return { value, throttledMs };
 }

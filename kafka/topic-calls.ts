@@ -44,7 +44,7 @@ async function recordsBetween({ cluster, topic, partition }: Looked, from: numbe
   const found: FoundRecord[] = [];
   for (let next = from; next < to; next = (found.at(-1)?.offset ?? to) + 1) {
     const answer = await fetchOnce(cluster, topic, { partition, from: next, bytesMax: FETCH_BYTES_MAX });
-    const records = [...recordsFrom(answer, next)].filter(({ offset }) => offset < to);
+    const records = [...recordsFrom(answer, next, topic)].filter(({ offset }) => offset < to);
     if (records.length === 0) break;
     found.push(...records);
   }
@@ -52,8 +52,8 @@ async function recordsBetween({ cluster, topic, partition }: Looked, from: numbe
 }
 
 /** The records from an offset on that a broker answered with. What is no plain record is passed over: it has no value. Throws what Kafka says. */
-export function* recordsFrom(answer: FetchAnswer | undefined, from: number): Generator<FoundRecord> {
-  if (answer === undefined || answer.error !== 0) throw protocolError(answer?.error ?? -1);
+export function* recordsFrom(answer: FetchAnswer | undefined, from: number, topic: string): Generator<FoundRecord> {
+  if (answer === undefined || answer.error !== 0) throw protocolError(answer?.error ?? -1, topic);
   for (const batch of batchesOf(answer.records)) {
     if (batch === undefined || batch.lastOffset < from) continue;
     if (batch.isCompressed || batch.isControl) yield { offset: batch.lastOffset, value: Buffer.alloc(0) };
@@ -70,7 +70,7 @@ export async function* followTopic(
     const partitions = [{ partition: 0, from: next, bytesMax: FETCH_BYTES_MAX }];
     const exchange = fetchExchange({ topic, partitions, waitMs, bytesMax: FETCH_BYTES_MAX });
     const [answer] = await cluster.send(leaderOf(cluster, topic, 0), exchange, `wait for ${topic}`);
-    const records = [...recordsFrom(answer, next)];
+    const records = [...recordsFrom(answer, next, topic)];
     next = (records.at(-1)?.offset ?? next - 1) + 1;
     yield records;
   }

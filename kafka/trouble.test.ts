@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isTooOld, protocolError } from './library.ts';
-import { troubleOf } from './trouble.ts';
+import { errorWithout, needing, RIGHTS } from './rights.ts';
+import { type Trouble, troubleOf } from './trouble.ts';
 
 test('a broker that does not know the newest request that is sent is too old, and one that says nothing of it', () => {
   assert.equal(isTooOld({ versions: { 1: { maxVersion: 11 } } }), false);
@@ -25,4 +26,35 @@ test('what is no answer of Kafka’s is a way that is not there, with what was s
     text: 'cannot be reached or does not answer (connect ECONNREFUSED)',
   });
   assert.match(troubleOf(new Error('self signed certificate')).text, /not signed by an authority of tls\.caFile/);
+});
+
+test('which right is missing is told by what was asked, and on which topic where that is known', async () => {
+  for (const right of RIGHTS) {
+    const told = troubleOf(new Error('around it', { cause: protocolError(errorWithout(right, 29)) }));
+    assert.deepEqual([told.kind, told.type], ['denied', 'TOPIC_AUTHORIZATION_FAILED']);
+    assert.match(told.text, new RegExp(`grant it ${right} on the topic \\(TOPIC_AUTHORIZATION_FAILED\\)`));
+  }
+  const named = await needing('CREATE', 'wmb.log.x', Promise.reject(protocolError(29))).catch(troubleOf);
+  assert.match((named as Trouble).text, /grant it CREATE on the topic wmb\.log\.x/);
+  const nameless = await needing('WRITE', 'wmb.log.x', Promise.reject(protocolError(31))).catch(troubleOf);
+  assert.match(
+    (nameless as Trouble).text,
+    /grant it WRITE on wmb\.log\.x, .*IDEMPOTENT_WRITE on the cluster \(CLUSTER_AUTHORIZATION_FAILED\)/,
+  );
+});
+
+test('what is no missing right stays what it is', async () => {
+  assert.equal(errorWithout('READ', 3), 3);
+  assert.equal(errorWithout('READ', 0), 0);
+  const away = await needing('READ', 'x', Promise.reject(protocolError(6))).catch(troubleOf);
+  assert.doesNotMatch((away as Trouble).text, /grant/);
+});
+
+test('removing records fails with an error for each partition; the first one is told', async () => {
+  const refused = Object.assign(new Error('deleting records failed'), {
+    partitions: [{ partition: 0, error: protocolError(29), offset: '7' }],
+  });
+  const { kind, text } = (await needing('DELETE', 'wmb.log.x', Promise.reject(refused)).catch(troubleOf)) as Trouble;
+  assert.equal(kind, 'denied');
+  assert.match(text, /grant it DELETE on the topic wmb\.log\.x/);
 });

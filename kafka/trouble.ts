@@ -1,5 +1,6 @@
 /** What Kafka and the client library say, told in WMB's words. The only place that looks at their names and texts. */
 import { tlsTrouble } from '../core/tls-trouble.ts';
+import { type MissingRight, missingRight } from './rights.ts';
 
 /**
  * - `away`: it could not be asked, or cannot answer now; it is tried again.
@@ -25,6 +26,7 @@ const DENIED_TOPIC: Telling = [
   'denied',
   'does not let the user do this with the topic; grant it READ, WRITE, DESCRIBE, DESCRIBE_CONFIGS and DELETE on it',
 ];
+const DENIED_CLUSTER: Telling = ['denied', writingNowhere('those that it writes to')];
 const TOO_LARGE: Telling = ['unfit', 'takes no record of this size; raise max.message.bytes of the topic'];
 
 const TELLINGS: Readonly<Record<string, Telling>> = {
@@ -44,10 +46,7 @@ const TELLINGS: Readonly<Record<string, Telling>> = {
   INVALID_CONFIG: ['unfit', 'does not take a setting of the topic'],
   UNSUPPORTED_VERSION: ['unfit', 'is older than 2.4; upgrade it'],
   TOPIC_AUTHORIZATION_FAILED: DENIED_TOPIC,
-  CLUSTER_AUTHORIZATION_FAILED: [
-    'denied',
-    'does not let the user do this with the cluster; grant it IDEMPOTENT_WRITE, and CREATE for `wmb log init`',
-  ],
+  CLUSTER_AUTHORIZATION_FAILED: DENIED_CLUSTER,
   SASL_AUTHENTICATION_FAILED: ['denied', 'refuses the user or its password'],
   UNSUPPORTED_SASL_MECHANISM: ['denied', 'does not know the SASL mechanism that is configured'],
   ILLEGAL_SASL_STATE: ['denied', 'does not expect SASL here; leave out `sasl`, or use the port for it'],
@@ -58,7 +57,8 @@ export function troubleOf(cause: unknown): Trouble {
   const errors = [...chain(cause)];
   for (const error of errors) {
     const type = 'type' in error && typeof error.type === 'string' ? error.type : '';
-    if (type !== '') return byType(type, error);
+    const missing = errors.map(missingRight).find((mark) => mark !== undefined);
+    if (type !== '') return missing !== undefined && isDenial(type) ? without(missing, type) : byType(type, error);
   }
   const said = errors.map(({ message }) => message).join('; ');
   if (errors.some(({ name }) => name === 'KafkaJSSASLAuthenticationError')) {
@@ -81,6 +81,23 @@ function awayText(said: string): string {
   return `cannot be reached or does not answer (${said})`;
 }
 
+function isDenial(type: string): boolean {
+  const told = TELLINGS[type];
+  return told === DENIED_TOPIC || told === DENIED_CLUSTER;
+}
+
+function without({ right, topic }: MissingRight, type: string): Trouble {
+  const which = topic === undefined ? 'the topic' : `the topic ${topic}`;
+  const told =
+    TELLINGS[type] === DENIED_CLUSTER ? writingNowhere(topic ?? which) : `does not let the user do this; grant it ${right} on ${which}`;
+  return { kind: 'denied', type, text: `${told} (${type})` };
+}
+
+/** A sender gets its name where it may write to any topic. */
+function writingNowhere(topics: string): string {
+  return `lets the user write to no topic; grant it WRITE on ${topics}, and on a Kafka before 2.8 IDEMPOTENT_WRITE on the cluster`;
+}
+
 function byType(type: string, error: Error): Trouble {
   const known = TELLINGS[type];
   if (known !== undefined) return { kind: known[0], type, text: `${known[1]} (${type})` };
@@ -93,6 +110,7 @@ function* chain(cause: unknown): Generator<Error> {
   for (let depth = 0; depth < 8 && next instanceof Error; depth += 1) {
     yield next;
     if ('errors' in next && Array.isArray(next.errors) && next.errors[0] instanceof Error) next = next.errors[0];
+    else if ('partitions' in next && Array.isArray(next.partitions)) next = next.partitions[0]?.error;
     else next = next.cause;
   }
 }

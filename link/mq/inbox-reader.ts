@@ -61,7 +61,7 @@ export class InboxReader {
         const lane = lanes.find(({ partition }) => partition === answer.partition);
         const from = partitions.find(({ partition }) => partition === answer.partition)?.from ?? 0;
         // It may have been resumed elsewhere while the broker was asked.
-        if (lane !== undefined && lane.wants?.from === from) onDealt(lane, lane.deal(recordsFrom(answer, from), answer.end));
+        if (lane !== undefined && lane.wants?.from === from) onDealt(lane, lane.deal(recordsFrom(answer, from, topic), answer.end));
       }
     }
   }

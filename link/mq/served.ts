@@ -177,7 +177,7 @@ export class MqServedSession implements ServedSession {
         this.#inFlightBytes -= bytes;
         this.#acked.wake();
         const refused = answers.find(({ error }) => error !== 0);
-        if (refused !== undefined || answers.length < byPartition.size) return this.#failed(protocolError(refused?.error ?? -1));
+        if (refused !== undefined || answers.length < byPartition.size) return this.#failed(protocolError(refused?.error ?? -1, topic));
         for (const [partition, ofLane] of byPartition) {
           this.#take({ type: 'credit', log, partition, bytes: ofLane.reduce((sum, frame) => sum + frame.bytes.length, 0) });
         }

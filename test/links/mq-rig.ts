@@ -36,6 +36,8 @@ const nobody: LinkDialer = {
 export class MqRig {
   readonly origin: RoomId;
   readonly servers: KafkaServersConfig;
+  /** The same, as the origin comes to them. */
+  readonly fromAfar: KafkaServersConfig;
   readonly consumers = new CountingConsumers();
   readonly board = new FakeBoard();
   readonly states = new MemoryStates();
@@ -45,11 +47,17 @@ export class MqRig {
   #receiver: Receiver | undefined;
   #stopOrigin: (() => Promise<void>) | undefined;
 
-  /** `guard`: what the brokers ask of everybody. */
-  constructor(address: string, more: Partial<RigConfig> = {}, guard: Partial<KafkaServersConfig> = {}) {
+  /** `guard`: what the brokers ask of everybody; `origins`: of the origin. */
+  constructor(
+    address: string,
+    more: Partial<RigConfig> = {},
+    guard: Partial<KafkaServersConfig> = {},
+    origins: Partial<KafkaServersConfig> = guard,
+  ) {
     rigs += 1;
     this.origin = `beijing-${process.pid}-${rigs}`;
     this.servers = { brokers: [address], sasl: undefined, tls: undefined, ...guard };
+    this.fromAfar = { ...this.servers, ...origins };
     this.#more = more;
   }
 
@@ -60,7 +68,7 @@ export class MqRig {
       partitions: PARTITIONS,
       transport: 'mq',
       inbox: { ...this.servers, replicas: 1, minInSyncReplicas: 1 },
-      peers: { [PEER]: { kafka: this.servers } },
+      peers: { [PEER]: { kafka: this.fromAfar } },
       ...this.#more,
     });
   }
@@ -92,7 +100,7 @@ export class MqRig {
     const feeder = new InboxFeeder({
       room: this.origin,
       peer: PEER,
-      kafka: this.servers,
+      kafka: this.fromAfar,
       secret,
       host: shipper,
       isMine: () => true,
