@@ -10,6 +10,7 @@ import { NO_ENGINE } from '../../test/containers/engine.ts';
 import { assertSame, draftOf, readAll } from '../log.contract.ts';
 import type { FrameDraft } from '../log.ts';
 import { drafts, temporaryDirectory, testKafka, testRoom, until } from './kafka-kit.ts';
+import { KafkaLogReader } from './reader.ts';
 
 const CHILD = new URL('./appender.child.ts', import.meta.url).pathname;
 
@@ -38,6 +39,33 @@ describe('processes', { skip }, () => {
       const [, partition, seq, ending] = ack.split(' ');
       const frame = stored[Number(partition)]?.[Number(seq)];
       assert.equal(frame && Buffer.from(frame.bytes).toString('hex', frame.bytes.length - 16), ending, ack);
+    }
+  });
+
+  test('who looks things up goes on with the index of another process when the one whose index it shared is gone', async (t) => {
+    const { place, directory, open } = await testRoom(t, address);
+    const [first, second] = [await open(), await open()];
+    await first.append(drafts(first, 3, { ms: 1_000, payloadBytes: 10 }));
+    await second.catchUp();
+    const reader = new KafkaLogReader({ ...place, directory });
+    t.after(() => reader.close());
+    await until('an index is written', () =>
+      reader.open().then(
+        () => true,
+        () => false,
+      ),
+    );
+    for (const [gone, other] of [
+      [first, second],
+      [second, await open()],
+    ] as const) {
+      await gone.close();
+      await other.append(drafts(other, 3, { ms: 2_000, payloadBytes: 10 }));
+      await reader.catchUp();
+      assert.deepEqual(
+        [0, 1].map((partition) => reader.extent(partition).next),
+        [0, 1].map((partition) => other.extent(partition).next),
+      );
     }
   });
 

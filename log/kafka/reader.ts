@@ -106,7 +106,10 @@ export class KafkaLogReader implements LogReader {
       const index = this.#index;
       const behind = end.reduce((sum, next, partition) => sum + Math.max(0, next - index.partition(partition).next), 0);
       if (behind === 0) return;
-      if (runtime.monotonicMs() - startedMs > CATCH_UP_MS_MAX) {
+      // The process whose index this is may be gone, and another one at work.
+      const waitedMs = runtime.monotonicMs() - startedMs;
+      if (waitedMs > CATCH_UP_MS_MAX / 4) this.#lookAround();
+      if (waitedMs > CATCH_UP_MS_MAX) {
         throw new WmbError(
           'LOG_UNAVAILABLE',
           `the index in ${directory} lacks ${behind} frames that Kafka has; the room’s reship puts them there while it runs`,
@@ -118,6 +121,17 @@ export class KafkaLogReader implements LogReader {
 
   onAppend(listener: (partition: number) => void): () => void {
     return this.#listeners.add(listener);
+  }
+
+  #lookAround(): void {
+    const open = this.#open;
+    const found = sharedIndex(this.#options.directory, open.home.epoch, this.partitions);
+    if (found.frames(this.partitions) <= open.index.frames(this.partitions)) {
+      found.close();
+      return;
+    }
+    open.index.close();
+    this.#state = { ...open, index: found };
   }
 
   async close(): Promise<void> {
@@ -189,6 +203,11 @@ class SharedIndex implements Indexed {
     return seq < this.partition(partition).first ? undefined : this.#tables.frame(partition, seq);
   }
 
+  /** Ever appended, as far as it knows. */
+  frames(partitions: number): number {
+    return Array.from({ length: partitions }, (_, partition) => this.partition(partition).next).reduce((sum, next) => sum + next, 0);
+  }
+
   close(): void {
     this.#db.close();
   }
@@ -201,10 +220,7 @@ function sharedIndex(directory: string, epoch: LogEpoch, partitions: number): Sh
   for (let slot = 0; slot < slots.length; slot += 1) {
     const index = openShared(slotFile(directory, slot), epoch);
     if (index === undefined) continue;
-    const frames = Array.from({ length: partitions }, (_, partition) => index.partition(partition).next).reduce(
-      (sum, next) => sum + next,
-      0,
-    );
+    const frames = index.frames(partitions);
     const [worse, better] = best !== undefined && best.frames >= frames ? [index, best] : [best?.index, { index, frames }];
     worse?.close();
     best = better;
