@@ -110,6 +110,16 @@ test('a mistake of the user at start is one line with code and remedy, no stack,
   assert.deepEqual(run.steps, ['start one', 'start two', 'stop two', 'stop one']);
 });
 
+test('a daemon of which a service cannot go on ends at once with its code and remedy, without a drain', async () => {
+  const run = new Run({ endCode: 'LOG_UNAVAILABLE' });
+  assert.equal(await run.exit(), 4);
+  assert.match(run.stderr, /^wmb fixture: LOG_UNAVAILABLE: the others have given this one up — /m);
+  assert.deepEqual(
+    run.steps.filter((step) => step !== 'running'),
+    ['start one', 'start two', 'start three', 'stop three', 'stop two', 'stop one'],
+  );
+});
+
 test('an unexpected error at start is logged with its stack and the exit code is 1', async () => {
   const run = new Run({ crash: true });
   assert.equal(await run.exit(), 1);

@@ -3,7 +3,7 @@
  * limit, stop in reverse order, exit. A second signal exits at once: nothing acked depends on a clean end, because work resumes at
  * the marks.
  *
- * Exit codes: 0 after a clean end; the code of the error table when a start fails for a reason that the user can mend (one line on
+ * Exit codes: 0 after a clean end; the code of the error table when a start fails for a reason that the user can mend, or a service cannot go on (one line on
  * stderr, no stack); 1 for anything unexpected (logged with its stack); 128 + signal when a second signal cut the end short.
  */
 import { constants } from 'node:os';
@@ -42,8 +42,12 @@ export async function runDaemon(options: DaemonOptions): Promise<never> {
   }
   readiness.enter('running');
   if (!ending.aborted) logger.info({}, 'ready');
-  await aborted(ending);
+  const failure = await Promise.race([aborted(ending), ...services.flatMap(({ failed }) => failed ?? [])]);
   readiness.enter('draining');
+  if (failure !== undefined) {
+    await stopAll(started.touched, options);
+    return exitForStart(failure, options);
+  }
   await drainAll(started.touched, options);
   const clean = await stopAll(started.touched, options);
   logger.info({}, 'stopped');
@@ -103,7 +107,7 @@ async function stopAll(services: readonly Service[], { runtime, logger }: Daemon
   return clean;
 }
 
-/** Ends the process for what kept it from starting: one line for what the user can mend, the stack in the log for anything else. */
+/** Ends the process for what kept it from starting, or going on: one line for what the user can mend, the stack in the log for anything else. */
 export function exitForStart(cause: unknown, { name, logger }: Pick<DaemonOptions, 'name' | 'logger'>): never {
   const error = asWmbError(cause);
   if (error.code === 'INTERNAL') return dieOf(cause, logger);
@@ -135,9 +139,9 @@ function listenForEnd(logger: Logger): AbortSignal {
   return ending.signal;
 }
 
-function aborted(signal: AbortSignal): Promise<void> {
+function aborted(signal: AbortSignal): Promise<undefined> {
   return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    signal.addEventListener('abort', () => resolve(), { once: true });
+    if (signal.aborted) return resolve(undefined);
+    signal.addEventListener('abort', () => resolve(undefined), { once: true });
   });
 }

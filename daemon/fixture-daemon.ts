@@ -11,6 +11,8 @@ interface Behaviour {
   readonly failCode?: ErrorCode;
   /** The second service's start throws something unexpected. */
   readonly crash?: boolean;
+  /** After the start the second service cannot go on, for this reason. */
+  readonly endCode?: ErrorCode;
   /** After the start a promise is rejected and nobody catches it. */
   readonly reject?: boolean;
   /** Passes before the daemon begins, as loading its modules and opening its log do. */
@@ -53,10 +55,15 @@ function startThird(): void {
   systemRuntime.after(0, () => step('running'));
 }
 
+function cannotGoOn(): Pick<Service, 'failed'> {
+  const { endCode } = behaviour;
+  return endCode === undefined ? {} : { failed: Promise.resolve(new WmbError(endCode, 'the others have given this one up')) };
+}
+
 await sleep(systemRuntime, behaviour.beginMs ?? 0);
 await runDaemon({
   name: 'fixture',
-  services: [service('one', () => {}), service('two', startSecond), service('three', startThird)],
+  services: [service('one', () => {}), { ...service('two', startSecond), ...cannotGoOn() }, service('three', startThird)],
   readiness: new Readiness(),
   runtime: systemRuntime,
   logger: createLogger({ name: 'fixture', level: 'info' }),

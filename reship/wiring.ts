@@ -5,6 +5,7 @@
 import { join } from 'node:path';
 import { HybridClock } from '../core/clock.ts';
 import type { KafkaLogConfig } from '../core/config/types.ts';
+import { WmbError } from '../core/errors.ts';
 import { instanceName } from '../core/runtime.ts';
 import type { Share } from '../core/share.ts';
 import { type Stamp, writerId } from '../core/stamp.ts';
@@ -179,8 +180,13 @@ interface Joining {
 async function joinFellows({ log, clock, instance, parts }: Joining): Promise<Fellows> {
   const { runtime, logger } = parts;
   const { talk, seat } = await log.company();
-  const fellows = new Fellows({ name: instance, seat, talk, log, clock, runtime, logger });
+  const onOvertaken = () =>
+    log.giveUp(
+      new WmbError('LOG_UNAVAILABLE', 'this reship stood still, and another one joined meanwhile; submit again', { retryAfterMs: 100 }),
+    );
+  const fellows = new Fellows({ name: instance, seat, talk, log, clock, runtime, logger, onOvertaken });
   log.appendWhile(() => fellows.isHeld);
+  void fellows.failed.then((reason) => log.refuse(reason));
   await fellows.join();
   return fellows;
 }

@@ -1,6 +1,7 @@
 /** When the appender says that something is wrong: a broker of the test's own, on virtual time. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { WmbError } from '../../core/errors.ts';
 import { VirtualTime } from '../../core/flow/virtual-time.testing.ts';
 import type { KafkaCluster } from '../../kafka/cluster.ts';
 import type { ProduceAnswer } from '../../kafka/requests.ts';
@@ -12,7 +13,7 @@ const TAKEN: readonly ProduceAnswer[] = [{ partition: 0, error: 0, firstOffset: 
 const TOPIC_AUTHORIZATION_FAILED = 29;
 
 /** `broker` answers what is appended. */
-function appenderOf(runtime: VirtualTime, broker: () => Promise<readonly ProduceAnswer[]>): Appender {
+function appenderOf(runtime: VirtualTime, broker: () => Promise<readonly ProduceAnswer[]>, may = () => true): Appender {
   const cluster = {
     place: 'Kafka at nowhere',
     partitions: () => [{ partition: 0, leader: 1, replicas: 1, inSync: 1 }],
@@ -22,7 +23,7 @@ function appenderOf(runtime: VirtualTime, broker: () => Promise<readonly Produce
   };
   return new Appender({
     ...{ cluster: cluster as unknown as KafkaCluster, topic: 'frames', partitions: 1, runtime },
-    ...{ may: () => true, placed: async () => {}, doubted: async () => {} },
+    ...{ may, placed: async () => {}, doubted: async () => {} },
   });
 }
 
@@ -93,4 +94,29 @@ test('what was refused for good is told for ten seconds, or until an append is a
   await runtime.advance(1);
   await taken;
   assert.equal(told(appender), '');
+});
+
+test('what is given up is rejected and not sent again; what is appended afterwards is sent', async () => {
+  const runtime = new VirtualTime();
+  let may = false;
+  let sent = 0;
+  const appender = appenderOf(
+    runtime,
+    async () => {
+      sent += 1;
+      return TAKEN;
+    },
+    () => may,
+  );
+  const refused = assert.rejects(appender.append([DRAFT]), { code: 'LOG_UNAVAILABLE', message: 'overtaken' });
+  await runtime.advance(1_000);
+  assert.match(told(appender), /does not let this process hear what it says to the others/);
+  appender.giveUp(new WmbError('LOG_UNAVAILABLE', 'overtaken'));
+  await refused;
+  may = true;
+  await runtime.advance(1_000);
+  assert.equal(sent, 0);
+  const appended = appender.append([DRAFT]);
+  await runtime.advance(1_000);
+  assert.deepEqual([await appended, sent], [[0], 1]);
 });

@@ -70,6 +70,8 @@ export class Appender {
   #running: Promise<void> | undefined;
   #sender: Sender | undefined;
   #refusal: WmbError | undefined;
+  /** The round that is under way is not to be sent any more. */
+  #givenUp: WmbError | undefined;
   /** What Kafka said last, while it does not take what it is sent. */
   #trouble: Trouble | undefined;
   #troubleMs = 0;
@@ -130,6 +132,14 @@ export class Appender {
     for (const append of [...this.#waiting]) append.reject(reason);
   }
 
+  /** What is not acked yet is rejected, and not sent any more; nobody knows whether what was sent is stored. What is appended from now on is sent. */
+  giveUp(reason: WmbError): void {
+    this.#givenUp = this.#running === undefined ? undefined : reason;
+    for (const append of [...this.#waiting]) append.reject(reason);
+    this.#pending = [];
+    this.#pendingBytes = 0;
+  }
+
   /** Resolves when what was appended is answered. */
   async idle(): Promise<void> {
     while (this.#waiting.size > 0 && this.#running !== undefined) await this.#running;
@@ -163,6 +173,12 @@ export class Appender {
       failure = asWmbError(cause, 'LOG_UNAVAILABLE');
     }
     this.#roundMs = undefined;
+    if (this.#givenUp !== undefined) {
+      // What may be stored of this sender must not be taken for what is sent next.
+      this.#givenUp = undefined;
+      this.#sender = undefined;
+      return;
+    }
     for (const append of group) this.#pendingBytes -= append.bytes;
     if (failure === undefined) return answerGroup(group, seqs);
     for (const append of group) append.reject(failure);
@@ -173,11 +189,12 @@ export class Appender {
     let rest = round;
     this.#roundMs = this.#options.runtime.monotonicMs();
     for (let attempt = 0; rest.length > 0; attempt += 1) {
-      if (this.#refusal !== undefined) throw this.#refusal;
       if (attempt > 0) {
         await pause(this.#options.runtime, attempt);
         await this.#options.cluster.refresh().catch(() => {});
       }
+      const over = this.#refusal ?? this.#givenUp;
+      if (over !== undefined) throw over;
       rest = await this.#attempt(rest, seqs);
     }
     this.#trouble = undefined;

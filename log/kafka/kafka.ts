@@ -29,6 +29,7 @@ import { KafkaTalk } from './talk.ts';
 import { talkTopic } from './topics.ts';
 import { planRemoval } from './trim.ts';
 
+const TALK_MISSING = 'where the reships of the room talk; make it with `wmb log init`';
 const CALL_MS_MAX = 5_000;
 const CLOSE_MS_MAX = 5_000;
 
@@ -146,13 +147,24 @@ export class KafkaLog implements Log {
     this.#may = may;
   }
 
+  /** What is not acked yet is rejected, and may be in the log or not. */
+  giveUp(reason: WmbError): void {
+    this.#state?.appender.giveUp(reason);
+  }
+
+  /** What is not acked yet is rejected, and nothing more is taken. */
+  refuse(reason: WmbError): void {
+    this.#state?.appender.stop(reason);
+  }
+
   /** What the processes say to each other that append to this log, and this one's place among them. LOG_UNPREPARED, LOG_UNFIT, LOG_DENIED, LOG_UNAVAILABLE. */
   async company(): Promise<{ readonly talk: Talk; readonly seat: string }> {
     const { kafka, runtime, origin } = this.#options;
     const { slot } = this.#open;
     const cluster = new KafkaCluster({ servers: kafka, clientId: `wmb-${origin}`, runtime });
     try {
-      await checkTopic(cluster, { ...kafka, topic: talkTopic(origin, this.log), partitions: 1 }, runtime);
+      const topic = talkTopic(origin, this.log);
+      await checkTopic(cluster, { ...kafka, topic, partitions: 1 }, runtime, TALK_MISSING);
       return { talk: new KafkaTalk({ cluster, room: origin, log: this.log, runtime }), seat: slot.seat };
     } catch (cause) {
       cluster.close();

@@ -55,16 +55,15 @@ export async function findLog(place: LogPlace, cluster: KafkaCluster): Promise<F
   return { cluster, registry, state, home: { log, origin, epoch: state.epoch }, topic };
 }
 
-/** LOG_UNPREPARED, LOG_UNFIT, LOG_DENIED, LOG_UNAVAILABLE. */
-export async function checkTopic(cluster: KafkaCluster, wish: TopicWish, runtime: Runtime): Promise<void> {
+const FRAMES_MISSING = 'where frames of the log were; begin a new log epoch with `wmb log init --new-epoch`';
+
+/** LOG_UNPREPARED, LOG_UNFIT, LOG_DENIED, LOG_UNAVAILABLE. `missing`: what is there, and how to make it. */
+export async function checkTopic(cluster: KafkaCluster, wish: TopicWish, runtime: Runtime, missing = FRAMES_MISSING): Promise<void> {
   const { topic } = wish;
   await tryAgain(calling(cluster, runtime, topic), () => cluster.watch(topic));
   const found = cluster.partitions(topic);
   if (found === undefined) {
-    throw new WmbError(
-      'LOG_UNPREPARED',
-      `${cluster.place} has no topic ${topic}, where frames of the log were; begin a new log epoch with \`wmb log init --new-epoch\``,
-    );
+    throw new WmbError('LOG_UNPREPARED', `${cluster.place} has no topic ${topic}, ${missing}`);
   }
   checkPartitions(wish, found, cluster.place);
   const wrong = await tryAgain(calling(cluster, runtime, topic), () => wrongSettings(cluster, topic, needsOf(wish)));

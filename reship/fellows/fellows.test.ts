@@ -54,6 +54,7 @@ class Reship {
   readonly ended: string[] = [];
   sessions: PeerSessionName[] = [];
   waits = false;
+  overtaken = 0;
   own: Stamp | undefined;
   known: Seq | undefined;
   readonly listeners = new Listeners();
@@ -77,6 +78,9 @@ class Reship {
     this.fellows = new Fellows({
       ...{ name, seat, runtime, clock: this.clock, logger: silentLogger },
       talk: new MemoryTalk({ topic, runtime, delayMs: () => 2 }),
+      onOvertaken: () => {
+        this.overtaken += 1;
+      },
       log: {
         epoch: EPOCH,
         partitions: 1,
@@ -179,6 +183,25 @@ test('one that has stood still for some seconds appends nothing and claims nothi
   assert.ok(stampMs(b.claim) > room.time.nowMs() - 1_000);
 });
 
+test('what one that stood still was to append is given up where another one joined meanwhile, and only there', async () => {
+  const room = new Room();
+  const [a] = (await room.with('a')) as [Reship];
+  room.standing.add('a');
+  await room.time.advance(7_000);
+  assert.equal(a.fellows.through(stampOf(5)), NO_STAMP, 'what it makes now says nothing');
+  room.standing.delete('a');
+  await room.time.advance(1_000);
+  assert.deepEqual([a.fellows.isHeld, a.overtaken], [true, 0]);
+  room.standing.add('a');
+  await room.joined(room.reship('b'));
+  room.standing.delete('a');
+  await room.time.advance(1_000);
+  const { overtaken } = a;
+  assert.ok(a.fellows.isHeld && overtaken > 0);
+  await room.joined(room.reship('c'));
+  assert.equal(a.overtaken, overtaken);
+});
+
 test('one that is silent for twenty seconds is given up, not before, and hears of it when it wakes up', async () => {
   const room = new Room();
   const [a, b] = (await room.with('a', 'b')) as [Reship, Reship];
@@ -190,7 +213,8 @@ test('one that is silent for twenty seconds is given up, not before, and hears o
   assert.ok(stampMs(b.claim) > room.time.nowMs() - 1_000);
   room.standing.delete('a');
   await room.time.advance(1_000);
-  assert.match(a.fellows.unready() ?? '', /^LOG_UNAVAILABLE: the other reships of this room have given this one up.*restart it$/);
+  assert.match(a.fellows.unready() ?? '', /^LOG_UNAVAILABLE: the other reships of this room have given this one up.*start it again$/);
+  assert.equal((await a.fellows.failed).code, 'LOG_UNAVAILABLE');
   await room.time.advance(30_000);
   assert.deepEqual([a.fellows.isHeld, a.claim, b.others], [false, NO_STAMP, []], 'what it says counts no more');
 });

@@ -18,7 +18,7 @@ import type { Extent } from '../../log/log.ts';
 import type { Talk } from '../../log/talk.ts';
 import type { PeerAck, PeerSessionName } from '../ship/peer-ack.ts';
 import { type FellowView, Roll } from './roll.ts';
-import { decodeSaid, encodeSaid, type Said } from './said.ts';
+import { decodeSaid, encodeSaid, type GivenUp, type Said } from './said.ts';
 
 const BEAT_MS = 500;
 /** What comes within so short a time is said together. */
@@ -64,6 +64,8 @@ export interface FellowsOptions {
     onAppend(listener: (partition: number) => void): () => void;
   };
   readonly clock: { readonly last: Stamp; observe(stamp: Stamp): void };
+  /** What was to be appended until now must not be any more: another one may have stamped below what its frames say, because it could not hear of this one. */
+  readonly onOvertaken: () => void;
   readonly runtime: Runtime;
   readonly logger: Logger;
 }
@@ -74,6 +76,8 @@ export class Fellows implements Service {
   readonly #roll: Roll;
   readonly #over = new AbortController();
   readonly #due = new Wakeup();
+  readonly failed: Promise<WmbError>;
+  #fail: (reason: WmbError) => void = () => {};
   #host: FellowHost | undefined;
   #loops: Promise<unknown> = Promise.resolve();
   #how: Said['how'] = 'joins';
@@ -93,6 +97,9 @@ export class Fellows implements Service {
   constructor(options: FellowsOptions) {
     this.#options = options;
     this.#roll = new Roll({ name: options.name, seat: options.seat });
+    this.failed = new Promise((resolve) => {
+      this.#fail = resolve;
+    });
   }
 
   /** Resolves when this process may give stamps. LOG_UNAVAILABLE, LOG_FOREIGN. */
@@ -156,6 +163,7 @@ export class Fellows implements Service {
 
   /** See FrameHeader.through, of a frame with this last stamp that is appended now. */
   through(stampLast: Stamp): Stamp {
+    if (!this.isHeld) return NO_STAMP;
     return this.#roll.isAlone || this.#roll.settled > stampLast ? stampLast : this.#roll.settled;
   }
 
@@ -202,7 +210,7 @@ export class Fellows implements Service {
   /** A peer has acked to this one. */
   acked(ack: PeerAck): void {
     if (this.#roll.isAlone) return;
-    const lane = `${ack.room}/${ack.log}/${ack.partition}`;
+    const lane = laneOf(ack);
     const before = this.#news.get(lane);
     this.#news.set(lane, before === undefined || before.epoch !== ack.epoch ? ack : joined(before, ack));
     // Else it has time until the next beat.
@@ -220,8 +228,11 @@ export class Fellows implements Service {
 
   /** Those who may still claim something that this one does not know of. */
   #waitsFor(): readonly FellowView[] {
+    const unaware = this.#roll.unaware();
+    // Where nobody can be heard, nobody is silent.
+    if (!this.isHeld) return unaware;
     const sinceMs = this.#options.runtime.monotonicMs() - SILENT_MS;
-    return this.#roll.unaware().filter(({ heardMs }) => heardMs >= sinceMs);
+    return unaware.filter(({ heardMs }) => heardMs >= sinceMs);
   }
 
   async #hearAll(): Promise<void> {
@@ -257,14 +268,21 @@ export class Fellows implements Service {
     if (said.name === name) this.#heardItself(said);
     // Also of what it had claimed before it heard of this one.
     else clock.observe(said.last);
-    if (said.name !== name && said.how === 'joins') this.#due.wake();
+    if (said.name !== name && said.how === 'joins') this.#joins();
     for (const id of ended) this.#host?.endSession(id);
     if (this.#roll.views().length !== others)
       logger.info({ others: this.#roll.views().map((fellow) => fellow.name) }, 'the reships of the room are others now');
     if (isGone) this.#isGone();
   }
 
+  /** It waits for an answer, or did for as long as this process could still append without having heard of it. */
+  #joins(): void {
+    if (!this.isHeld) this.#options.onOvertaken();
+    this.#due.wake();
+  }
+
   #heardItself({ turn }: Said): void {
+    if (!this.isHeld) this.#roll.excuse(this.#options.runtime.monotonicMs());
     this.#heldFromMs = this.#saidMs.get(turn) ?? this.#heldFromMs;
     for (const said of this.#saidMs.keys()) if (said <= turn) this.#saidMs.delete(said);
     this.#trouble = undefined;
@@ -273,9 +291,10 @@ export class Fellows implements Service {
   #isGone(): void {
     this.#gone ??= new WmbError(
       'LOG_UNAVAILABLE',
-      'the other reships of this room have given this one up, because it was not heard of for too long, or another process has its directory; restart it',
+      'the other reships of this room have given this one up, because it was not heard of for too long, or another process has its directory; start it again',
     );
     this.#options.logger.error({ code: this.#gone.code, reason: this.#gone.message }, 'this reship appends nothing any more');
+    this.#fail(this.#gone);
   }
 
   /** What those have appended who are over is known when the log has been caught up with since. Until then they count for what is claimed here. */
@@ -326,9 +345,10 @@ export class Fellows implements Service {
     const { name, seat, log, clock, runtime } = this.#options;
     const settled = this.#host?.settled() ?? clock.last;
     this.#turn += 1;
-    const isWhole = this.#turn % WHOLE_TURNS === 0;
-    const acks = isWhole ? [...(this.#host?.acks() ?? []), ...this.#news.values()] : [...this.#news.values()];
+    const news = this.#news;
     this.#news = new Map();
+    // What is new says more than where a lane is.
+    const known = this.#turn % WHOLE_TURNS === 0 ? (this.#host?.acks() ?? []).filter((ack) => !news.has(laneOf(ack))) : [];
     return {
       name,
       seat,
@@ -341,17 +361,14 @@ export class Fellows implements Service {
       last: clock.last,
       ends: Array.from({ length: log.partitions }, (_, partition) => log.extent(partition).next),
       sessions: this.#host?.sessions() ?? [],
-      acks: this.#roll.isAlone ? [] : acks,
+      acks: this.#roll.isAlone ? [] : [...known, ...news.values()],
       gone: this.#givenUp(),
       waits: this.#host?.waits() ?? false,
     };
   }
 
-  #givenUp(): readonly string[] {
-    const nowMs = this.#options.runtime.monotonicMs();
-    // Where nobody can be heard, nobody is silent.
-    if (!this.isHeld) this.#roll.excuse(nowMs);
-    return this.#roll.silent(nowMs - GONE_MS);
+  #givenUp(): readonly GivenUp[] {
+    return this.isHeld ? this.#roll.silent(this.#options.runtime.monotonicMs() - GONE_MS) : [];
   }
 
   #failed(cause: unknown): void {
@@ -361,6 +378,10 @@ export class Fellows implements Service {
       logger.warn({ code: trouble.code, reason: trouble.message }, 'the other reships of the room cannot be heard; it is tried again');
     this.#trouble = trouble;
   }
+}
+
+function laneOf({ room, log, partition }: PeerAck): string {
+  return `${room}/${log}/${partition}`;
 }
 
 /** Of two acks of a lane, one after the other, what both say. */

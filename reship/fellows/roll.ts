@@ -5,7 +5,7 @@ import { holds, overlaps } from '../../core/share.ts';
 import { leastStamp, NO_STAMP, type Stamp } from '../../core/stamp.ts';
 import type { Seq } from '../../core/words.ts';
 import type { PeerAck, PeerSessionName } from '../ship/peer-ack.ts';
-import type { Said } from './said.ts';
+import type { GivenUp, Said } from './said.ts';
 
 /** What is settled is of use where the log is known so far; more of it than this is not kept. */
 const PENDING_MAX = 64;
@@ -20,6 +20,8 @@ interface Fellow {
   readonly name: string;
   readonly seat: string;
   readonly joinedAt: number;
+  /** Where its last word stands. */
+  lastAt: number;
   /** Monotonic: when it was heard of last. */
   heardMs: number;
   heardTo: number;
@@ -62,6 +64,8 @@ export class Roll {
   /** They are over; what they have appended may not be known here yet. */
   #leaving: Fellow[] = [];
   #joinedAt: number | undefined;
+  /** Where this one's last word stands that was heard. */
+  #lastAt = -1;
   /** The newest of every share of every peer, wherever it is. */
   #sessions: Placed[] = [];
   /** By name, what it said last to have, whether or not it has it still. */
@@ -74,16 +78,29 @@ export class Roll {
   /** Takes what was said at a place in the order. */
   take(at: number, said: Said, nowMs: number): News {
     if (this.#over.has(said.name)) return NOTHING_NEW;
-    for (const name of said.gone) this.#remove(name);
+    const gone = said.gone.filter((each) => this.#isStill(each));
+    for (const { name } of gone) this.#remove(name);
     // Whoever had the seat before is dead: the next one has its lock.
     if (said.how === 'joins')
       for (const fellow of this.#living) if (fellow.seat === said.seat && fellow.name !== said.name) this.#outlive(fellow, nowMs);
     const isOwn = said.name === this.#self.name;
-    const isGone = said.gone.includes(this.#self.name) || (!isOwn && said.seat === this.#self.seat && this.#joinedAt !== undefined);
+    const isGone =
+      gone.some(({ name }) => name === this.#self.name) || (!isOwn && said.seat === this.#self.seat && this.#joinedAt !== undefined);
     const ended = this.#place(said);
-    if (isOwn) this.#joinedAt ??= at;
+    if (isOwn) this.#hearItself(at);
     else this.#hear(at, said, nowMs);
     return { ended, isGone };
+  }
+
+  #hearItself(at: number): void {
+    this.#joinedAt ??= at;
+    this.#lastAt = at;
+  }
+
+  /** Whether it has said nothing since. */
+  #isStill({ name, at }: GivenUp): boolean {
+    if (name === this.#self.name) return at === this.#lastAt;
+    return this.#fellows.some((fellow) => fellow.name === name && fellow.lastAt === at);
   }
 
   /** Whether this one has heard itself. */
@@ -136,8 +153,8 @@ export class Roll {
     return [...others, ...self].sort((a, b) => a.joinedAt - b.joinedAt).map(({ name }) => name);
   }
 
-  silent(sinceMs: number): readonly string[] {
-    return this.#living.filter(({ heardMs }) => heardMs < sinceMs).map(({ name }) => name);
+  silent(sinceMs: number): readonly GivenUp[] {
+    return this.#living.filter(({ heardMs }) => heardMs < sinceMs).map(({ name, lastAt }) => ({ name, at: lastAt }));
   }
 
   /** Those who lingered for long enough count no more. */
@@ -194,6 +211,7 @@ export class Roll {
         name,
         seat,
         joinedAt: at,
+        lastAt: at,
         heardMs: nowMs,
         heardTo: -1,
         settled: NO_STAMP,
@@ -203,6 +221,7 @@ export class Roll {
       };
       this.#fellows.push(fellow);
     }
+    fellow.lastAt = at;
     fellow.heardMs = nowMs;
     fellow.heardTo = said.heardTo;
     fellow.settled = said.settled;

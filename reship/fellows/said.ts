@@ -6,6 +6,12 @@ import type { PeerAck, PeerSessionName } from '../ship/peer-ack.ts';
 
 const FORMAT = 1;
 
+export interface GivenUp {
+  readonly name: string;
+  /** Where its last word stands. */
+  readonly at: number;
+}
+
 export interface Said {
   /** Of one life of one process. */
   readonly name: string;
@@ -27,8 +33,8 @@ export interface Said {
   readonly ends: readonly Seq[];
   readonly sessions: readonly PeerSessionName[];
   readonly acks: readonly PeerAck[];
-  /** Those that were not heard of for so long that nobody waits for them any more. */
-  readonly gone: readonly string[];
+  /** Those that were not heard of for so long that nobody waits for them any more; void where one has said something since. */
+  readonly gone: readonly GivenUp[];
   /** Somebody waits here for what peers ack. */
   readonly waits: boolean;
 }

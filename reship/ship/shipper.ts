@@ -353,7 +353,8 @@ export class Shipper implements LinkHost, Service {
       for (const reader of this.#readers) {
         for (let partition = 0; partition < reader.partitions; partition += 1) {
           const seq = this.ackedSeq(room, reader.log, partition);
-          if (seq !== undefined) yield { room, log: reader.log, partition, frames: reader.extent(partition).next - 1 - seq };
+          // Another reship may know of frames that are not known here yet.
+          if (seq !== undefined) yield { room, log: reader.log, partition, frames: Math.max(0, reader.extent(partition).next - 1 - seq) };
         }
       }
     }

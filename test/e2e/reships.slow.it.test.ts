@@ -1,7 +1,10 @@
 /** Several reships in one room, with its log in Kafka: all of them take write requests, and each ships what all have taken. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { credentials } from '@grpc/grpc-js';
+import { ERRORS } from '../../core/errors.ts';
 import type { ReshipStatus } from '../../proto/gen/wmb/v1/admin.ts';
 import { CheckerClient, type CheckerStatus, type ListDriftsResponse } from '../../proto/gen/wmb/v1/checker.ts';
 import { Outcome, Wait } from '../../proto/gen/wmb/v1/writes.ts';
@@ -156,7 +159,7 @@ test('over mq one of them feeds the inbox; when it is killed, another one does',
   await asExpected(scene, traffic, 'mq');
 });
 
-test('a reship that stood still until the others gave it up takes nothing more, and says so; one that ends in order is missed by nobody', {
+test('a reship that stood still until the others gave it up ends when it wakes up, and says why; one that ends in order is missed by nobody', {
   skip,
 }, async () => {
   const { scene, members, clients } = here();
@@ -168,13 +171,10 @@ test('a reship that stood still until the others gave it up takes nothing more, 
   await company([first, second], 2, GIVEN_UP_MS_MAX);
   await traffic.flows(30);
   process.kill(scene.rooms.pid(member, 'reship') ?? 0, 'SIGCONT');
-  await until('it says that it was given up', async () => {
-    const response = await fetch(`http://${member.reship.http}/readyz`);
-    return response.status === 503 && (await response.text()).includes('have given this one up');
-  });
-  const { results } = await submit(zombie, [cacheWrite('z', [['SET', 'z', '1']])]).catch(() => ({ results: [] }));
-  assert.equal(results.filter(({ stamp }) => stamp !== '').length, 0);
-  await scene.rooms.end(member, 'reship', 'SIGKILL');
+  assert.equal(await scene.rooms.ended(member, 'reship'), ERRORS.LOG_UNAVAILABLE.exit);
+  const log = readFileSync(join(member.directory, 'reship.log'), 'utf8');
+  assert.match(log, /wmb reship: LOG_UNAVAILABLE: the other reships of this room have given this one up/);
+  await assert.rejects(submit(zombie, [cacheWrite('z', [['SET', 'z', '1']])]));
   await scene.rooms.start(member, 'reship');
   await company(clients, 3);
   const stoppedMs = performance.now();

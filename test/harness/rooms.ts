@@ -139,10 +139,16 @@ export class Rooms {
   async end(room: RunningRoom, daemon: Daemon, signal: NodeJS.Signals): Promise<number | null> {
     const child = this.#children.get(`${room.id}/${daemon}`);
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null;
-    const exit = once(child, 'exit');
+    const exit = this.ended(room, daemon);
     child.kill(signal);
-    await exit;
-    return child.exitCode;
+    return exit;
+  }
+
+  /** Waits for the process to be gone, for whatever reason; returns its exit code. */
+  async ended(room: RunningRoom, daemon: Daemon): Promise<number | null> {
+    const child = this.#children.get(`${room.id}/${daemon}`);
+    if (child !== undefined && child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+    return child?.exitCode ?? null;
   }
 
   pid(room: RunningRoom, daemon: Daemon): number | undefined {
