@@ -3,9 +3,8 @@ import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import type { KafkaServersConfig } from '../../core/config/types.ts';
 import { systemRuntime } from '../../core/runtime.ts';
-import { Authority } from '../../test/containers/certificates.ts';
 import { containersAvailable, NO_ENGINE } from '../../test/containers/engine.ts';
-import { startKafka } from '../../test/containers/kafka.ts';
+import { guardedKafka, PLAIN, SCRAM } from '../../test/containers/guarded-kafka.ts';
 import { MqRig, PEER } from '../../test/links/mq-rig.ts';
 import { append, keepingLogger, type LogLine, until } from '../../test/links/rig.ts';
 import type { LinkHost } from '../link.ts';
@@ -13,29 +12,9 @@ import { MqDialer } from './dialer.ts';
 import { InboxFeeder } from './feeder.ts';
 
 const skip = !(await containersAvailable()) && NO_ENGINE;
-const PLAIN = { mechanism: 'plain', user: 'wmb', password: 'Wmb-secret-1' } as const;
-const SCRAM = { ...PLAIN, mechanism: 'scram-sha-512' } as const;
 const TIMEOUT_MS = 60_000;
 
-const authority = new Authority();
-const stranger = new Authority('another authority');
-const server = authority.sign('broker', ['IP:127.0.0.1']);
-const mine = authority.sign('client', ['DNS:wmb']);
-after(() => {
-  authority.remove();
-  stranger.remove();
-});
-
-const [plain, scram] = skip
-  ? []
-  : await Promise.all([
-      startKafka({ sasl: { mechanism: 'plain', username: PLAIN.user, password: PLAIN.password } }),
-      startKafka({
-        sasl: { mechanism: 'scram-sha-512', username: SCRAM.user, password: SCRAM.password },
-        tls: { ca: authority.ca, ...server, client: mine },
-      }),
-    ]);
-after(() => Promise.all([plain?.remove(), scram?.remove()]));
+const { plain, scram, authority, stranger, mine } = await guardedKafka(skip !== false);
 
 type Guard = Partial<KafkaServersConfig>;
 

@@ -1,35 +1,16 @@
 /** A Kafka that does not let everybody in: what it says, and what a log says of it. */
 import assert from 'node:assert/strict';
-import { after, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import type { KafkaLogConfig } from '../../core/config/types.ts';
-import { Authority } from '../../test/containers/certificates.ts';
 import { containersAvailable, NO_ENGINE } from '../../test/containers/engine.ts';
-import { startKafka } from '../../test/containers/kafka.ts';
+import { guardedKafka, PLAIN, SCRAM } from '../../test/containers/guarded-kafka.ts';
 import { draftOf, readAll } from '../log.contract.ts';
 import { init, kafkaAt, openLog, placeAt, temporaryDirectory } from './kafka-kit.ts';
 
 const skip = !(await containersAvailable()) && NO_ENGINE;
-const USER = { mechanism: 'plain', user: 'wmb', password: 'Wmb-secret-1' } as const;
-const SCRAM = { ...USER, mechanism: 'scram-sha-512' } as const;
 const NONE_MS_MAX = 20_000;
 
-const authority = new Authority();
-const stranger = new Authority('another authority');
-const server = authority.sign('broker', ['IP:127.0.0.1']);
-const mine = authority.sign('client', ['DNS:wmb']);
-after(() => {
-  authority.remove();
-  stranger.remove();
-});
-
-const asks = { mechanism: 'plain', username: USER.user, password: USER.password } as const;
-const [withUser, withTls] = skip
-  ? []
-  : await Promise.all([
-      startKafka({ sasl: asks }),
-      startKafka({ sasl: { ...asks, mechanism: SCRAM.mechanism }, tls: { ca: authority.ca, ...server, client: mine } }),
-    ]);
-after(() => Promise.all([withUser?.remove(), withTls?.remove()]));
+const { plain, scram, authority, stranger, mine } = await guardedKafka(skip !== false);
 
 /** Makes a log and uses it. */
 async function use(kafka: KafkaLogConfig): Promise<void> {
@@ -42,12 +23,12 @@ async function use(kafka: KafkaLogConfig): Promise<void> {
 }
 
 describe('a user and a password', { skip }, () => {
-  const at = (more: Partial<KafkaLogConfig>) => kafkaAt(withUser?.address ?? '', more);
+  const at = (more: Partial<KafkaLogConfig>) => kafkaAt(plain?.address ?? '', more);
 
-  test('are given, and all is well', () => use(at({ sasl: USER })));
+  test('are given, and all is well', () => use(at({ sasl: PLAIN })));
 
   test('are wrong, or of a mechanism that the brokers do not know', async () => {
-    await assert.rejects(use(at({ sasl: { ...USER, password: 'wrong' } })), {
+    await assert.rejects(use(at({ sasl: { ...PLAIN, password: 'wrong' } })), {
       code: 'LOG_DENIED',
       message: /refuses the user or its password/,
     });
@@ -63,7 +44,7 @@ describe('TLS, and SCRAM over it', { skip }, () => {
   const { caFile } = authority;
   const files = { caFile, certFile: mine.certFile, keyFile: mine.keyFile };
   const at = (tls: KafkaLogConfig['tls'], password = SCRAM.password as string) =>
-    kafkaAt(withTls?.address ?? '', { tls, sasl: { ...SCRAM, password } });
+    kafkaAt(scram?.address ?? '', { tls, sasl: { ...SCRAM, password } });
 
   test('with both certificates, and all is well', () => use(at(files)));
 
@@ -81,7 +62,7 @@ describe('TLS, and SCRAM over it', { skip }, () => {
 
   test('is not spoken', { timeout: NONE_MS_MAX }, async () => {
     await assert.rejects(use(at(undefined)), { code: 'LOG_UNAVAILABLE', message: /set `tls`|does not answer/ });
-    await assert.rejects(use(kafkaAt(withUser?.address ?? '', { tls: files })), {
+    await assert.rejects(use(kafkaAt(plain?.address ?? '', { tls: files })), {
       code: 'LOG_UNAVAILABLE',
       message: /speaks none here, leave out `tls`/,
     });

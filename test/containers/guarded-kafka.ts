@@ -1,8 +1,44 @@
-/** A Kafka that does not let everybody do everything: each user has rights of its own. */
+/** Kafka that does not let everybody in: that asks for a user and a password, for certificates, or that gives each user rights of its own. */
 import { after } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Kafka } from 'kafkajs';
+import { Authority } from './certificates.ts';
 import { type KafkaServer, startKafka } from './kafka.ts';
+
+export const PLAIN = { mechanism: 'plain', user: 'wmb', password: 'Wmb-secret-1' } as const;
+export const SCRAM = { ...PLAIN, mechanism: 'scram-sha-512' } as const;
+
+export interface GuardedKafka {
+  /** With PLAIN. */
+  readonly plain: KafkaServer | undefined;
+  /** With SCRAM, over TLS with certificates of both sides. */
+  readonly scram: KafkaServer | undefined;
+  readonly authority: Authority;
+  /** One whom the brokers do not know. */
+  readonly stranger: Authority;
+  /** The certificate of a client. */
+  readonly mine: ReturnType<Authority['sign']>;
+}
+
+/** Removed when the file is done. `skip`: there is no engine, and the certificates only are made. */
+export async function guardedKafka(skip: boolean): Promise<GuardedKafka> {
+  const authority = new Authority();
+  const stranger = new Authority('another authority');
+  after(() => {
+    authority.remove();
+    stranger.remove();
+  });
+  const mine = authority.sign('client', ['DNS:wmb']);
+  const tls = { ca: authority.ca, ...authority.sign('broker', ['IP:127.0.0.1']), client: mine };
+  const { user: username, password } = PLAIN;
+  const start = () => [
+    startKafka({ sasl: { mechanism: PLAIN.mechanism, username, password } }),
+    startKafka({ sasl: { mechanism: SCRAM.mechanism, username, password }, tls }),
+  ];
+  const [plain, scram] = skip ? [] : await Promise.all(start());
+  after(() => Promise.all([plain?.remove(), scram?.remove()]));
+  return { plain, scram, authority, stranger, mine };
+}
 
 /** By Kafka's own numbers, which the library's types know and the library does not show. */
 const OPERATION = { READ: 3, WRITE: 4, CREATE: 5, DELETE: 6, DESCRIBE: 8, DESCRIBE_CONFIGS: 10 } as const;
