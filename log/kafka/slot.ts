@@ -40,9 +40,11 @@ export function takeSlot(directory: string, runtime: Runtime): Slot {
   throw taken;
 }
 
+/** A file that has lost its name with a machine's power gets a new one: two places with the same would take each other for one. */
 function seatOf(home: string, runtime: Runtime): string {
   const file = join(home, 'seat');
-  if (existsSync(file)) return readFileSync(file, 'utf8');
+  const known = existsSync(file) ? readFileSync(file, 'utf8') : '';
+  if (/^[0-9a-f]{24}$/.test(known)) return known;
   const seat = Buffer.from(runtime.bytes(12)).toString('hex');
   writeFileSync(file, seat);
   return seat;
