@@ -3,7 +3,7 @@
  * them in order; nobody has to agree with anybody.
  */
 export interface Heard {
-  /** Ascends from record to record. */
+  /** One more than that of the record before. Where it is greater, what was said between the two is forgotten. */
   readonly at: number;
   readonly value: Uint8Array;
 }

@@ -6,6 +6,8 @@ import type { Heard, Talk } from '../talk.ts';
 /** What is said by all. */
 export class MemoryTalkTopic {
   readonly records: Uint8Array[] = [];
+  /** What was said before is gone. */
+  first = 0;
   readonly listeners = new Set<() => void>();
 }
 
@@ -39,6 +41,7 @@ export class MemoryTalk implements Talk {
     over.addEventListener('abort', wake);
     try {
       for (let next = after + 1; !over.aborted; ) {
+        next = Math.max(next, topic.first);
         const heard = topic.records.slice(next).map((value, index) => ({ at: next + index, value }));
         next += heard.length;
         yield heard;
@@ -50,7 +53,9 @@ export class MemoryTalk implements Talk {
     }
   }
 
-  async forget(): Promise<void> {}
+  async forget(at: number): Promise<void> {
+    this.#options.topic.first = Math.max(this.#options.topic.first, at);
+  }
 
   close(): void {}
 }

@@ -219,6 +219,18 @@ test('one that is silent for twenty seconds is given up, not before, and hears o
   assert.deepEqual([a.fellows.isHeld, a.claim, b.others], [false, NO_STAMP, []], 'what it says counts no more');
 });
 
+test('one that stood still until what was said is forgotten appends nothing either: that it was given up may have been said then', async () => {
+  const room = new Room();
+  const [a, b] = (await room.with('a', 'b')) as [Reship, Reship];
+  room.standing.add('a');
+  await room.time.advance(30_000);
+  room.topic.first = room.topic.records.length;
+  room.standing.delete('a');
+  await room.time.advance(3_000);
+  assert.match(a.fellows.unready() ?? '', /given this one up/);
+  assert.deepEqual([a.fellows.isHeld, a.claim, b.others], [false, NO_STAMP, []]);
+});
+
 test('where Kafka is away for all of them for a minute, nobody is given up', async () => {
   const room = new Room();
   const [a, b] = (await room.with('a', 'b')) as [Reship, Reship];

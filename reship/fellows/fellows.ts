@@ -259,6 +259,8 @@ export class Fellows implements Service {
   #take(at: number, value: Uint8Array): void {
     const { name, log, clock, runtime, logger } = this.#options;
     const said = decodeSaid(value);
+    // What was forgotten before it was heard may have been that the others gave this one up: they say it once.
+    if (this.#heardTo >= 0 && at > this.#heardTo + 1) this.#isGone();
     this.#heardTo = at;
     // An older epoch's cannot reach this one's frames.
     if (said === undefined || said.epoch !== log.epoch) return;
