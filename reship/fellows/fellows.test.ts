@@ -53,6 +53,8 @@ class Reship {
   readonly acks: PeerAck[] = [];
   readonly ended: string[] = [];
   sessions: PeerSessionName[] = [];
+  /** What peers have acked here so far. */
+  kept: readonly PeerAck[] = [];
   waits = false;
   overtaken = 0;
   own: Stamp | undefined;
@@ -96,7 +98,7 @@ class Reship {
     this.fellows.attach({
       settled: () => this.own ?? this.clock.settle(),
       sessions: () => this.sessions,
-      acks: () => [],
+      acks: () => this.kept,
       waits: () => this.waits,
       endSession: (id) => void this.ended.push(id),
       takeAck: (ack) => void this.acks.push(ack),
@@ -302,6 +304,26 @@ test('an ack to one reship is the others’ too, at once where somebody waits, a
   b.known = 5;
   b.listeners.call(0);
   assert.deepEqual(b.acks, [ack(4, { exceptionsFrom: 3, exceptions: [duplicate] })]);
+});
+
+test('how the write requests of an ack fared is heard before what else says that it is acked', async () => {
+  const room = new Room();
+  const [a, b] = (await room.with('a', 'b')) as [Reship, Reship];
+  b.waits = true;
+  b.fellows.changed();
+  a.sessions = [{ id: 's1', peer: 'guangzhou', share: WHOLE }];
+  a.fellows.changed();
+  await room.time.advance(50);
+  for (let seq = 1; seq <= 8; seq += 1) {
+    room.next = seq + 1;
+    a.kept = [ack(seq, { exceptionsFrom: seq + 1 })];
+    a.fellows.acked(ack(seq));
+    await room.time.advance(50);
+    assert.deepEqual(
+      b.acks.find((heard) => heard.seq === seq),
+      ack(seq),
+    );
+  }
 });
 
 test('of two sessions of a peer the one that was said last counts: the other is ended, and its acks are no more taken', async () => {
