@@ -58,6 +58,23 @@ test('a lane on which canaries stop raises an alarm that names lane, age, link s
   });
 });
 
+test('a lane on which write requests arrive, and only what says that they are all there does not, has twice the time, and its alarm says so', async () => {
+  const lane = rig();
+  await lane.pass(2_000, () => lane.canary());
+  let mark = 100;
+  const arrive = () => {
+    mark += 1;
+    lane.set({ mark });
+  };
+  assert.deepEqual(await lane.pass(2 * SILENCE_MS, arrive), []);
+  const [alarm] = await lane.pass(2_000, arrive);
+  assert.equal(
+    alarm?.text,
+    'write requests come through lane beijing/3, but beijing has not said for 42 s up to which stamp all have come: one of its reships may stand still; its link is streaming',
+  );
+  assert.deepEqual(await lane.pass(1_000, () => lane.canary()), []);
+});
+
 test('the alarm closes when canaries are there again', async () => {
   const lane = rig();
   await lane.pass(2_000, () => lane.canary());

@@ -3,7 +3,8 @@
  * its link says.
  *
  * A lane that is late but moves is catching up, and a clock that is off makes a lane look late: neither is stuck. So two things come together: what came last is older than
- * `silenceMsMax`, and for a part of that time nothing came at all. An alarm closes when the lane is no longer late, not at its first twitch.
+ * `silenceMsMax`, and for a part of that time nothing came at all. An alarm closes when the lane is no longer late, not at its first twitch. Where write requests come and only the
+ * word is missing that they are all there, it takes longer.
  */
 import type { Horizon, LanePlace } from '../../core/inspection.ts';
 import type { Runtime } from '../../core/runtime.ts';
@@ -12,6 +13,8 @@ import { laneKey, type RoomId } from '../../core/words.ts';
 
 /** A lane counts as standing still after this share of `silenceMsMax`. */
 const STILL_SHARE = 0.25;
+/** Where write requests come through, so many times `silenceMsMax`: of a room with several reships nothing is known to be whole until the others have given up one that was killed. */
+const WHOLE_TIMES = 2;
 
 export interface LaneAlarm {
   /** `beijing/3`: origin and partition. */
@@ -32,6 +35,8 @@ interface Watched {
   /** Monotonic: since when `seen` and `mark` are what they are, each. */
   seenSince: number;
   markSince: number;
+  /** The same, also where nothing waits. */
+  movedSince: number;
   alarmed: boolean;
 }
 
@@ -71,7 +76,9 @@ export class LaneWatch {
     const stillMs = now - lane.seenSince;
     const ageMs = place.seen === '' ? stillMs : nowMs - stampMs(place.seen);
     const backlogMs = place.lagWrites > 0 ? now - lane.markSince : 0;
-    const isLate = ageMs > this.#silenceMsMax && (lane.alarmed || stillMs >= this.#silenceMsMax * STILL_SHARE);
+    const stillMsMin = this.#silenceMsMax * STILL_SHARE;
+    const isMoving = now - lane.movedSince < stillMsMin;
+    const isLate = ageMs > this.#silenceMsMax * (isMoving ? WHOLE_TIMES : 1) && (lane.alarmed || stillMs >= stillMsMin);
     const isBlocked = backlogMs > this.#silenceMsMax;
     lane.alarmed = isLate || isBlocked;
     const at = { lane: `${place.origin}/${place.partition}`, origin: place.origin };
@@ -81,6 +88,10 @@ export class LaneWatch {
       return { ...at, level: 'L1', text, sinceMs: Math.round(nowMs - backlogMs) };
     }
     if (!isLate) return undefined;
+    if (isMoving && place.seen !== '') {
+      const text = `write requests come through lane ${at.lane}, but ${place.origin} has not said for ${seconds(ageMs)} up to which stamp all have come: one of its reships may stand still; ${link}`;
+      return { ...at, level: 'L0', text, sinceMs: Math.round(nowMs - ageMs) };
+    }
     const what =
       place.seen === ''
         ? `nothing is known to have come through lane ${at.lane} for ${seconds(stillMs)}`
@@ -100,7 +111,7 @@ export class LaneWatch {
     }
     // A mark that went back moves too: the room takes everything again from there.
     if (lane.seen !== seen) lane.seenSince = now;
-    if (lane.mark !== mark || lane.epoch !== epoch) lane.markSince = now;
+    if (lane.mark !== mark || lane.epoch !== epoch) lane.markSince = lane.movedSince = now;
     lane.seen = seen;
     lane.mark = mark;
     lane.epoch = epoch;
@@ -114,7 +125,7 @@ export class LaneWatch {
     this.#inherited.delete(`${origin}/${partition}`);
     const stoodMs = alarm === undefined ? 0 : Math.max(this.#silenceMsMax + 1, this.#runtime.nowMs() - alarm.sinceMs);
     const markSince = alarm?.level === 'L1' ? now - stoodMs : now;
-    return { seen, mark, epoch, seenSince: now - stoodMs, markSince, alarmed: alarm !== undefined };
+    return { seen, mark, epoch, seenSince: now - stoodMs, markSince, movedSince: now - stoodMs, alarmed: alarm !== undefined };
   }
 }
 
