@@ -43,15 +43,22 @@ export function appendRecord(calling: Calling, topic: string, partition: number,
   return tryAgain(calling, () => appendOnce(cluster, { topic, partition }, value, runtime.nowMs()));
 }
 
-/** The records from `from` to the end. What lies before the first that is kept is passed over. */
+/** The records from `from` to the end. What lies before the first that is kept is passed over, also where another process removes it meanwhile. */
 export async function readRecords(calling: Calling, topic: string, partition: number, from: number): Promise<readonly FoundRecord[]> {
   const { cluster } = calling;
   const found: FoundRecord[] = [];
-  const first = await tryAgain(calling, async () => (await cluster.offsets(topic, 'first'))[partition] ?? 0);
-  for (let next = Math.max(from, first); ; ) {
-    const answer = await tryAgain(calling, () => fetchOnce(cluster, topic, { partition, from: next, bytesMax: FETCH_BYTES_MAX }));
-    for (const batch of batchesOf(answer.records)) {
-      if (batch !== undefined && !batch.isCompressed) found.push(...[...recordsOf(batch)].filter(({ offset }) => offset >= next));
+  const firstKept = () => tryAgain(calling, async () => (await cluster.offsets(topic, 'first'))[partition] ?? 0);
+  for (let next = Math.max(from, await firstKept()); ; ) {
+    try {
+      const answer = await tryAgain(calling, () => fetchOnce(cluster, topic, { partition, from: next, bytesMax: FETCH_BYTES_MAX }));
+      for (const batch of batchesOf(answer.records)) {
+        if (batch !== undefined && !batch.isCompressed) found.push(...[...recordsOf(batch)].filter(({ offset }) => offset >= next));
+      }
+    } catch (cause) {
+      const first = await firstKept();
+      if (first <= next) throw cause;
+      next = first;
+      continue;
     }
     const last = found[found.length - 1];
     if (last === undefined || last.offset < next) return found;
