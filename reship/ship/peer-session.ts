@@ -83,6 +83,8 @@ export class PeerSession {
       );
     }
     this.#drop(log, partition);
+    // Another reship of this room may have shipped what is not known here yet.
+    if (message.epoch === reader.epoch && after >= reader.extent(partition).next) await reader.catchUp();
     const gap = resumeGap(reader, message);
     if (gap !== undefined) {
       logger.error(

@@ -10,6 +10,7 @@ import type { Share } from '../../core/share.ts';
 import { formatStamp } from '../../core/stamp.ts';
 import { signHello } from '../../link/identity.ts';
 import type { Downward, Hello, LinkFrame, ServedSession, Upward } from '../../link/link.ts';
+import type { LogReader } from '../../log/log.ts';
 import { MemoryLog, MemoryLogDisk } from '../../log/memory/memory.ts';
 import { Shipper } from './shipper.ts';
 
@@ -25,7 +26,7 @@ const CONFIG = {
 } as unknown as Config;
 const CLAIM = { from: 'guangzhou', to: 'beijing', topologyEpoch: 5, instance: 'g-1' };
 
-async function rig(logger = silentLogger) {
+async function rig(logger = silentLogger, known: (log: MemoryLog) => LogReader = (log) => log) {
   const time = new VirtualTime();
   const log = new MemoryLog({ disk: new MemoryLogDisk(), log: 'writes', origin: 'beijing', partitions: 2, runtime: time });
   await log.open();
@@ -36,7 +37,7 @@ async function rig(logger = silentLogger) {
   const settledStamp = () => formatStamp({ ms: time.nowMs(), counter: 0, writer: 1 });
   const options = {
     config: CONFIG,
-    readers: [log],
+    readers: [known(log)],
     runtime: time,
     logger,
     metrics: noMetrics,
@@ -89,8 +90,25 @@ class FakeSession implements ServedSession {
   }
 }
 
-async function session(from = 'guangzhou', logger = silentLogger) {
-  const parts = await rig(logger);
+/** Knows the first six frames of a partition until it catches up. */
+function behind(log: MemoryLog): LogReader {
+  let next = 6;
+  const methods = ['open', 'read', 'seqBack', 'writesUpTo', 'stampsAt', 'onAppend', 'close'] as const;
+  return {
+    ...(Object.fromEntries(methods.map((name) => [name, (log[name] as (...given: unknown[]) => unknown).bind(log)])) as Pick<
+      LogReader,
+      (typeof methods)[number]
+    >),
+    ...{ log: log.log, origin: log.origin, epoch: log.epoch, partitions: log.partitions },
+    extent: (partition) => ({ ...log.extent(partition), next: Math.min(next, log.extent(partition).next) }),
+    catchUp: async () => {
+      next = Number.POSITIVE_INFINITY;
+    },
+  };
+}
+
+async function session(from = 'guangzhou', logger = silentLogger, known?: (log: MemoryLog) => LogReader) {
+  const parts = await rig(logger, known);
   const fake = new FakeSession(signHello({ ...CLAIM, from }, 'secret', parts.time));
   parts.shipper.serve(fake);
   const resume = (lane: { after: number; partition?: number; epoch?: string; historyWrites?: number; creditBytes?: number }) =>
@@ -167,6 +185,28 @@ test('a mark of another log epoch is a gap that names both epochs', async () => 
   const gap = fake.sent.find((message) => message.type === 'gap');
   assert.match(gap?.message ?? '', new RegExp(`epoch 0123456789abcdef.*epoch ${log.epoch}`));
   assert.deepEqual(fake.frames, []);
+});
+
+test('a mark beyond what is known of the log here is a gap only when that was caught up with: another reship of the room may have shipped more', async () => {
+  const { resume, fake, time } = await session('guangzhou', silentLogger, behind);
+  resume({ after: 8 });
+  await time.advance(0);
+  const resumed = { type: 'resumed', log: 'writes', partition: 0, historyFrom: 9, liveFrom: 9 };
+  assert.deepEqual(
+    fake.sent.filter(({ type }) => type !== 'pulse'),
+    [resumed],
+  );
+});
+
+test('acks of frames that are not known here yet are taken in their order when they are', async () => {
+  const { shipper, log, fake, time } = await session('guangzhou', silentLogger, behind);
+  const acked: number[] = [];
+  shipper.onAck(({ seq }) => acked.push(seq));
+  for (const seq of [5, 7, 4, 9, 10])
+    fake.say({ type: 'ack', log: 'writes', partition: 0, epoch: log.epoch, seq, parkedSeq: -1, exceptionsFrom: 0, exceptions: [] });
+  await time.advance(0);
+  assert.deepEqual(acked, [5, 7, 4, 9]);
+  assert.equal(shipper.ackedSeq('guangzhou', 'writes', 0), undefined, 'the log ends at 9');
 });
 
 test('a mark below the first stored frame is a gap, also where history is asked for', async () => {

@@ -41,6 +41,8 @@ export interface ShipperOptions {
   readonly connectedElsewhere?: () => readonly RoomId[];
 }
 
+type Ack = Extract<Upward, { type: 'ack' }>;
+
 interface Live {
   /** Of all sessions of the room's reships. */
   readonly id: string;
@@ -50,6 +52,8 @@ interface Live {
   readonly logs: readonly LogName[];
   readonly share: Share;
   heardMs: number;
+  /** Acks wait for it: they speak of frames that are not known here yet. */
+  catchingUp?: Promise<void>;
 }
 
 export class Shipper implements LinkHost, Service {
@@ -266,11 +270,35 @@ export class Shipper implements LinkHost, Service {
     else if (message.type === 'appended') for (const { lanes } of this.#live) lanes.appended(message.log, message.partition);
   }
 
-  /** An ack of another epoch, or beyond the end of the log, speaks of frames that do not exist here: the room is unknown again. */
-  #acked({ peer: room, share }: Live, message: Extract<Upward, { type: 'ack' }>): void {
-    const { log, partition, epoch, seq, parkedSeq, exceptionsFrom, exceptions, databaseSeq } = message;
+  #acked(live: Live, message: Ack): void {
+    const { log, partition, epoch, seq } = message;
     const reader = this.#reader(log);
-    if (reader === undefined || partition >= reader.partitions || !holds(share, partition)) return;
+    if (reader === undefined || partition >= reader.partitions || !holds(live.share, partition)) return;
+    if (live.catchingUp === undefined && (epoch !== reader.epoch || this.#exists(reader, partition, seq))) {
+      this.#takeAcked(live, reader, message);
+      return;
+    }
+    // Another reship of this room may have shipped them. What is acked meanwhile waits too: acks come in order.
+    live.catchingUp ??= this.#catchUp(live, reader);
+    live.catchingUp.then(
+      () => this.#newest.has(live) && this.#takeAcked(live, reader, message),
+      (cause) => live.session.close(asWmbError(cause)),
+    );
+  }
+
+  #catchUp(live: Live, reader: LogReader): Promise<void> {
+    const catchingUp = reader.catchUp();
+    const over = () => {
+      delete live.catchingUp;
+    };
+    // Before any of the acks that wait, and with nothing between them: those that come from now on do not overtake them.
+    catchingUp.then(over, over);
+    return catchingUp;
+  }
+
+  /** An ack of another epoch, or beyond the end of the log, speaks of frames that do not exist here: the room is unknown again. */
+  #takeAcked({ peer: room }: Live, reader: LogReader, message: Ack): void {
+    const { log, partition, epoch, seq, parkedSeq, exceptionsFrom, exceptions, databaseSeq } = message;
     if (epoch !== reader.epoch || !this.#exists(reader, partition, seq)) {
       this.#acks.forget({ room, log, partition });
       this.#options.logger.warn({ peer: room, log, partition, epoch, seq }, 'a peer acks frames that this log does not have');
