@@ -119,4 +119,10 @@ test('what is given up is rejected and not sent again; what is appended afterwar
   const appended = appender.append([DRAFT]);
   await runtime.advance(1_000);
   assert.deepEqual([await appended, sent], [[0], 1]);
+  const atOnce = assert.rejects(appender.append([DRAFT]), { message: 'overtaken' });
+  appender.giveUp(new WmbError('LOG_UNAVAILABLE', 'overtaken'));
+  await atOnce;
+  const next = appender.append([DRAFT]);
+  await runtime.advance(1_000);
+  assert.deepEqual([await next, sent], [[0], 2], 'what is given up before it was taken in a round leaves nothing behind');
 });

@@ -70,8 +70,8 @@ export class Appender {
   #running: Promise<void> | undefined;
   #sender: Sender | undefined;
   #refusal: WmbError | undefined;
-  /** The round that is under way is not to be sent any more. */
-  #givenUp: WmbError | undefined;
+  /** How often everything was given up: a group that was taken before is not sent any more. */
+  #givenUp = 0;
   /** What Kafka said last, while it does not take what it is sent. */
   #trouble: Trouble | undefined;
   #troubleMs = 0;
@@ -134,7 +134,7 @@ export class Appender {
 
   /** What is not acked yet is rejected, and not sent any more; nobody knows whether what was sent is stored. What is appended from now on is sent. */
   giveUp(reason: WmbError): void {
-    this.#givenUp = this.#running === undefined ? undefined : reason;
+    this.#givenUp += 1;
     for (const append of [...this.#waiting]) append.reject(reason);
     this.#pending = [];
     this.#pendingBytes = 0;
@@ -166,16 +166,17 @@ export class Appender {
   async #appendGroup(group: readonly WaitingAppend[]): Promise<void> {
     const drafts = group.flatMap((append) => append.drafts);
     const seqs: Seq[] = new Array(drafts.length);
+    const givenUp = this.#givenUp;
+    const isOver = () => this.#refusal !== undefined || this.#givenUp !== givenUp;
     let failure: WmbError | undefined;
     try {
-      for (const round of roundsOf(drafts)) await this.#send(round, seqs);
+      for (const round of roundsOf(drafts)) await this.#send(round, seqs, isOver);
     } catch (cause) {
       failure = asWmbError(cause, 'LOG_UNAVAILABLE');
     }
     this.#roundMs = undefined;
-    if (this.#givenUp !== undefined) {
-      // What may be stored of this sender must not be taken for what is sent next.
-      this.#givenUp = undefined;
+    if (this.#givenUp !== givenUp) {
+      // Whoever waited has been answered. What may be stored of this sender must not be taken for what is sent next.
       this.#sender = undefined;
       return;
     }
@@ -184,8 +185,8 @@ export class Appender {
     for (const append of group) append.reject(failure);
   }
 
-  /** Until every batch of the round is answered for good. */
-  async #send(round: readonly Batch[], seqs: Seq[]): Promise<void> {
+  /** Until every batch of the round is answered for good, or it is over. */
+  async #send(round: readonly Batch[], seqs: Seq[], isOver: () => boolean): Promise<void> {
     let rest = round;
     this.#roundMs = this.#options.runtime.monotonicMs();
     for (let attempt = 0; rest.length > 0; attempt += 1) {
@@ -193,8 +194,7 @@ export class Appender {
         await pause(this.#options.runtime, attempt);
         await this.#options.cluster.refresh().catch(() => {});
       }
-      const over = this.#refusal ?? this.#givenUp;
-      if (over !== undefined) throw over;
+      if (isOver()) throw this.#refusal ?? new WmbError('LOG_UNAVAILABLE', 'what was to be appended was given up');
       rest = await this.#attempt(rest, seqs);
     }
     this.#trouble = undefined;
