@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path';
 import type { Config } from '../core/config/types.ts';
+import type { Metrics } from '../core/metrics.ts';
 import { instanceName } from '../core/runtime.ts';
 import { logsKept, masterRoom, roomEntry } from '../core/topology.ts';
 import { GrpcServer } from '../daemon/grpc-server.ts';
@@ -27,7 +28,7 @@ import { MysqlReplication } from '../store/mysql/replication.ts';
 import { RedisCache } from '../store/redis/cache.ts';
 import { serversOf } from '../store/redis/connection.ts';
 import { collectorAdmin, type LinkAdmin } from './admin-grpc.ts';
-import { Applier } from './admit/admit.ts';
+import { Applier, type SharedRoom } from './admit/admit.ts';
 import { Inspection } from './inspection.ts';
 import { inspectionService } from './inspection-grpc.ts';
 import { addKeysRoute } from './keys-http.ts';
@@ -63,32 +64,8 @@ export async function wireCollector(
     arrived: (marks) => applier.acks.arrived(marks),
   });
   const processors = new Processors({ config, runtime });
-  const applier: Applier = new Applier({
-    config,
-    cache,
-    database,
-    book,
-    processors,
-    effectLog,
-    floors: { floor: () => receiver.floor() },
-    runtime,
-    logger,
-    metrics,
-  });
+  const { applier, receiver } = takerOf(parts, { cache, database, book, processors, effectLog, instance });
   tellChanges = () => applier.hints.appended('changes', 0);
-  const receiver = new Receiver({
-    config,
-    instance,
-    dialer: rpcDialer({ runtime, tls: room.tls === undefined ? undefined : readTls(room.tls) }),
-    inbox: new MqDialer({ config, runtime, logger }),
-    consumers: applier.consumers,
-    acks: applier.acks,
-    hints: applier.hints,
-    states: new EmbeddedLinkStates(book),
-    runtime,
-    logger,
-    metrics,
-  });
   const grpc = serve(parts, { cache, book, processors, applier, receiver, watch, instance });
   const http = new OpsHttp({ address: room.listen.collector.http, bodyBytesMax: HTTP_BODY_BYTES_MAX, readiness, metrics, logger });
   addKeysRoute(http.app, { cache, runtime });
@@ -102,6 +79,40 @@ export async function wireCollector(
     grpc,
     http,
   ];
+}
+
+export interface TakerParts {
+  readonly cache: CacheStore;
+  readonly database: DatabaseStore | undefined;
+  readonly book: EmbeddedBook;
+  readonly processors: Processors;
+  readonly effectLog: Log | undefined;
+  readonly instance: string;
+  /** Of a collector beside others. */
+  readonly beside?: SharedRoom;
+}
+
+/** What takes frames from the origins, and what applies them. */
+export function takerOf(
+  { config, runtime, logger, metrics }: Pick<DaemonParts, 'config' | 'runtime' | 'logger'> & { readonly metrics: Metrics },
+  { cache, database, book, processors, effectLog, instance, beside }: TakerParts,
+): { readonly applier: Applier; readonly receiver: Receiver } {
+  const common = { config, runtime, logger, metrics };
+  const { tls } = config.room;
+  const applier: Applier = new Applier({
+    ...{ ...common, cache, database, book, processors, effectLog, share: beside },
+    floors: { floor: () => receiver.floor() },
+  });
+  const receiver = new Receiver({
+    ...{ ...common, instance, share: beside?.share },
+    dialer: rpcDialer({ runtime, tls: tls === undefined ? undefined : readTls(tls) }),
+    inbox: new MqDialer({ config, runtime, logger }),
+    consumers: applier.consumers,
+    acks: applier.acks,
+    hints: applier.hints,
+    states: new EmbeddedLinkStates(book),
+  });
+  return { applier, receiver };
 }
 
 interface Served {

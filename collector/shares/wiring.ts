@@ -14,23 +14,17 @@ import { formatAddress } from '../../daemon/listen.ts';
 import { OpsHttp } from '../../daemon/ops-http.ts';
 import type { DaemonParts } from '../../daemon/process.ts';
 import type { Service } from '../../daemon/service.ts';
-import { readTls } from '../../daemon/tls.ts';
-import { MqDialer } from '../../link/mq/dialer.ts';
-import { rpcDialer } from '../../link/rpc/dialer.ts';
 import type { Log } from '../../log/log.ts';
 import { CollectorService } from '../../proto/gen/wmb/v1/admin.ts';
 import { InspectionService } from '../../proto/gen/wmb/v1/inspection.ts';
 import type { DatabaseStore } from '../../store/database.ts';
-import { Applier } from '../admit/admit.ts';
 import { addKeysRoute } from '../keys-http.ts';
 import { Processors } from '../process/processors.ts';
 import { EmbeddedBook } from '../receipts/embedded.ts';
 import { ShareLease } from '../receipts/lease.ts';
-import { EmbeddedLinkStates } from '../receipts/link-states.ts';
 import { ShareRegistry } from '../receipts/share-registry.ts';
-import { Receiver } from '../receive/receiver.ts';
 import type { ReplicationWatch } from '../replication.ts';
-import { answersOf, cacheOf, databaseOf, effectLogOf, HTTP_BODY_BYTES_MAX, replicationWatch } from '../wiring.ts';
+import { answersOf, cacheOf, databaseOf, effectLogOf, HTTP_BODY_BYTES_MAX, replicationWatch, takerOf } from '../wiring.ts';
 import { ShareKeeper } from './keeper.ts';
 import { ShareMetrics } from './metrics.ts';
 import { RoomVoices } from './room-grpc.ts';
@@ -113,35 +107,14 @@ function wireShare(common: Common, share: Share): WiredShare {
   const { metrics, end } = shareMetrics.open();
   const cache = cacheOf(common, share.index);
   const book = new EmbeddedBook({ file: bookFile(room.directory, share.index), room: room.id, owner: instance });
-  const log = logger.child({ share: share.index });
-  const name = `${instance}.${share.index}`;
-  const applier: Applier = new Applier({
-    config,
-    cache,
-    database,
-    book,
-    processors,
-    effectLog,
-    floors: { floor: () => receiver.floor() },
-    share: { share, others: () => common.others(share.index) },
-    runtime,
-    logger: log,
-    metrics,
-  });
-  const receiver: Receiver = new Receiver({
-    config,
-    instance: name,
-    share,
-    dialer: rpcDialer({ runtime, tls: room.tls === undefined ? undefined : readTls(room.tls) }),
-    inbox: new MqDialer({ config, runtime, logger: log }),
-    consumers: applier.consumers,
-    acks: applier.acks,
-    hints: applier.hints,
-    states: new EmbeddedLinkStates(book),
-    runtime,
-    logger: log,
-    metrics,
-  });
+  const { applier, receiver } = takerOf(
+    { config, runtime, logger: logger.child({ share: share.index }), metrics },
+    {
+      ...{ cache, database, book, processors, effectLog },
+      instance: `${instance}.${share.index}`,
+      beside: { share, others: () => common.others(share.index) },
+    },
+  );
   return {
     cache,
     applier,
