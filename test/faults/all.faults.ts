@@ -13,6 +13,7 @@ import { MQ_STORIES } from './mq.faults.ts';
 import { MQ_LOSS_STORIES } from './mq-loss.faults.ts';
 import { MYSQL_STORIES } from './mysql.faults.ts';
 import { REDIS_STORIES } from './redis.faults.ts';
+import { RESHIPS_STORIES } from './reships.faults.ts';
 import { SHARES_STORIES } from './shares.faults.ts';
 
 const STORY_MS_MAX = 900_000;
@@ -27,6 +28,7 @@ const STORIES = [
   ...MQ_STORIES,
   ...MQ_LOSS_STORIES,
   ...SHARES_STORIES,
+  ...RESHIPS_STORIES,
   ...MADE_STORIES,
 ];
 

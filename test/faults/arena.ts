@@ -57,6 +57,8 @@ export interface ArenaOptions {
   readonly mode?: 'independent' | 'master-slave';
   /** Three collectors divide the partitions of each room. */
   readonly shared?: boolean;
+  /** Three reships append to the first room's log, which is in Kafka, and messages go to each of them in turn. */
+  readonly reships?: boolean;
   /** The link from the first room into the second is over mq, through the second's Kafka, which holds nothing else without `brokers`. */
   readonly mq?: boolean;
   /** `log.retention` of the first room. */
@@ -78,6 +80,7 @@ export interface ArenaOptions {
 interface ArenaParts {
   readonly rooms: Rooms;
   readonly members: readonly Members[];
+  readonly reships: Members;
   readonly servers: readonly RoomServers[];
   readonly directory: string;
   readonly disk: SmallDisk | undefined;
@@ -89,6 +92,8 @@ export class Arena {
   readonly clients: readonly RoomClients[];
   readonly directory: string;
   readonly #members: readonly Members[];
+  /** Of the first room. */
+  readonly reships: Members;
   readonly #disk: SmallDisk | undefined;
   readonly #options: ArenaOptions;
   #messages: Messages | undefined;
@@ -103,9 +108,10 @@ export class Arena {
     this.rooms = parts.rooms;
     this.servers = parts.servers;
     this.#members = parts.members;
+    this.reships = parts.reships;
     this.directory = parts.directory;
     this.#disk = parts.disk;
-    this.clients = parts.rooms.rooms.map((room) => new RoomClients(room));
+    this.clients = parts.rooms.rooms.map((room, place) => (place === 0 && options.reships ? parts.reships.inTurn : new RoomClients(room)));
   }
 
   #begin(): void {
@@ -157,8 +163,9 @@ export class Arena {
     const killAll = () => rooms.killAll();
     process.once('exit', killAll);
     const members: Members[] = [];
-    for (const room of rooms.rooms) members.push(await Members.of(rooms, room, options.shared === true));
-    const arena = new Arena(options, { rooms, members, servers, directory, disk });
+    for (const room of rooms.rooms) members.push(await Members.of(rooms, room, 'collector', options.shared === true));
+    const reships = await Members.of(rooms, rooms.room(0), 'reship', options.reships === true);
+    const arena = new Arena(options, { rooms, members, reships, servers, directory, disk });
     t.after(() => arena.#close(t));
     t.after(() => process.off('exit', killAll));
     await arena.#prepare();
@@ -226,7 +233,8 @@ export class Arena {
   }
 
   async #startAll(place: number): Promise<void> {
-    await Promise.all([...DAEMONS.map((daemon) => this.start(place, daemon)), this.members(place).startOthers()]);
+    const others = place === 0 ? [this.members(place), this.reships] : [this.members(place)];
+    await Promise.all([...DAEMONS.map((daemon) => this.start(place, daemon)), ...others.map((members) => members.startOthers())]);
   }
 
   start(place: number, daemon: Daemon): Promise<void> {
@@ -298,7 +306,7 @@ export class Arena {
     await this.#watch?.end();
     for (const client of this.clients) client.close();
     // Before their servers: daemons that stop have something to say to them.
-    await Promise.all(this.#members.map((members) => members.close()));
+    await Promise.all([...this.#members, this.reships].map((members) => members.close()));
     await this.rooms.stop();
     this.#disk?.unmount();
     await Promise.all(this.servers.map((each) => each.remove()));
