@@ -43,6 +43,8 @@ export class MqRig {
   readonly states = new MemoryStates();
   readonly lines: LogLine[] = [];
   disk = new MemoryLogDisk();
+  /** Whether it is this reship of the origin that feeds the inbox. */
+  feeds = true;
   readonly #more: Partial<RigConfig>;
   #receiver: Receiver | undefined;
   #stopOrigin: (() => Promise<void>) | undefined;
@@ -103,7 +105,7 @@ export class MqRig {
       kafka: this.fromAfar,
       secret,
       host: shipper,
-      isMine: () => true,
+      isMine: () => this.feeds,
       runtime: systemRuntime,
       logger,
     });

@@ -93,6 +93,28 @@ test('a reship that was started anew goes on after what the inbox has, and is to
   await until(() => second.shipper.ackedSeq('guangzhou', 'writes', 2) === 9);
 });
 
+test('of several reships only the one whose turn it is feeds the inbox, and it goes on where it was when its turn comes again', {
+  skip,
+  timeout: 60_000,
+}, async () => {
+  const rig = await rigOf();
+  rig.feeds = false;
+  const { log } = await rig.startOrigin();
+  const told = (text: string) => rig.lines.some(({ message }) => message === text);
+  await appendAll(log, 5);
+  await rig.startPeer();
+  await until(() => told('the link is down'));
+  assert.ok(!told('a peer’s session begins'));
+  rig.feeds = true;
+  await applied(rig, 5);
+  rig.feeds = false;
+  await until(() => told('a peer’s session ends'));
+  await appendAll(log, 5);
+  rig.feeds = true;
+  await applied(rig, 10);
+  assert.deepEqual(await offsets(rig, 'high'), [11, 11, 11, 11], 'nothing was put there twice, and one record begins the run');
+});
+
 test('frames go on into the inbox while the collector is away, also from a reship that was started anew', {
   skip,
   timeout: 60_000,
