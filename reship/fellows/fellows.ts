@@ -26,7 +26,7 @@ const GATHER_MS = 10;
 /** Whoever has not heard itself for so long neither appends nor claims. */
 const HELD_MS = 4_000;
 /** So long after the last word of another one it has stopped for certain. */
-export const SILENT_MS = HELD_MS + 2_000;
+const SILENT_MS = HELD_MS + 2_000;
 /** Longer than anything that it sent before may take to Kafka. */
 const GONE_MS = 20_000;
 /** What was said so long ago was said in another life of the room. */
@@ -171,7 +171,7 @@ export class Fellows implements Service {
   settled(own: Stamp): Stamp {
     if (!this.isHeld) return NO_STAMP;
     if (this.#roll.isWholeHere) return own;
-    const others = this.#roll.settledHere();
+    const others = this.#roll.settledHere;
     return others < own ? others : own;
   }
 

@@ -11,10 +11,10 @@ import type { GivenUp, Said } from './said.ts';
 const PENDING_MAX = 64;
 
 /** What a process has sent to Kafka arrives also when it is dead by then: it counts for so long after somebody else has its seat. */
-export const LINGER_MS = 3_000;
+const LINGER_MS = 3_000;
 
 /** How far a log is known here: by partition, the seq behind its last frame. */
-export type Extents = (partition: number) => Seq;
+type Extents = (partition: number) => Seq;
 
 interface Fellow {
   readonly name: string;
@@ -122,7 +122,7 @@ export class Roll {
   }
 
   /** The same for what is known of the log here: what the others have durable up to there is known. */
-  settledHere(): Stamp {
+  get settledHere(): Stamp {
     return leastStamp([...this.#fellows, ...this.#leaving].map(({ usable }) => usable));
   }
 
@@ -185,6 +185,10 @@ export class Roll {
     return this.#living.map((fellow) => this.#view(fellow));
   }
 
+  #view({ name, heardMs }: Fellow): FellowView {
+    return { name, heardMs, sessions: this.#sessions.filter((session) => session.name === name) };
+  }
+
   get #living(): readonly Fellow[] {
     return this.#fellows.filter(({ lingersToMs }) => lingersToMs === undefined);
   }
@@ -193,10 +197,6 @@ export class Roll {
     fellow.lingersToMs = nowMs + LINGER_MS;
     this.#over.add(fellow.name);
     this.#sessions = this.#sessions.filter(({ name }) => name !== fellow.name);
-  }
-
-  #view({ name, heardMs }: Fellow): FellowView {
-    return { name, heardMs, sessions: this.#sessions.filter((session) => session.name === name) };
   }
 
   #hear(at: number, said: Said, nowMs: number): void {
