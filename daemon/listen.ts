@@ -1,4 +1,6 @@
 /** What listening on an address can meet, told the same way by HTTP and gRPC. */
+import { hostname } from 'node:os';
+import { isWildcard } from '../core/config/address.ts';
 import { WmbError } from '../core/errors.ts';
 
 export interface Endpoint {
@@ -35,3 +37,9 @@ const REASONS: readonly (readonly [code: string, reason: string])[] = [
   ['EADDRNOTAVAIL', 'is not an address of this machine (EADDRNOTAVAIL)'],
   ['ENOTFOUND', 'names a host that cannot be resolved (ENOTFOUND)'],
 ];
+
+/** Where others of the room reach what listens there. */
+export function publishedAddress(listens: string): string {
+  const { host, port } = parseAddress(listens);
+  return isWildcard(host) ? formatAddress({ host: hostname(), port }) : listens;
+}

@@ -12,6 +12,7 @@ import { type Stamp, writerId } from '../core/stamp.ts';
 import { logsKept, roomEntry } from '../core/topology.ts';
 import type { LogName } from '../core/words.ts';
 import { GrpcServer } from '../daemon/grpc-server.ts';
+import { publishedAddress } from '../daemon/listen.ts';
 import { OpsHttp } from '../daemon/ops-http.ts';
 import type { DaemonParts } from '../daemon/process.ts';
 import type { Service } from '../daemon/service.ts';
@@ -178,13 +179,14 @@ interface Joining {
 
 /** Others may append to a log in Kafka. */
 async function joinFellows({ log, clock, instance, parts }: Joining): Promise<Fellows> {
-  const { runtime, logger } = parts;
+  const { config, runtime, logger } = parts;
   const { talk, seat } = await log.company();
   const onOvertaken = () =>
     log.giveUp(
       new WmbError('LOG_UNAVAILABLE', 'this reship stood still, and another one joined meanwhile; submit again', { retryAfterMs: 100 }),
     );
-  const fellows = new Fellows({ name: instance, seat, talk, log, clock, runtime, logger, onOvertaken });
+  const address = publishedAddress(config.room.listen.reship.grpc);
+  const fellows = new Fellows({ name: instance, seat, address, talk, log, clock, runtime, logger, onOvertaken });
   log.appendWhile(() => fellows.isHeld);
   void fellows.failed.then((reason) => log.refuse(reason));
   await fellows.join();

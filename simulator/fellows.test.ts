@@ -137,7 +137,7 @@ class Reship {
     const stampLast = [world.promised, ...inLog].sort().at(-1) ?? NO_STAMP;
     this.#clock = new HybridClock({ runtime, writer: world.lives, stampLast, aheadMsMax: 60_000 });
     this.#fellows = new Fellows({
-      ...{ name: this.name, seat: seatName, runtime, clock: this.#clock, logger: silentLogger },
+      ...{ name: this.name, seat: seatName, address: '', runtime, clock: this.#clock, logger: silentLogger },
       onOvertaken: () => {
         this.#overtaken += 1;
       },

@@ -5,8 +5,8 @@ import { showStatus } from './show.ts';
 
 test('status shows the reships of a room that has several, whom each ships to, and who is silent', () => {
   const members = [
-    { instance: 'beijing-1', silentMs: 0, peers: ['beijing', 'guangzhou', 'guangzhou'] },
-    { instance: 'beijing-2', silentMs: 5_200, peers: [] },
+    { instance: 'beijing-1', address: 'one:7101', silentMs: 0, peers: ['beijing', 'guangzhou', 'guangzhou'] },
+    { instance: 'beijing-2', address: 'two:7101', silentMs: 5_200, peers: [] },
   ];
   const reship = {
     topologyEpoch: 1,
@@ -27,5 +27,8 @@ test('status shows the reships of a room that has several, whom each ships to, a
     open: { drifts: 0, alarms: 0 },
   };
   const shown = showStatus(status, { columnsMax: 200 });
-  assert.match(shown, /\n +beijing-1: ships to beijing, guangzhou \(2 shares\)\n +beijing-2: ships to nobody, not heard of for 5\.2 s\n/);
+  assert.match(
+    shown,
+    /\n +beijing-1 at one:7101: ships to beijing, guangzhou \(2 shares\)\n +beijing-2 at two:7101: ships to nobody, not heard of for 5\.2 s\n/,
+  );
 });

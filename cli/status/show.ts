@@ -70,12 +70,12 @@ function daemonRows({ topology: { epoch }, rooms }: TopologyStatus, { room, resh
 }
 
 /** Of a room with several reships: one of them, and which rooms' collectors it ships to. */
-function fellowText({ instance, silentMs, peers }: ReshipMember): string {
+function fellowText({ instance, address, silentMs, peers }: ReshipMember): string {
   const silent = silentMs < SILENT_MS ? '' : `, not heard of for ${formatDuration(silentMs)}`;
   const sessions = [...Map.groupBy(peers, (peer) => peer)].map(([peer, all]) =>
     all.length === 1 ? peer : `${peer} (${all.length} shares)`,
   );
-  return `${instance}: ${sessions.length === 0 ? 'ships to nobody' : `ships to ${sessions.join(', ')}`}${silent}`;
+  return `${instance} at ${address}: ${sessions.length === 0 ? 'ships to nobody' : `ships to ${sessions.join(', ')}`}${silent}`;
 }
 
 /** Of a room with several collectors: one of them. */

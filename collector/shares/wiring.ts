@@ -3,14 +3,12 @@
  * receiver of their own.
  */
 import { existsSync } from 'node:fs';
-import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { isWildcard, parseAddress } from '../../core/config/address.ts';
 import { WmbError } from '../../core/errors.ts';
 import { instanceName } from '../../core/runtime.ts';
 import { holds, type Share } from '../../core/share.ts';
 import { GrpcServer } from '../../daemon/grpc-server.ts';
-import { formatAddress } from '../../daemon/listen.ts';
+import { publishedAddress } from '../../daemon/listen.ts';
 import { OpsHttp } from '../../daemon/ops-http.ts';
 import type { DaemonParts } from '../../daemon/process.ts';
 import type { Service } from '../../daemon/service.ts';
@@ -141,11 +139,4 @@ function wireShare(common: Common, share: Share): WiredShare {
 
 function bookFile(directory: string, share: number): string {
   return join(directory, `book-${share}.db`);
-}
-
-/** As the others reach it. */
-function publishedAddress(listens: string): string {
-  const address = parseAddress(listens);
-  if (address === undefined || !isWildcard(address.host)) return listens;
-  return formatAddress({ host: hostname(), port: address.port });
 }

@@ -78,7 +78,7 @@ class Reship {
     };
     this.clock = new HybridClock({ runtime, writer: name.charCodeAt(0), stampLast: NO_STAMP, aheadMsMax: 60_000 });
     this.fellows = new Fellows({
-      ...{ name, seat, runtime, clock: this.clock, logger: silentLogger },
+      ...{ name, seat, address: '', runtime, clock: this.clock, logger: silentLogger },
       talk: new MemoryTalk({ topic, runtime, delayMs: () => 2 }),
       onOvertaken: () => {
         this.overtaken += 1;

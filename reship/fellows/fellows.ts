@@ -55,6 +55,8 @@ export interface FellowHost {
 export interface FellowsOptions {
   readonly name: string;
   readonly seat: string;
+  /** Where it takes write requests over gRPC, as others reach it. */
+  readonly address: string;
   readonly talk: Talk;
   readonly log: {
     readonly epoch: LogEpoch;
@@ -187,16 +189,16 @@ export class Fellows implements Service {
   }
 
   /** For status: of all, where this one is not alone. */
-  members(): { instance: string; silentMs: number; peers: string[] }[] {
-    const { name, runtime } = this.#options;
+  members(): { instance: string; address: string; silentMs: number; peers: string[] }[] {
+    const { name, address, runtime } = this.#options;
     if (this.others.length === 0) return [];
     const nowMs = runtime.monotonicMs();
-    const all = [...this.others, { name, heardMs: nowMs, sessions: this.#host?.sessions() ?? [] }];
+    const all = [...this.others, { name, address, heardMs: nowMs, sessions: this.#host?.sessions() ?? [] }];
     const order = this.#roll.awake(Number.NEGATIVE_INFINITY);
     return all
       .sort((a, b) => order.indexOf(a.name) - order.indexOf(b.name))
-      .map(({ name: instance, heardMs, sessions }) => ({
-        instance,
+      .map(({ name: instance, address, heardMs, sessions }) => ({
+        ...{ instance, address },
         silentMs: Math.round(nowMs - heardMs),
         peers: sessions.map(({ peer }) => peer).sort(),
       }));
@@ -344,7 +346,7 @@ export class Fellows implements Service {
 
   /** What is durable of this process is known here before it is taken for settled: `settled` is asked first. */
   #word(): Said {
-    const { name, seat, log, clock, runtime } = this.#options;
+    const { name, seat, address, log, clock, runtime } = this.#options;
     const settled = this.#host?.settled() ?? clock.last;
     this.#turn += 1;
     const news = this.#news;
@@ -352,8 +354,7 @@ export class Fellows implements Service {
     // What is new says more than where a lane is.
     const known = this.#turn % WHOLE_TURNS === 0 ? (this.#host?.acks() ?? []).filter((ack) => !news.has(laneOf(ack))) : [];
     return {
-      name,
-      seat,
+      ...{ name, seat, address },
       epoch: log.epoch,
       turn: this.#turn,
       saidMs: Math.floor(runtime.nowMs()),

@@ -19,6 +19,7 @@ type Extents = (partition: number) => Seq;
 interface Fellow {
   readonly name: string;
   readonly seat: string;
+  readonly address: string;
   readonly joinedAt: number;
   /** Where its last word stands. */
   lastAt: number;
@@ -41,6 +42,7 @@ interface Placed extends PeerSessionName {
 
 export interface FellowView {
   readonly name: string;
+  readonly address: string;
   readonly heardMs: number;
   readonly sessions: readonly PeerSessionName[];
 }
@@ -185,8 +187,8 @@ export class Roll {
     return this.#living.map((fellow) => this.#view(fellow));
   }
 
-  #view({ name, heardMs }: Fellow): FellowView {
-    return { name, heardMs, sessions: this.#sessions.filter((session) => session.name === name) };
+  #view({ name, address, heardMs }: Fellow): FellowView {
+    return { name, address, heardMs, sessions: this.#sessions.filter((session) => session.name === name) };
   }
 
   get #living(): readonly Fellow[] {
@@ -206,10 +208,9 @@ export class Roll {
     }
     let fellow = this.#fellows.find(({ name }) => name === said.name);
     if (fellow === undefined) {
-      const { name, seat } = said;
+      const { name, seat, address } = said;
       fellow = {
-        name,
-        seat,
+        ...{ name, seat, address },
         joinedAt: at,
         lastAt: at,
         heardMs: nowMs,

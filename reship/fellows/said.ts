@@ -17,6 +17,8 @@ export interface Said {
   readonly name: string;
   /** Of whoever has this process' place in the room's directory, one after the other. */
   readonly seat: string;
+  /** Where it takes write requests over gRPC; for people. */
+  readonly address: string;
   readonly epoch: LogEpoch;
   /** Counts what this process has said. */
   readonly turn: number;

@@ -114,7 +114,8 @@ test('two reships join the first one under traffic: each takes write requests, a
   await asExpected(scene, all, 'all');
   for (const [index, client] of clients.entries()) await reachesAll(client, `everywhere-${index}`);
   const { stdout } = await scene.wmb(1, 'status');
-  for (const { instance } of met) assert.match(stdout, new RegExp(`${instance}: ships to (nobody|(beijing|guangzhou)(, guangzhou)?)`));
+  for (const { instance, address } of met)
+    assert.match(stdout, new RegExp(`${instance} at ${address}: ships to (nobody|(beijing|guangzhou)(, guangzhou)?)`));
   const sessions = met.flatMap(({ peers }) => peers).sort();
   assert.deepEqual(sessions, ['beijing', 'guangzhou']);
 });

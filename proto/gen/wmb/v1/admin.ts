@@ -52,6 +52,8 @@ export interface ReshipMember {
   silentMs: number;
   /** The rooms that have a session with it, each once for each of its shares. */
   peers: string[];
+  /** Where it takes write requests over gRPC. */
+  address: string;
 }
 
 export interface LogStatus {
@@ -501,7 +503,7 @@ export const ReshipStatus: MessageFns<ReshipStatus> = {
 };
 
 function createBaseReshipMember(): ReshipMember {
-  return { instance: "", silentMs: 0, peers: [] };
+  return { instance: "", silentMs: 0, peers: [], address: "" };
 }
 
 export const ReshipMember: MessageFns<ReshipMember> = {
@@ -514,6 +516,9 @@ export const ReshipMember: MessageFns<ReshipMember> = {
     }
     for (const v of message.peers) {
       writer.uint32(26).string(v!);
+    }
+    if (message.address !== "") {
+      writer.uint32(34).string(message.address);
     }
     return writer;
   },
@@ -553,6 +558,14 @@ export const ReshipMember: MessageFns<ReshipMember> = {
             }
 
             message.peers.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.address = reader.string();
             continue;
           }
         }
