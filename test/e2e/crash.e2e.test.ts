@@ -11,15 +11,6 @@ const STEPS = [
   ['collector', 'reship'],
 ] as const;
 
-/** What both rooms hold, of one traffic, must be what was acked, key by key. */
-async function asExpected(traffic: Traffic, name: string): Promise<void> {
-  const expected = await traffic.stop();
-  const held = await scene.equalRooms();
-  const ofTraffic = new Map([...held].filter(([key]) => key.startsWith(`${name}:`)));
-  assert.ok(expected.size > 100, `${expected.size} keys`);
-  assert.deepEqual(ofTraffic, new Map([...expected].sort(([a], [b]) => (a < b ? -1 : 1))));
-}
-
 test('every daemon is killed in the middle of traffic and started again: both rooms hold what was acked, counters exact', async () => {
   const traffic = new Traffic(scene, 'kill');
   for (const step of STEPS) {
@@ -28,7 +19,7 @@ test('every daemon is killed in the middle of traffic and started again: both ro
   }
   await traffic.flows(60);
   assert.ok(traffic.retries > 0, 'no call met a dead reship');
-  await asExpected(traffic, 'kill');
+  await traffic.proves(scene);
 });
 
 test('SIGTERM and Ctrl-C in the middle of traffic end with exit code 0 and lose nothing that was acked', async () => {
@@ -39,7 +30,7 @@ test('SIGTERM and Ctrl-C in the middle of traffic end with exit code 0 and lose 
     assert.deepEqual(codes, [0, 0]);
   }
   await traffic.flows(60);
-  await asExpected(traffic, 'term');
+  await traffic.proves(scene);
 });
 
 test('a request id that is retried after its room’s collector and reship were killed has one effect in both rooms', async () => {

@@ -34,13 +34,6 @@ describe('two independent rooms', { skip }, async () => {
     roomSettings: settings(kafka),
   });
 
-  async function asExpected(traffic: Traffic, name: string): Promise<void> {
-    const expected = await traffic.stop();
-    const held = await scene.equalRooms();
-    const ofTraffic = new Map([...held].filter(([key]) => key.startsWith(`${name}:`)));
-    assert.deepEqual(ofTraffic, new Map([...expected].sort(([a], [b]) => (a < b ? -1 : 1))));
-  }
-
   test('a reship whose topics are not made yet says which command makes them', async () => {
     const { code, stderr } = await scene.wmb(0, 'reship');
     assert.equal(code, 3);
@@ -97,7 +90,7 @@ describe('two independent rooms', { skip }, async () => {
     await traffic.flows(60);
     await Promise.all([scene.restart(0, 'collector', 'SIGKILL'), scene.restart(0, 'reship', 'SIGKILL')]);
     await traffic.flows(60);
-    await asExpected(traffic, 'kill');
+    await traffic.proves(scene);
   });
 
   test('reship is not ready within moments of its Kafka being gone or standing still, and ready again when what was submitted is in the log', async () => {
@@ -131,7 +124,7 @@ describe('two independent rooms', { skip }, async () => {
     await traffic.flows(60);
     assert.equal(await scene.restart(0, 'reship', 'SIGTERM'), 0);
     await traffic.flows(60);
-    await asExpected(traffic, 'term');
+    await traffic.proves(scene);
     const [view] = await scene.wmbJson<LogView[]>(0, 'log', 'inspect');
     assert.equal(view?.epoch, before?.epoch);
     assert.equal(view?.trouble, '');

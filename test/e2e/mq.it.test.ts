@@ -38,15 +38,6 @@ function here(): Places {
   return places;
 }
 
-/** What both rooms hold, of one traffic, must be what was acked, key by key. */
-async function asExpected(scene: Scene, traffic: Traffic, name: string): Promise<void> {
-  const expected = await traffic.stop();
-  const held = await scene.equalRooms();
-  const ofTraffic = new Map([...held].filter(([key]) => key.startsWith(`${name}:`)));
-  assert.ok(expected.size > 100, `${expected.size} keys`);
-  assert.deepEqual(ofTraffic, new Map([...expected].sort(([a], [b]) => (a < b ? -1 : 1))));
-}
-
 /** Waits until frames in the inbox hold a `SET` of each of these keys. Small frames are not compressed. */
 async function untilInInbox({ client }: KafkaServer, keys: readonly string[]): Promise<void> {
   const consumer = new Kafka(client).consumer({ groupId: 'whoever-looks-into-the-inbox' });
@@ -74,7 +65,7 @@ test('two rooms are equal whose links run over rpc and over mq', { skip }, async
   assert.deepEqual(await transports(scene), ['mq']);
   const traffic = new Traffic(scene, 'both');
   await traffic.flows(200);
-  await asExpected(scene, traffic, 'both');
+  await traffic.proves(scene);
 });
 
 test('every daemon is killed in the middle of traffic: both rooms hold what was acked, counters exact', { skip }, async () => {
@@ -88,7 +79,7 @@ test('every daemon is killed in the middle of traffic: both rooms hold what was 
     await Promise.all(step.map((daemon, index) => scene.restart(index, daemon, 'SIGKILL')));
   }
   await traffic.flows(60);
-  await asExpected(scene, traffic, 'kill');
+  await traffic.proves(scene);
 });
 
 test('a link is switched to rpc and back again and again under load, over a restart: nothing is lost, doubled or reordered', {
@@ -110,7 +101,7 @@ test('a link is switched to rpc and back again and again under load, over a rest
   await scene.restart(1, 'collector', 'SIGKILL');
   assert.deepEqual(await transports(scene), ['rpc'], 'the choice is remembered');
   await switchTo('mq');
-  await asExpected(scene, traffic, 'switch');
+  await traffic.proves(scene);
 });
 
 test('the broker is killed and started again: the other link goes on meanwhile, and afterwards both rooms are equal', {
@@ -125,7 +116,7 @@ test('the broker is killed and started again: the other link goes on meanwhile, 
   await until('the link over rpc goes on', async () => (await scene.value(0, 'meanwhile')) === 'yes');
   await kafka.container.start();
   await traffic.flows(60);
-  await asExpected(scene, traffic, 'broker');
+  await traffic.proves(scene);
 });
 
 test('the origin is gone for good: its peer applies all that the inbox has, also after a restart', { skip }, async () => {

@@ -82,14 +82,6 @@ async function company(clients: readonly RoomClients[], count: number, waitMsMax
   return until(`there are ${count} reships`, isMet, waitMsMax);
 }
 
-async function asExpected(scene: Scene, traffic: Traffic, name: string): Promise<void> {
-  const expected = await traffic.stop();
-  const held = await scene.equalRooms();
-  const ofTraffic = new Map([...held].filter(([key]) => key.startsWith(`${name}:`)));
-  assert.ok(expected.size > 50, `${expected.size} keys`);
-  assert.deepEqual(ofTraffic, new Map([...expected].sort(([a], [b]) => (a < b ? -1 : 1))));
-}
-
 /** Waits until a write request that this reship takes is in all rooms. */
 async function reachesAll(client: RoomClients, key: string, waitMsMax = TAKEN_OVER_MS_MAX): Promise<void> {
   const isThere = async () => {
@@ -110,8 +102,8 @@ test('two reships join the first one under traffic: each takes write requests, a
   assert.equal(new Set(met.map(({ instance }) => instance)).size, 3);
   const all = new Traffic(scene, 'all', [...clients, ...scene.clients.slice(1)]);
   await all.flows(100);
-  await asExpected(scene, traffic, 'join');
-  await asExpected(scene, all, 'all');
+  await traffic.proves(scene);
+  await all.proves(scene);
   for (const [index, client] of clients.entries()) await reachesAll(client, `everywhere-${index}`);
   const { stdout } = await scene.wmb(1, 'status');
   for (const { instance, address } of met)
@@ -134,7 +126,7 @@ test('each reship is killed under traffic: the others ship what it took, within 
     await company(clients, 3);
   }
   await traffic.flows(30);
-  await asExpected(scene, traffic, 'killed');
+  await traffic.proves(scene);
 });
 
 test('over mq one of them feeds the inbox; when it is killed, another one does', { skip }, async () => {
@@ -157,7 +149,7 @@ test('over mq one of them feeds the inbox; when it is killed, another one does',
   await scene.rooms.start(member, 'reship');
   await company(clients, 3);
   await switchTo('rpc');
-  await asExpected(scene, traffic, 'mq');
+  await traffic.proves(scene);
 });
 
 test('a reship that stood still until the others gave it up ends when it wakes up, and says why; one that ends in order is missed by nobody', {
@@ -183,7 +175,7 @@ test('a reship that stood still until the others gave it up ends when it wakes u
   await company([first, second], 2);
   assert.ok(performance.now() - stoppedMs < 5_000);
   await reachesAll(first, 'without it');
-  await asExpected(scene, traffic, 'zombie');
+  await traffic.proves(scene);
 });
 
 test('the floor follows, and the checkers have nothing to tell after all that', { skip }, async () => {

@@ -2,12 +2,15 @@
  * Write requests without a pause in every room, and what must come of them. A call that fails is sent again with the same request ids
  * until it is acked, as an application should; what was acked is never sent again, so that a lost ack shows as a lost write.
  */
+import assert from 'node:assert/strict';
 import type { WriteRequest } from '../../proto/gen/wmb/v1/writes.ts';
 import type { RoomClients } from '../harness/clients.ts';
 import { cacheWrite, type Scene, submit, until } from './scene.ts';
 
 const BATCH_WRITES = 12;
 const PAUSE_MS = 20;
+/** Traffic of less proves nothing. */
+const KEYS_MIN = 50;
 
 export class Traffic {
   readonly #clients: readonly RoomClients[];
@@ -46,6 +49,15 @@ export class Traffic {
     await Promise.all(this.#running);
     for (const [key, count] of this.#counts) this.#expected.set(key, { type: 'string', value: String(count), elements: [], expireAtMs: 0 });
     return this.#expected;
+  }
+
+  /** Ends it, and fails where the rooms differ or hold anything else than what was acked. */
+  async proves(scene: Scene): Promise<void> {
+    const expected = await this.stop();
+    const held = await scene.equalRooms();
+    const own = new Map([...held].filter(([key]) => key.startsWith(`${this.#name}:`)));
+    assert.ok(expected.size > KEYS_MIN, `${expected.size} keys`);
+    assert.deepEqual(own, new Map([...expected].sort(([a], [b]) => (a < b ? -1 : 1))));
   }
 
   async #run(index: number): Promise<void> {
