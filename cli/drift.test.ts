@@ -194,7 +194,8 @@ test('the report is written as one page, with what could not be asked', async ()
 
 test('drifts are watched as they come: each news once, a checker that goes away is asked again, Ctrl-C ends it', async () => {
   const healed = { ...DRIFT, status: 'healed', closedMs: DRIFT.confirmedMs + 1_000, note: 'both sides are equal' } as const;
-  const beijing: FakeChecker = { ...BEIJING, watch: (calls) => ({ drifts: calls === 1 ? [DRIFT] : [healed], ends: calls === 1 }) };
+  // When both are watched it has no news, so that they come in one order.
+  const beijing: FakeChecker = { ...BEIJING, watch: (calls) => ({ drifts: [[DRIFT], [healed]][calls - 1] ?? [], ends: calls === 1 }) };
   await withRooms([beijing, { ...GUANGZHOU, watch: () => ({ drifts: [DRIFT, healed] }) }], async (config) => {
     const running = startWmb(['drift', 'watch', '--room', 'beijing', ...config]);
     await running.until('healed');

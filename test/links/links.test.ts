@@ -327,6 +327,7 @@ test('acks, the floor and retention follow what the rooms say, and a room that h
     partition: 0,
     epoch: log.epoch,
     seq: 2,
+    parkedSeq: -1,
     exceptionsFrom: 0,
     exceptions: [{ seq: 1, index: 0, outcome: 'parked', reason: 'PROCESSOR_FAILED' }],
     databaseSeq: undefined,
