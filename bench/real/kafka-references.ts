@@ -15,7 +15,8 @@ const ON_THE_WAY = 4;
 const LED_MS_MAX = 20_000;
 const LED_POLL_MS = 50;
 const ALL_REPLICAS = -1;
-const SOURCE_PREFIX = 'wmb.log.beijing.writes.';
+/** Beside it there is what the reships say to each other. */
+const SOURCE = /^wmb\.log\.beijing\.writes\.[0-9a-f]{16}$/;
 
 interface Frame {
   readonly partition: number;
@@ -27,7 +28,7 @@ export async function framesOf({ client }: KafkaServer, writes: number): Promise
   const kafka = new Kafka(client);
   const admin = kafka.admin();
   await admin.connect();
-  const topic = (await admin.listTopics()).find((name) => name.startsWith(SOURCE_PREFIX)) ?? '';
+  const topic = (await admin.listTopics()).find((name) => SOURCE.test(name)) ?? '';
   const ends = await admin.fetchTopicOffsets(topic);
   await admin.disconnect();
   let left = ends.reduce((sum, { high, low }) => sum + Number(high) - Number(low), 0);
