@@ -137,6 +137,7 @@ function wireShipper(
     sessions: () => shipper.sessions(),
     acks: () => shipper.acks(),
     waits: () => intake.state.waiting > 0,
+    isIdle: () => intake.state.pendingWrites === 0,
     endSession: (id) => shipper.endSession(id),
     takeAck: (ack) => {
       shipper.takeAck(ack);

@@ -166,7 +166,7 @@ class Reship {
   }
 
   start(): void {
-    const host = { sessions: () => [], acks: () => [], waits: () => false, endSession: () => {}, takeAck: () => {} };
+    const host = { sessions: () => [], acks: () => [], waits: () => false, isIdle: () => true, endSession: () => {}, takeAck: () => {} };
     this.#fellows.join().then(
       () => {
         this.isWorking = true;

@@ -56,6 +56,7 @@ class Reship {
   /** What peers have acked here so far. */
   kept: readonly PeerAck[] = [];
   waits = false;
+  isIdle = true;
   overtaken = 0;
   own: Stamp | undefined;
   known: Seq | undefined;
@@ -100,6 +101,7 @@ class Reship {
       sessions: () => this.sessions,
       acks: () => this.kept,
       waits: () => this.waits,
+      isIdle: () => this.isIdle,
       endSession: (id) => void this.ended.push(id),
       takeAck: (ack) => void this.acks.push(ack),
     });
@@ -262,6 +264,19 @@ test('who shuts down counts no more at once; who is started in the place of one 
   assert.ok(!isCurrent() && a.fellows.through(stampOf(killedMs)) < stampOf(killedMs));
   for (let ms = 0; ms < 4_000 && !isCurrent(); ms += 100) await room.time.advance(100);
   assert.ok(isCurrent());
+});
+
+test('who shuts down with something on its way to the log is waited for', async () => {
+  const room = new Room();
+  const [a, ...others] = (await room.with('a', 'b', 'c', 'd', 'e')) as [Reship, ...Reship[]];
+  for (const reship of others) {
+    reship.isIdle = reship.name !== 'e';
+    const stopped = reship.fellows.stop();
+    await room.time.advance(20);
+    await stopped;
+  }
+  await room.time.advance(500);
+  assert.deepEqual(a.others, ['e']);
 });
 
 test('two processes with one place in the directory do not go on both', async () => {

@@ -46,6 +46,8 @@ export interface FellowHost {
   acks(): readonly PeerAck[];
   /** Whether somebody waits here for what peers ack. */
   waits(): boolean;
+  /** Whether nothing is on its way to the log. */
+  isIdle(): boolean;
   /** A newer session of the peer is with another reship. */
   endSession(id: string): void;
   /** What a peer has acked to another reship, of frames that are known here. */
@@ -141,7 +143,8 @@ export class Fellows implements Service {
   async stop(): Promise<void> {
     const { talk, runtime } = this.#options;
     this.#unlisten();
-    if (this.#roll.hasJoined && this.#gone === undefined) {
+    // Who leaves with something on its way to the log is waited for as one that was killed.
+    if (this.#roll.hasJoined && this.#gone === undefined && this.#host?.isIdle() !== false) {
       this.#how = 'leaves';
       const isSaid = new AbortController();
       const said = talk.say(encodeSaid(this.#word())).catch(() => {});

@@ -353,3 +353,16 @@ test('a share that cannot be is refused', async () => {
   ])
     assert.throws(() => shipper.welcome(signHello({ ...CLAIM, share }, 'secret', time)), { code: 'PEER_GARBAGE' });
 });
+
+test('what is acked can be told also when a log has been closed', async () => {
+  const { shipper, log, time } = await rig();
+  const closed = new Proxy(log, {
+    get(target, name) {
+      if (name === 'log') return 'effects';
+      throw new Error(`it is not open, and is asked for ${String(name)}: ${target.log}`);
+    },
+  });
+  shipper.offer(closed);
+  shipper.serve(new FakeSession(signHello(CLAIM, 'secret', time)));
+  assert.deepEqual(shipper.acks(), []);
+});

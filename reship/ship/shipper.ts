@@ -199,12 +199,12 @@ export class Shipper implements LinkHost, Service {
     return [...this.#newest].map(({ id, peer, share }) => ({ id, peer, share }));
   }
 
-  /** What the sessions that are here have acked, without exceptions. */
+  /** What the sessions that are here have acked, without exceptions. Also while the logs are being closed. */
   acks(): readonly PeerAck[] {
     const acks: PeerAck[] = [];
     for (const { peer: room, share } of this.#newest) {
-      for (const { log, partitions } of this.#readers) {
-        for (const partition of partitionsOf(share, partitions)) {
+      for (const { log } of this.#readers) {
+        for (const partition of partitionsOf(share, this.#options.config.topology.partitions)) {
           const ack = this.#acks.get({ room, log, partition });
           if (ack !== undefined) acks.push({ room, log, partition, ...ack, exceptionsFrom: ack.seq + 1, exceptions: [] });
         }
