@@ -11,7 +11,7 @@ import { backoffMs } from '../../core/flow/backoff.ts';
 import { Wakeup } from '../../core/flow/wakeup.ts';
 import type { Logger } from '../../core/logger.ts';
 import { type Runtime, sleep } from '../../core/runtime.ts';
-import { NO_STAMP, type Stamp } from '../../core/stamp.ts';
+import { leastStamp, NO_STAMP, type Stamp } from '../../core/stamp.ts';
 import type { LogEpoch } from '../../core/words.ts';
 import type { Service } from '../../daemon/service.ts';
 import type { Extent } from '../../log/log.ts';
@@ -91,7 +91,7 @@ export class Fellows implements Service {
   readonly #saidMs = new Map<number, number>();
   #heldFromMs = Number.NEGATIVE_INFINITY;
   #news = new Map<string, PeerAck>();
-  /** What was said as gone has not been heard yet. */
+  /** Why this one is over for the others. */
   #gone: WmbError | undefined;
   #trouble: WmbError | undefined;
   #releasing: Promise<void> | undefined;
@@ -169,15 +169,15 @@ export class Fellows implements Service {
   /** See FrameHeader.through, of a frame with this last stamp that is appended now. */
   through(stampLast: Stamp): Stamp {
     if (!this.isHeld) return NO_STAMP;
-    return this.#roll.isAlone || this.#roll.settled > stampLast ? stampLast : this.#roll.settled;
+    if (this.#roll.isAlone) return stampLast;
+    return leastStamp([this.#roll.settled, stampLast]);
   }
 
   /** What the room claims, where this process claims `own`: every write request that is not in the log, as it is known here, has a greater stamp. */
   settled(own: Stamp): Stamp {
     if (!this.isHeld) return NO_STAMP;
     if (this.#roll.isWholeHere) return own;
-    const others = this.#roll.settledHere;
-    return others < own ? others : own;
+    return leastStamp([this.#roll.settledHere, own]);
   }
 
   /** Whether this one does what only one of them needs to do. */

@@ -6,13 +6,13 @@ import { after, test } from 'node:test';
 import { credentials } from '@grpc/grpc-js';
 import { ERRORS } from '../../core/errors.ts';
 import type { ReshipStatus } from '../../proto/gen/wmb/v1/admin.ts';
-import { CheckerClient, type CheckerStatus, type ListDriftsResponse } from '../../proto/gen/wmb/v1/checker.ts';
+import { CheckerClient, type ListDriftsResponse } from '../../proto/gen/wmb/v1/checker.ts';
 import { Outcome, Wait } from '../../proto/gen/wmb/v1/writes.ts';
 import { containersAvailable, NO_ENGINE } from '../containers/engine.ts';
 import { startKafka } from '../containers/kafka.ts';
 import { RoomClients, unary } from '../harness/clients.ts';
 import { moreDaemons, type RunningRoom } from '../harness/rooms.ts';
-import { cacheWrite, QUICK_LINK, Scene, submit, until } from './scene.ts';
+import { cacheWrite, QUICK_LINK, Scene, submit, until, verifiedAnew } from './scene.ts';
 import { Traffic } from './traffic.ts';
 
 const skip = !(await containersAvailable()) && NO_ENGINE;
@@ -22,8 +22,6 @@ const SHARED = 0;
 const TAKEN_OVER_MS_MAX = 10_000;
 const GIVEN_UP_MS_MAX = 30_000;
 const CHECKER = { roundMs: 300, graceMs: 2_000, sweepMs: 5_000, canaryMs: 300, silenceMsMax: 60_000 };
-/** The checker takes a twentieth of a processor. */
-const VERIFIED_MS_MAX = 80_000;
 
 interface Places {
   readonly scene: Scene;
@@ -185,10 +183,7 @@ test('the floor follows, and the checkers have nothing to tell after all that', 
   const checkers = [0, 1].map((index) => new CheckerClient(scene.room(index).checker.grpc, credentials.createInsecure()));
   after(() => checkers.map((checker) => checker.close()));
   for (const checker of checkers) {
-    const status = () => unary<CheckerStatus>((answer) => checker.getStatus({}, answer));
-    const sinceMs = (await status()).nowMs;
-    const isVerified = async () => (await status()).peers.every(({ verifiedMs, reason }) => reason === '' && verifiedMs > sinceMs + 300);
-    await until('the rooms are verified', isVerified, VERIFIED_MS_MAX);
+    await verifiedAnew(checker);
     const { drifts } = await unary<ListDriftsResponse>((answer) => checker.listDrifts({ status: 'all', limit: 100, id: '' }, answer));
     assert.deepEqual(drifts, []);
   }

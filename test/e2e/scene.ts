@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after } from 'node:test';
 import { type Ended, wmb } from '../../cli/testing.ts';
 import type { CollectorStatus, KeyEntry, LaneStatus } from '../../proto/gen/wmb/v1/admin.ts';
+import type { CheckerClient, CheckerStatus } from '../../proto/gen/wmb/v1/checker.ts';
 import { type SubmitResponse, Wait, type WriteRequest, type WriteResult } from '../../proto/gen/wmb/v1/writes.ts';
 import { allSettled, RoomClients, unary } from '../harness/clients.ts';
 import { COMPILED_ONCE, type Daemon, Rooms, type RoomsOptions, type RunningRoom } from '../harness/rooms.ts';
@@ -14,6 +15,8 @@ import { COMPILED_ONCE, type Daemon, Rooms, type RoomsOptions, type RunningRoom 
 export const QUICK_LINK = { pulseMs: 100, silenceMsMax: 2_000, reconnectMsMin: 20, reconnectMsMax: 300 };
 
 const UNTIL_MS_MAX = 30_000;
+/** The checker takes a twentieth of a processor. */
+export const VERIFIED_MS_MAX = 80_000;
 
 /** Waits until `probe` returns something else than undefined or false, and returns that. */
 export async function until<T>(
@@ -44,6 +47,14 @@ export function scratch(): string {
     else process.stderr.write(`logs and data are left in ${directory}\n`);
   });
   return directory;
+}
+
+/** Waits for a round of the room's checker that began after now and verified the rooms. */
+export async function verifiedAnew(checker: CheckerClient): Promise<void> {
+  const status = () => unary<CheckerStatus>((answer) => checker.getStatus({}, answer));
+  const sinceMs = (await status()).nowMs;
+  const isVerified = async () => (await status()).peers.every(({ verifiedMs, reason }) => reason === '' && verifiedMs > sinceMs + 300);
+  await until('the rooms are verified', isVerified, VERIFIED_MS_MAX);
 }
 
 let serial = 0;

@@ -4,13 +4,13 @@ import { after, test } from 'node:test';
 import { credentials } from '@grpc/grpc-js';
 import { Redis } from 'ioredis';
 import type { CollectorStatus } from '../../proto/gen/wmb/v1/admin.ts';
-import { CheckerClient, type CheckerStatus, type DriftReport, type ListDriftsResponse } from '../../proto/gen/wmb/v1/checker.ts';
+import { CheckerClient, type DriftReport, type ListDriftsResponse } from '../../proto/gen/wmb/v1/checker.ts';
 import { containersAvailable, NO_ENGINE } from '../containers/engine.ts';
 import { startKafka } from '../containers/kafka.ts';
 import { type RedisServer, startRedis } from '../containers/redis.ts';
 import { unary } from '../harness/clients.ts';
 import { moreDaemons, type RunningRoom } from '../harness/rooms.ts';
-import { QUICK_LINK, Scene, until } from './scene.ts';
+import { QUICK_LINK, Scene, until, VERIFIED_MS_MAX, verifiedAnew } from './scene.ts';
 import { Traffic } from './traffic.ts';
 
 const skip = !(await containersAvailable()) && NO_ENGINE;
@@ -19,8 +19,6 @@ const PARTITIONS = 8;
 const SHARED = 1;
 const TAKEN_OVER_MS_MAX = 10_000;
 const QUICK_CHECKER = { roundMs: 300, graceMs: 2_000, sweepMs: 5_000, canaryMs: 300, silenceMsMax: 60_000 };
-/** The checker takes a twentieth of a processor. */
-const VERIFIED_MS_MAX = 80_000;
 
 interface Places {
   readonly scene: Scene;
@@ -155,14 +153,6 @@ test('a collector that ends in order gives its shares away at once', { skip }, a
   await traffic.flows(60);
   await traffic.proves(scene);
 });
-
-/** Waits for a round of the room's checker that began after now and verified the rooms. */
-async function verifiedAnew(checker: CheckerClient): Promise<void> {
-  const status = () => unary<CheckerStatus>((answer) => checker.getStatus({}, answer));
-  const sinceMs = (await status()).nowMs;
-  const isVerified = async () => (await status()).peers.every(({ verifiedMs, reason }) => reason === '' && verifiedMs > sinceMs + 300);
-  await until('the rooms are verified', isVerified, VERIFIED_MS_MAX);
-}
 
 test('the checkers see the whole room, whichever collector they ask: no drift after all that, and one that is made is found and repaired', {
   skip,
