@@ -29,6 +29,18 @@ runCases([
     ],
   },
   {
+    name: 'Topics of WMB itself, and one that is called a little like them',
+    room: topicsOf(
+      `{ topic: wmb.log.beijing.writes, ${AT}, format: json }`,
+      `{ topic: wmb.inbox.guangzhou.writes, ${AT}, format: json }`,
+      `{ topic: wmb.orders, ${AT}, format: json }`,
+    ),
+    lines: [
+      'beijing.yaml:10:16 intake.topics[0].topic: is "wmb.log.beijing.writes", a topic of a log or an inbox of WMB; allowed: a topic of an application',
+      'beijing.yaml:11:16 intake.topics[1].topic: is "wmb.inbox.guangzhou.writes", a topic of a log or an inbox of WMB; allowed: a topic of an application',
+    ],
+  },
+  {
     name: 'The same topic twice, and the same group for two',
     room: topicsOf(
       `{ topic: app.writes, ${AT}, format: json, group: g }`,

@@ -5,6 +5,9 @@ import { BUILT_IN_KIND } from './check-topology.ts';
 import { nearestName } from './nearest.ts';
 import { type Path, quote } from './problem.ts';
 
+/** What stands in them is not an application's: taken in, it would come back as more of it. */
+const OWN_TOPIC = /^wmb\.(log|inbox)\./;
+
 type Topic = NonNullable<NonNullable<NonNullable<RoomCheck['room']['intake']>['topics']>[number]>;
 
 export function checkTopics(check: RoomCheck): void {
@@ -13,6 +16,8 @@ export function checkTopics(check: RoomCheck): void {
     if (topic === undefined) continue;
     const path = ['intake', 'topics', index];
     checkOwnBrokers(check, path);
+    if (topic.topic !== undefined && OWN_TOPIC.test(topic.topic))
+      check.report([...path, 'topic'], `is ${quote(topic.topic)}, a topic of a log or an inbox of WMB; allowed: a topic of an application`);
     checkTwice(check, topics.slice(0, index), topic, path);
     checkKind(check, topic, path);
     checkSasl(check, path, topic.sasl);

@@ -193,6 +193,19 @@ function testsOn(kafka: KafkaServer): void {
       await member.stop();
     });
 
+    test('a topic that is compacted: what goes before it is taken would leave no trace', async () => {
+      for (const policy of ['compact', '[compact,delete]']) {
+        const scene = new TopicScene(kafka);
+        await scene.create(1);
+        const which = ['--entity-type', 'topics', '--entity-name', scene.topic];
+        await kafka.tool('kafka-configs.sh', '--alter', ...which, '--add-config', `cleanup.policy=${policy}`);
+        const member = await scene.member();
+        const told = /app\..* cleanup\.policy is compact.* must be delete: .*--add-config cleanup\.policy=delete/;
+        await assert.rejects(member.start(), codeIs('TOPIC_UNFIT', told));
+        await member.stop();
+      }
+    });
+
     test('a Kafka that is away is waited for, and said to be so', async () => {
       const scene = new TopicScene(kafka);
       const member = await scene.started({ kafka: { brokers: ['127.0.0.1:1'], sasl: undefined, tls: undefined } });

@@ -28,6 +28,7 @@ import { KafkaCluster } from '../../../kafka/cluster.ts';
 import { Group, type Standing } from '../../../kafka/group.ts';
 import type { GroupOffset } from '../../../kafka/group-requests.ts';
 import { protocolError, UNKNOWN_TOPIC_OR_PARTITION } from '../../../kafka/library.ts';
+import { troubleOf } from '../../../kafka/trouble.ts';
 import type { LogReader } from '../../../log/log.ts';
 import type { IntakeTopicStatus } from '../../../proto/gen/wmb/v1/admin.ts';
 import type { Intake } from '../intake.ts';
@@ -36,7 +37,7 @@ import type { TopicMeters, TopicsMetrics } from './metrics.ts';
 import { parseNote } from './note.ts';
 import type { PartitionIntake, PartitionOptions } from './partition.ts';
 import { Share } from './share.ts';
-import { topicError } from './trouble.ts';
+import { CLEANUP_POLICY, compactedError, type TopicPlace, topicError } from './trouble.ts';
 
 /** One that is silent for so long is replaced; Kafka's own least is 6 s. */
 const SESSION_MS = 6_000;
@@ -150,11 +151,29 @@ export class TopicIntake {
     this.#cluster.close();
   }
 
-  /** TOPIC_MISSING where there is no such topic. */
+  /** TOPIC_MISSING where there is no such topic; TOPIC_UNFIT where Kafka removes records of it that were not taken, which offsets do not show. */
   async #look(): Promise<void> {
     const { topic } = this.#options.config;
     await this.#cluster.watch(topic);
     if (this.#cluster.partitions(topic) === undefined) throw protocolError(UNKNOWN_TOPIC_OR_PARTITION);
+    const policy = await this.#policy();
+    if (policy?.includes('compact')) throw compactedError(this.#place, policy);
+  }
+
+  /** Undefined where the user may not know it: rights to read a topic are enough to take it in. */
+  async #policy(): Promise<string | undefined> {
+    try {
+      return (await this.#cluster.settings(this.#options.config.topic, [CLEANUP_POLICY])).get(CLEANUP_POLICY);
+    } catch (cause) {
+      if (troubleOf(cause).kind !== 'denied') throw cause;
+      this.#logger.debug({}, 'whether an intake topic is compacted cannot be seen: the user has no right DESCRIBE_CONFIGS on it');
+      return undefined;
+    }
+  }
+
+  get #place(): TopicPlace {
+    const { topic, group } = this.#options.config;
+    return { topic, group, kafka: this.#cluster.place };
   }
 
   /** Takes the partitions in until they are divided anew. */
@@ -249,8 +268,7 @@ export class TopicIntake {
   }
 
   #errorOf(cause: unknown): WmbError {
-    const { topic, group } = this.#options.config;
-    return topicError(cause, { topic, group, kafka: this.#cluster.place });
+    return topicError(cause, this.#place);
   }
 
   /** Told when it comes, when it becomes another, and when it goes. */

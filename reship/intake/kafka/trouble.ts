@@ -38,3 +38,15 @@ export function topicError(cause: unknown, { topic, group, kafka }: TopicPlace):
   const [code, what] = told === undefined ? [CODES[kind], text] : [told[0], `${told[1]} (${type})`];
   return new WmbError(code, `the intake topic ${topic} (group ${group}): ${kafka} ${what}`, { cause });
 }
+
+export const CLEANUP_POLICY = 'cleanup.policy';
+
+/** What a compacted topic loses before it was taken leaves nothing behind that would tell: offsets have holes in transactions too. */
+export function compactedError({ topic, group, kafka }: TopicPlace, policy: string): WmbError {
+  const why = 'compaction would remove records before they are taken, and nobody could tell';
+  const remedy = `kafka-configs.sh --alter --entity-type topics --entity-name ${topic} --add-config ${CLEANUP_POLICY}=delete`;
+  return new WmbError(
+    'TOPIC_UNFIT',
+    `the intake topic ${topic} (group ${group}) of ${kafka}: ${CLEANUP_POLICY} is ${policy} and must be delete: ${why}. Correct it (${remedy}), or let the application write a topic without compaction`,
+  );
+}
