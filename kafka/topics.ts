@@ -1,6 +1,6 @@
 /** Topics of frames: one record is one frame, which is kept until WMB removes it. How they must be set for that, and how they are made. */
 import { type Runtime, sleep } from '../core/runtime.ts';
-import type { KafkaCluster } from './cluster.ts';
+import type { KafkaCluster, TopicPartition } from './cluster.ts';
 import { troubleOf } from './trouble.ts';
 
 /** What was removed gives its space back when a whole segment is gone. */
@@ -67,6 +67,17 @@ export async function wrongSettings(cluster: KafkaCluster, topic: string, needs:
   const told = wrong.map(({ name, wanted, why }) => `${name} is ${settings.get(name)} and must be ${wanted}: ${why}`);
   const changes = wrong.map(({ name, wanted }) => `${name}=${wanted}`).join(',');
   return `is set wrongly: ${told.join('; ')}. Correct it: kafka-configs.sh --alter --entity-type topics --entity-name ${topic} --add-config ${changes}`;
+}
+
+/** To follow the topic's name where a partition has fewer replicas than a setting of the room asks for; undefined: none has. `asked`: by setting. */
+export function fewReplicas(partitions: readonly TopicPartition[], asked: Readonly<Record<string, number>>): string | undefined {
+  for (const [setting, least] of Object.entries(asked)) {
+    const few = partitions.find(({ replicas }) => replicas < least);
+    if (few === undefined) continue;
+    const remedy = `give it more with kafka-reassign-partitions.sh, or lower ${setting}`;
+    return `has ${few.replicas} replicas of partition ${few.partition}, and ${setting} asks for ${least}; ${remedy}`;
+  }
+  return undefined;
 }
 
 export interface TopicSize {

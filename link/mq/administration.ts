@@ -41,7 +41,7 @@ export class MqAdministration implements InboxAdministration {
     const { inbox, runtime } = this.#options;
     await cluster.watch(wish.topic);
     if (cluster.partitions(wish.topic) !== undefined) {
-      await checkTopic(cluster, wish, inbox.minInSyncReplicas);
+      await checkTopic(cluster, wish, inbox);
       return `topic ${wish.topic}: is there, with the right settings`;
     }
     if (!dryRun) {

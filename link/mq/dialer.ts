@@ -111,8 +111,7 @@ export class MqDialer implements InboxDialer {
 
 async function checkTopics(cluster: KafkaCluster, { topology, room }: Config, origin: RoomId): Promise<void> {
   const logs = logsTaken(topology, origin, room.id);
-  for (const wish of topicsOf({ origin, logs, partitions: topology.partitions }))
-    await checkTopic(cluster, wish, room.inbox?.minInSyncReplicas);
+  for (const wish of topicsOf({ origin, logs, partitions: topology.partitions })) await checkTopic(cluster, wish, room.inbox);
 }
 
 type Ends = Pick<Hello, 'from' | 'to'>;

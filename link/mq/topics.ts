@@ -8,10 +8,11 @@
  * Each log has a topic of its own, so that the seqs of a partition are those of one lane. Nothing goes by its age: the reader of each topic removes what nobody
  * needs any more.
  */
+import type { InboxConfig } from '../../core/config/types.ts';
 import { WmbError } from '../../core/errors.ts';
 import type { LogName, RoomId } from '../../core/words.ts';
 import type { KafkaCluster } from '../../kafka/cluster.ts';
-import { type TopicNeeds, wrongSettings } from '../../kafka/topics.ts';
+import { fewReplicas, type TopicNeeds, wrongSettings } from '../../kafka/topics.ts';
 import { FRAME_BYTES_MAX } from '../frame.ts';
 
 /** A record takes some more than its frame. */
@@ -33,6 +34,9 @@ export interface TopicWish {
   readonly topic: string;
   readonly partitions: number;
 }
+
+/** By the room that takes the frames. */
+type AskedReplicas = Pick<InboxConfig, 'replicas' | 'minInSyncReplicas'>;
 
 /** All topics of the link. */
 export function topicsOf(link: { readonly origin: RoomId; readonly logs: readonly LogName[]; readonly partitions: number }): TopicWish[] {
@@ -61,9 +65,9 @@ export function needsOf(minInSyncReplicas?: number): TopicNeeds {
 
 /**
  * The topic is watched afterwards. INBOX_UNPREPARED where it is missing; INBOX_UNFIT with every setting that is wrong, and the command that corrects it. How many brokers
- * must have a frame the origin does not know: it passes no number.
+ * must have a frame the origin does not know: it asks for none.
  */
-export async function checkTopic(cluster: KafkaCluster, { topic, partitions }: TopicWish, minInSyncReplicas?: number): Promise<void> {
+export async function checkTopic(cluster: KafkaCluster, { topic, partitions }: TopicWish, asked?: AskedReplicas): Promise<void> {
   await cluster.watch(topic);
   const found = cluster.partitions(topic);
   if (found === undefined) {
@@ -77,14 +81,7 @@ export async function checkTopic(cluster: KafkaCluster, { topic, partitions }: T
       `the topic ${topic} of ${cluster.place} has ${found.length} partitions and must have ${partitions}; ${remedy}`,
     );
   }
-  const few = found.find(({ replicas }) => replicas < (minInSyncReplicas ?? 0));
-  if (few !== undefined) {
-    const remedy = 'give it more with kafka-reassign-partitions.sh, or lower inbox.minInSyncReplicas';
-    throw new WmbError(
-      'INBOX_UNFIT',
-      `partition ${few.partition} of the topic ${topic} of ${cluster.place} has ${few.replicas} replicas, and inbox.minInSyncReplicas asks for ${minInSyncReplicas}; ${remedy}`,
-    );
-  }
-  const wrong = await wrongSettings(cluster, topic, needsOf(minInSyncReplicas));
+  const few = asked && fewReplicas(found, { 'inbox.minInSyncReplicas': asked.minInSyncReplicas, 'inbox.replicas': asked.replicas });
+  const wrong = few ?? (await wrongSettings(cluster, topic, needsOf(asked?.minInSyncReplicas)));
   if (wrong !== undefined) throw new WmbError('INBOX_UNFIT', `the topic ${topic} of ${cluster.place} ${wrong}`);
 }

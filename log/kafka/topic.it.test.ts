@@ -194,8 +194,14 @@ describe('the topic', { skip }, () => {
       await assert.rejects(init(place), { code: 'LOG_UNFIT', message: told });
       await alter(topic, name, right);
     }
-    const safer = { ...place, kafka: kafkaAt(address, { replicas: 3, minInSyncReplicas: 2 }) };
-    await assert.rejects(openLog(safer, { directory: temporaryDirectory() }), { code: 'LOG_UNFIT', message: /1 replicas.*asks for 2/ });
+    for (const [minInSyncReplicas, told] of [
+      [2, /has 1 replicas of partition 0, and log\.minInSyncReplicas asks for 2/],
+      [1, /has 1 replicas of partition 0, and log\.replicas asks for 3/],
+    ] as const) {
+      const safer = { ...place, kafka: kafkaAt(address, { replicas: 3, minInSyncReplicas }) };
+      await assert.rejects(openLog(safer, { directory: temporaryDirectory() }), { code: 'LOG_UNFIT', message: told });
+      await assert.rejects(init(safer), { code: 'LOG_UNFIT', message: told });
+    }
     await open();
   });
 });

@@ -10,7 +10,7 @@
 import { WmbError } from '../../core/errors.ts';
 import type { LogEpoch, LogName, RoomId } from '../../core/words.ts';
 import type { TopicPartition } from '../../kafka/cluster.ts';
-import type { TopicNeeds, TopicSize } from '../../kafka/topics.ts';
+import { fewReplicas, type TopicNeeds, type TopicSize } from '../../kafka/topics.ts';
 import { FRAME_BYTES_MAX } from '../../link/frame.ts';
 
 /** A record takes some more than its frame. */
@@ -54,7 +54,7 @@ export function needsOf({ minInSyncReplicas }: Pick<TopicWish, 'minInSyncReplica
   };
 }
 
-/** LOG_UNFIT where the topic has another number of partitions, or fewer replicas than acks need. */
+/** LOG_UNFIT where the topic has another number of partitions, or fewer replicas than the room asks for. */
 export function checkPartitions(wish: TopicWish, partitions: readonly TopicPartition[], place: string): void {
   const { topic, minInSyncReplicas } = wish;
   if (partitions.length !== wish.partitions) {
@@ -63,10 +63,7 @@ export function checkPartitions(wish: TopicWish, partitions: readonly TopicParti
       `the topic ${topic} of ${place} has ${partitions.length} partitions and must have ${wish.partitions}; somebody has changed it: begin a new log epoch with \`wmb log init --new-epoch\``,
     );
   }
-  const few = partitions.find(({ replicas }) => replicas < minInSyncReplicas);
-  if (few === undefined) return;
-  throw new WmbError(
-    'LOG_UNFIT',
-    `partition ${few.partition} of the topic ${topic} of ${place} has ${few.replicas} replicas, and log.minInSyncReplicas asks for ${minInSyncReplicas}; give it more with kafka-reassign-partitions.sh, or lower log.minInSyncReplicas`,
-  );
+  const asked = { 'log.minInSyncReplicas': minInSyncReplicas, 'log.replicas': wish.replicas };
+  const few = fewReplicas(partitions, asked);
+  if (few !== undefined) throw new WmbError('LOG_UNFIT', `the topic ${topic} of ${place} ${few}`);
 }

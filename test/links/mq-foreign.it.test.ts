@@ -84,20 +84,21 @@ test(
   },
 );
 
-test(
-  'topics on fewer brokers than inbox.minInSyncReplicas asks for are refused, where frames are taken and by the command',
-  options,
-  async () => {
-    const rig = await rigOf();
-    const config = rig.config(PEER);
-    const inbox = { ...rig.servers, replicas: 3, minInSyncReplicas: 2 };
+test('topics on fewer brokers than the room asks for are refused, where frames are taken and by the command', options, async () => {
+  const rig = await rigOf();
+  const config = rig.config(PEER);
+  for (const [minInSyncReplicas, told] of [
+    [2, /topic .* has 1 replicas of partition 0, and inbox\.minInSyncReplicas asks for 2/],
+    [1, /topic .* has 1 replicas of partition 0, and inbox\.replicas asks for 3/],
+  ] as const) {
+    const inbox = { ...rig.servers, replicas: 3, minInSyncReplicas };
     const safer: Config = { ...config, room: { ...config.room, inbox } };
-    const error = { code: 'INBOX_UNFIT', message: /partition 0 of the topic .* has 1 replicas, and inbox\.minInSyncReplicas asks for 2/ };
+    const error = { code: 'INBOX_UNFIT', message: told };
     await assert.rejects(new MqDialer({ config: safer, runtime: systemRuntime, logger: keepingLogger([]) }).check(rig.origin), error);
     const topics = new MqAdministration({ config: safer, inbox, runtime: systemRuntime }).init({ dryRun: false });
     await assert.rejects(topics.next(), error);
-  },
-);
+  }
+});
 
 test(
   'a second room that would take frames of the same origin from the same Kafka is refused, and the first notices nothing of it',
