@@ -55,7 +55,7 @@ export async function wireReship(parts: DaemonParts): Promise<readonly Service[]
     ),
   );
   const readers: ServedLog[] = [log];
-  const shipper = wireShipper(parts, taking);
+  const shipper = wireShipper(parts, taking, topics);
   const late = logsKept(topology, room.id)
     .filter((name) => name !== 'writes')
     .map((name) => otherLog(name, parts));
@@ -120,6 +120,7 @@ async function wireTaking(parts: DaemonParts): Promise<Taking> {
 function wireShipper(
   { config, runtime, logger, metrics }: DaemonParts,
   { instance, log, intake, clock, fellows, settled }: Taking,
+  topics: Topics,
 ): Shipper {
   const shipper = new Shipper({
     ...{ config, readers: [log], runtime, logger, metrics, instance },
@@ -137,6 +138,7 @@ function wireShipper(
     sessions: () => shipper.sessions(),
     acks: () => shipper.acks(),
     waits: () => intake.state.waiting > 0,
+    topics: () => topics.taken,
     isIdle: () => intake.state.pendingWrites === 0,
     endSession: (id) => shipper.endSession(id),
     takeAck: (ack) => {

@@ -166,7 +166,15 @@ class Reship {
   }
 
   start(): void {
-    const host = { sessions: () => [], acks: () => [], waits: () => false, isIdle: () => true, endSession: () => {}, takeAck: () => {} };
+    const host = {
+      sessions: () => [],
+      acks: () => [],
+      waits: () => false,
+      topics: () => [],
+      isIdle: () => true,
+      endSession: () => {},
+      takeAck: () => {},
+    };
     this.#fellows.join().then(
       () => {
         this.isWorking = true;

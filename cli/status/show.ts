@@ -69,13 +69,14 @@ function daemonRows({ topology: { epoch }, rooms }: TopologyStatus, { room, resh
   return rooms.some((other) => other.checker !== undefined) ? [...rows, [room, 'checker', 'none', 'not in the topology']] : rows;
 }
 
-/** Of a room with several reships: one of them, and which rooms' collectors it ships to. */
-function fellowText({ instance, address, silentMs, peers }: ReshipMember): string {
+/** Of a room with several reships: one of them, which rooms' collectors it ships to, and what of which topics it takes in. */
+function fellowText({ instance, address, silentMs, peers, topics }: ReshipMember): string {
   const silent = silentMs < SILENT_MS ? '' : `, not heard of for ${formatDuration(silentMs)}`;
   const sessions = [...Map.groupBy(peers, (peer) => peer)].map(([peer, all]) =>
     all.length === 1 ? peer : `${peer} (${all.length} shares)`,
   );
-  return `${instance} at ${address}: ${sessions.length === 0 ? 'ships to nobody' : `ships to ${sessions.join(', ')}`}${silent}`;
+  const taken = topics.map(({ topic, partitions }) => `; takes ${topic} ${partitions.join(', ')}`).join('');
+  return `${instance} at ${address}: ${sessions.length === 0 ? 'ships to nobody' : `ships to ${sessions.join(', ')}`}${taken}${silent}`;
 }
 
 /** Of a room with several collectors: one of them. */

@@ -11,7 +11,7 @@ import { Listeners } from '../../log/listeners.ts';
 import { MemoryTalk, MemoryTalkTopic } from '../../log/memory/talk.ts';
 import type { PeerAck, PeerSessionName } from '../ship/peer-ack.ts';
 import { Fellows } from './fellows.ts';
-import { encodeSaid, type Said } from './said.ts';
+import { encodeSaid, type Said, type TopicTaken } from './said.ts';
 
 const EPOCH = '0a0a0a0a0a0a0a0a';
 const stampOf = (ms: number) => formatStamp({ ms, counter: 0, writer: 1 });
@@ -56,6 +56,7 @@ class Reship {
   /** What peers have acked here so far. */
   kept: readonly PeerAck[] = [];
   waits = false;
+  topics: TopicTaken[] = [];
   isIdle = true;
   overtaken = 0;
   own: Stamp | undefined;
@@ -101,6 +102,7 @@ class Reship {
       sessions: () => this.sessions,
       acks: () => this.kept,
       waits: () => this.waits,
+      topics: () => this.topics,
       isIdle: () => this.isIdle,
       endSession: (id) => void this.ended.push(id),
       takeAck: (ack) => void this.acks.push(ack),
@@ -300,6 +302,24 @@ test('what is done by one of them is done by the first that is awake, and what i
   await room.time.advance(7_000);
   assert.equal(first().length, 1);
   assert.notDeepEqual(first(), [name]);
+});
+
+test('each of them can say which topics all of them take in', async () => {
+  const room = new Room();
+  const [a, b] = (await room.with('a', 'b')) as [Reship, Reship];
+  b.topics = [{ topic: 'app.writes', partitions: [1, 3] }];
+  await room.time.advance(1_000);
+  for (const { fellows } of [a, b])
+    assert.deepEqual(
+      fellows.members().map(({ instance, topics }) => [instance, topics]),
+      [
+        ['a', []],
+        ['b', [{ topic: 'app.writes', partitions: [1, 3] }]],
+      ],
+    );
+  b.topics = [];
+  await room.time.advance(1_000);
+  assert.deepEqual(a.fellows.members()[1]?.topics, []);
 });
 
 test('an ack to one reship is the others’ too, at once where somebody waits, and only when its frames are known', async () => {

@@ -16,9 +16,10 @@ import type { LogEpoch } from '../../core/words.ts';
 import type { Service } from '../../daemon/service.ts';
 import type { Extent } from '../../log/log.ts';
 import type { Talk } from '../../log/talk.ts';
+import type { ReshipMember } from '../../proto/gen/wmb/v1/admin.ts';
 import type { PeerAck, PeerSessionName } from '../ship/peer-ack.ts';
 import { type FellowView, Roll } from './roll.ts';
-import { decodeSaid, encodeSaid, type GivenUp, type Said } from './said.ts';
+import { decodeSaid, encodeSaid, type GivenUp, type Said, type TopicTaken } from './said.ts';
 
 const BEAT_MS = 500;
 /** What comes within so short a time is said together. */
@@ -46,6 +47,7 @@ export interface FellowHost {
   acks(): readonly PeerAck[];
   /** Whether somebody waits here for what peers ack. */
   waits(): boolean;
+  topics(): readonly TopicTaken[];
   /** Whether nothing is on its way to the log. */
   isIdle(): boolean;
   /** A newer session of the peer is with another reship. */
@@ -192,18 +194,20 @@ export class Fellows implements Service {
   }
 
   /** For status: of all, where this one is not alone. */
-  members(): { instance: string; address: string; silentMs: number; peers: string[] }[] {
+  members(): ReshipMember[] {
     const { name, address, runtime } = this.#options;
     if (this.others.length === 0) return [];
     const nowMs = runtime.monotonicMs();
-    const all = [...this.others, { name, address, heardMs: nowMs, sessions: this.#host?.sessions() ?? [] }];
+    const own = { sessions: this.#host?.sessions() ?? [], topics: this.#host?.topics() ?? [] };
+    const all = [...this.others, { name, address, heardMs: nowMs, ...own }];
     const order = this.#roll.awake(Number.NEGATIVE_INFINITY);
     return all
       .sort((a, b) => order.indexOf(a.name) - order.indexOf(b.name))
-      .map(({ name: instance, address, heardMs, sessions }) => ({
+      .map(({ name: instance, address, heardMs, sessions, topics }) => ({
         ...{ instance, address },
         silentMs: Math.round(nowMs - heardMs),
         peers: sessions.map(({ peer }) => peer).sort(),
+        topics: topics.map(({ topic, partitions }) => ({ topic, partitions: [...partitions] })),
       }));
   }
 
@@ -361,15 +365,13 @@ export class Fellows implements Service {
       epoch: log.epoch,
       turn: this.#turn,
       saidMs: Math.floor(runtime.nowMs()),
-      how: this.#how,
-      heardTo: this.#heardTo,
-      settled,
-      last: clock.last,
+      ...{ how: this.#how, heardTo: this.#heardTo },
+      ...{ settled, last: clock.last },
       ends: Array.from({ length: log.partitions }, (_, partition) => log.extent(partition).next),
       sessions: this.#host?.sessions() ?? [],
       acks: this.#roll.isAlone ? [] : [...known, ...news.values()],
       gone: this.#givenUp(),
-      waits: this.#host?.waits() ?? false,
+      ...{ waits: this.#host?.waits() ?? false, topics: this.#host?.topics() ?? [] },
     };
   }
 

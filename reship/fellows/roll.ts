@@ -5,7 +5,7 @@ import { holds, overlaps } from '../../core/share.ts';
 import { leastStamp, NO_STAMP, type Stamp } from '../../core/stamp.ts';
 import type { Seq } from '../../core/words.ts';
 import type { PeerAck, PeerSessionName } from '../ship/peer-ack.ts';
-import type { GivenUp, Said } from './said.ts';
+import type { GivenUp, Said, TopicTaken } from './said.ts';
 
 /** What is settled is of use where the log is known so far; more of it than this is not kept. */
 const PENDING_MAX = 64;
@@ -28,6 +28,7 @@ interface Fellow {
   heardTo: number;
   settled: Stamp;
   waits: boolean;
+  topics: readonly TopicTaken[];
   /** It is dead; this is when it ends to count. */
   lingersToMs?: number;
   /** What was settled where the log was known so far here. */
@@ -45,6 +46,7 @@ export interface FellowView {
   readonly address: string;
   readonly heardMs: number;
   readonly sessions: readonly PeerSessionName[];
+  readonly topics: readonly TopicTaken[];
 }
 
 /** What follows from a record for the one who keeps this roll. */
@@ -187,8 +189,8 @@ export class Roll {
     return this.#living.map((fellow) => this.#view(fellow));
   }
 
-  #view({ name, address, heardMs }: Fellow): FellowView {
-    return { name, address, heardMs, sessions: this.#sessions.filter((session) => session.name === name) };
+  #view({ name, address, heardMs, topics }: Fellow): FellowView {
+    return { name, address, heardMs, topics, sessions: this.#sessions.filter((session) => session.name === name) };
   }
 
   get #living(): readonly Fellow[] {
@@ -217,6 +219,7 @@ export class Roll {
         heardTo: -1,
         settled: NO_STAMP,
         waits: false,
+        topics: [],
         usable: NO_STAMP,
         pending: [],
       };
@@ -227,6 +230,7 @@ export class Roll {
     fellow.heardTo = said.heardTo;
     fellow.settled = said.settled;
     fellow.waits = said.waits;
+    fellow.topics = said.topics ?? [];
     const { settled, ends, acks } = said;
     const merged = fellow.pending.length < PENDING_MAX ? undefined : fellow.pending.pop();
     fellow.pending.push({ settled, ends, acks: [...(merged?.acks ?? []), ...acks] });

@@ -12,6 +12,12 @@ export interface GivenUp {
   readonly at: number;
 }
 
+/** What of an application's topic a process takes in. */
+export interface TopicTaken {
+  readonly topic: string;
+  readonly partitions: readonly number[];
+}
+
 export interface Said {
   /** Of one life of one process. */
   readonly name: string;
@@ -39,6 +45,8 @@ export interface Said {
   readonly gone: readonly GivenUp[];
   /** Somebody waits here for what peers ack. */
   readonly waits: boolean;
+  /** For people; absent in what an older WMB says. */
+  readonly topics?: readonly TopicTaken[];
 }
 
 export function encodeSaid(said: Said): Uint8Array {

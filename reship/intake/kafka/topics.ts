@@ -15,6 +15,12 @@ export class Topics implements Service {
     return this.#topics.map(({ status }) => status);
   }
 
+  /** What of each topic this instance takes in. */
+  get taken(): { topic: string; partitions: number[] }[] {
+    const all = this.status.map(({ topic, partitions }) => ({ topic, partitions: partitions.map(({ partition }) => partition) }));
+    return all.filter(({ partitions }) => partitions.length > 0);
+  }
+
   async start(): Promise<void> {
     await Promise.all(this.#topics.map((topic) => topic.start()));
   }

@@ -54,6 +54,13 @@ export interface ReshipMember {
   peers: string[];
   /** Where it takes write requests over gRPC. */
   address: string;
+  /** Topics of applications of which it takes partitions in. */
+  topics: TopicTaken[];
+}
+
+export interface TopicTaken {
+  topic: string;
+  partitions: number[];
 }
 
 export interface LogStatus {
@@ -503,7 +510,7 @@ export const ReshipStatus: MessageFns<ReshipStatus> = {
 };
 
 function createBaseReshipMember(): ReshipMember {
-  return { instance: "", silentMs: 0, peers: [], address: "" };
+  return { instance: "", silentMs: 0, peers: [], address: "", topics: [] };
 }
 
 export const ReshipMember: MessageFns<ReshipMember> = {
@@ -519,6 +526,9 @@ export const ReshipMember: MessageFns<ReshipMember> = {
     }
     if (message.address !== "") {
       writer.uint32(34).string(message.address);
+    }
+    for (const v of message.topics) {
+      TopicTaken.encode(v!, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -567,6 +577,85 @@ export const ReshipMember: MessageFns<ReshipMember> = {
 
             message.address = reader.string();
             continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.topics.push(TopicTaken.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseTopicTaken(): TopicTaken {
+  return { topic: "", partitions: [] };
+}
+
+export const TopicTaken: MessageFns<TopicTaken> = {
+  encode(message: TopicTaken, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.topic !== "") {
+      writer.uint32(10).string(message.topic);
+    }
+    if (message.partitions.length !== 0) {
+      writer.uint32(18).fork();
+      for (const v of message.partitions) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TopicTaken {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTopicTaken();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.topic = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag === 16) {
+              message.partitions.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 18) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.partitions.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
           }
         }
         if ((tag & 7) === 4 || tag === 0) {
