@@ -146,6 +146,34 @@ describe('the topic', { skip }, () => {
     }
   });
 
+  test('a transaction of another program stands in it: what ends it takes a seq too, which is damaged; the log goes on behind it', async (t) => {
+    const { place, open, directory } = await testRoom(t, address);
+    const log = await open();
+    const stored = drafts(log, 2);
+    await log.append(stored.slice(0, 1));
+    const topic = framesTopic(place.origin, 'writes', log.epoch);
+    const producer = client.producer({
+      createPartitioner: Partitioners.DefaultPartitioner,
+      transactionalId: topic,
+      idempotent: true,
+      maxInFlightRequests: 1,
+    });
+    await producer.connect();
+    const transaction = await producer.transaction();
+    await transaction.send({ topic, messages: [{ partition: 0, value: 'hello' }] });
+    await transaction.commit();
+    await producer.disconnect();
+    await until('its end stands in the topic', async () =>
+      (await admin.fetchTopicOffsets(topic)).some(({ partition, high }) => partition === 0 && high === '3'),
+    );
+    assert.deepEqual(await log.append(stored.slice(1)), [3]);
+    for (const reader of [log, await open({ directory: join(directory, 'other') })]) {
+      await assert.rejects(reader.read(0, 1, ALL_BYTES), { code: 'LOG_CORRUPT', message: new RegExp(`/0@${log.epoch}:1\\.0`) });
+      await assert.rejects(reader.read(0, 2, ALL_BYTES), { code: 'LOG_CORRUPT', message: /a transaction of another program/ });
+      assertSame(await reader.read(0, 3, ALL_BYTES), stored.slice(1), 3);
+    }
+  });
+
   test('a log of another room, or with another partition count, is refused with both sides named', async (t) => {
     const { place, open } = await testRoom(t, address);
     await (await open()).close();

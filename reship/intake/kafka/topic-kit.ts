@@ -102,6 +102,20 @@ export class TopicScene {
     }
   }
 
+  /** As a program that produces in transactions. */
+  async transaction(messages: readonly Message[], end: 'commit' | 'abort'): Promise<void> {
+    const options = { transactionalId: `${this.topic}-${end}`, idempotent: true, maxInFlightRequests: 1 };
+    const producer = new Kafka(this.#kafka.client).producer(options);
+    await producer.connect();
+    try {
+      const transaction = await producer.transaction();
+      await transaction.send({ topic: this.topic, messages: [...messages] });
+      await transaction[end]();
+    } finally {
+      await producer.disconnect();
+    }
+  }
+
   /** As retention does, in the first partition. */
   async deleteBefore(offset: number): Promise<void> {
     const cluster = new KafkaCluster({ servers: this.#servers, clientId: 'test', runtime: systemRuntime });
