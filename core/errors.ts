@@ -84,7 +84,7 @@ export const ERRORS = {
   TOPIC_GAP: spec('never', 'OUT_OF_RANGE', 409, EXIT.refused, 'Records of an intake topic are gone before they were taken: by the topic’s retention, or because it lost its end. The partition stops; the range is named.', 'Stop the room’s reships, accept the loss with `kafka-consumer-groups.sh --reset-offsets` for the group, and start them again; give the topic a longer retention.'),
   // write log
   LOG_LOCKED: spec('later', 'FAILED_PRECONDITION', 503, EXIT.environment, 'Another process has the log directory open for writing.', 'Stop the process that is named, or give this room another directory.'),
-  LOG_FOREIGN: spec('never', 'FAILED_PRECONDITION', 500, EXIT.config, 'The directory holds data of another room, of another partition count or of a newer WMB.', 'Point the room at its own directory.'),
+  LOG_FOREIGN: spec('never', 'FAILED_PRECONDITION', 500, EXIT.config, 'The directory, or the topic, holds data of another room, of another partition count or of a newer WMB.', 'Point the room at its own directory, or its own Kafka; how many partitions a log has stays as it is.'),
   LOG_FULL: spec('later', 'RESOURCE_EXHAUSTED', 507, EXIT.environment, 'No space is left for the log. Nothing was acked that is not durable.', 'Free space; intake resumes by itself.'),
   LOG_READONLY: spec('never', 'FAILED_PRECONDITION', 500, EXIT.environment, 'The data directory cannot be written.', 'Check permissions and mount options.'),
   LOG_CORRUPT: spec('never', 'DATA_LOSS', 500, EXIT.environment, 'A stored frame does not match its checksum; its position is named.', 'Restore the log from a copy, or let the checker resend from a peer; nothing after the frame is shipped until then.'),

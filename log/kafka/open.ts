@@ -13,7 +13,7 @@ import type { FrameIndex } from './frame-index.ts';
 import { type FrameHome, framesOf } from './frames.ts';
 import { type Known, lostTail } from './known.ts';
 import { type LogState, Registry } from './registry.ts';
-import { checkPartitions, framesTopic, needsOf, registryTopic, type TopicWish } from './topics.ts';
+import { checkPartitions, framesTopic, needsOf, REGISTRY_PARTITIONS, registryTopic, type TopicWish } from './topics.ts';
 
 const CALL_MS_MAX = 5_000;
 /** Nothing new came of a topic that is behind: it is given up. */
@@ -51,7 +51,11 @@ export async function findLog(place: LogPlace, cluster: KafkaCluster): Promise<F
   requireSame(state, place, registry.topic);
   const topic = framesTopic(origin, log, state.epoch);
   const { replicas, minInSyncReplicas } = place.kafka;
-  await checkTopic(cluster, { topic, partitions, replicas, minInSyncReplicas }, runtime);
+  const wishes = [
+    { topic: registry.topic, partitions: REGISTRY_PARTITIONS },
+    { topic, partitions },
+  ];
+  for (const wish of wishes) await checkTopic(cluster, { ...wish, replicas, minInSyncReplicas }, runtime);
   return { cluster, registry, state, home: { log, origin, epoch: state.epoch }, topic };
 }
 

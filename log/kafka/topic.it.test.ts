@@ -208,19 +208,21 @@ describe('the topic', { skip }, () => {
     const topic = framesTopic(place.origin, 'writes', log.epoch);
     await log.close();
     const wrong = [
-      ['cleanup.policy', 'compact'],
-      ['retention.ms', '1000'],
-      ['retention.bytes', '1000000'],
-      ['compression.type', 'gzip'],
-      ['max.message.bytes', '1000000'],
+      [topic, 'cleanup.policy', 'compact'],
+      [topic, 'retention.ms', '1000'],
+      [topic, 'retention.bytes', '1000000'],
+      [topic, 'compression.type', 'gzip'],
+      [topic, 'max.message.bytes', '1000000'],
+      [registryTopic(place.origin, 'writes'), 'retention.ms', '86400000'],
     ] as const;
-    for (const [name, value] of wrong) {
-      const right = (await settingsOf(topic)).find((entry) => entry.name === name)?.value ?? '';
-      await alter(topic, name, value);
-      const told = new RegExp(`${name.replaceAll('.', '\\.')} is ${value} and must be ${right}: .*--add-config ${name}=${right}`);
+    for (const [which, name, value] of wrong) {
+      const right = (await settingsOf(which)).find((entry) => entry.name === name)?.value ?? '';
+      await alter(which, name, value);
+      const remedy = `--entity-name ${which} --add-config ${name}=${right}`;
+      const told = new RegExp(`${name.replaceAll('.', '\\.')} is ${value} and must be ${right}: .*${remedy}`);
       await assert.rejects(open(), { code: 'LOG_UNFIT', message: told });
       await assert.rejects(init(place), { code: 'LOG_UNFIT', message: told });
-      await alter(topic, name, right);
+      await alter(which, name, right);
     }
     for (const [minInSyncReplicas, told] of [
       [2, /has 1 replicas of partition 0, and log\.minInSyncReplicas asks for 2/],
