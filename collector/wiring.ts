@@ -98,14 +98,14 @@ export function takerOf(
   { cache, database, book, processors, effectLog, instance, beside }: TakerParts,
 ): { readonly applier: Applier; readonly receiver: Receiver } {
   const common = { config, runtime, logger, metrics };
-  const { tls } = config.room;
+  const { tls, link } = config.room;
   const applier: Applier = new Applier({
     ...{ ...common, cache, database, book, processors, effectLog, share: beside },
     floors: { floor: () => receiver.floor() },
   });
   const receiver = new Receiver({
     ...{ ...common, instance, share: beside?.share },
-    dialer: rpcDialer({ runtime, tls: tls === undefined ? undefined : readTls(tls) }),
+    dialer: rpcDialer({ runtime, tls: tls === undefined ? undefined : readTls(tls), answerMsMax: link.silenceMsMax }),
     inbox: new MqDialer({ config, runtime, logger }),
     consumers: applier.consumers,
     acks: applier.acks,

@@ -66,7 +66,7 @@ function receiverOf(scene: Scene, counter: Counter): Receiver {
   return new Receiver({
     config: loadConfig(peer.configFile),
     instance: 'bench',
-    dialer: rpcDialer({ runtime: systemRuntime, tls: undefined }),
+    dialer: rpcDialer({ runtime: systemRuntime, answerMsMax: 10_000 }),
     consumers: ({ origin: from, log }) => (from === origin.id && log === 'writes' ? counter.lane() : new CountingConsumer()),
     acks: new FakeBoard(),
     hints: new FakeHints(),

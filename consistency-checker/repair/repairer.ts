@@ -145,7 +145,10 @@ export class Repairer {
     }
     if (drifts.length === 0 && unknown.length > 0) {
       const names = unknown.map(plainText).join(', ');
-      throw new WmbError('NOT_FOUND', `there is no drift ${names} in the records of ${own.room}; see \`wmb drift list\``);
+      throw new WmbError(
+        'NOT_FOUND',
+        `there is no drift ${names} in the records of ${own.room}; if another room’s checker has found it, this one may need a moment longer: see \`wmb drift list\``,
+      );
     }
     return { drifts, unknown };
   }

@@ -201,7 +201,7 @@ const linkLimitsSchema = z.strictObject({
     .meta({ description: 'How often a link shows that it is alive and how far its log is, milliseconds.' }),
   silenceMsMax: between(20, 600_000)
     .default(5_000)
-    .meta({ description: 'A link without a pulse for this long is dialled anew, milliseconds.' }),
+    .meta({ description: 'A link without a pulse for this long, or a dial without an answer, is made anew, milliseconds.' }),
   reconnectMsMin: between(1, 60_000)
     .default(200)
     .meta({ description: 'Pause before the first new dial, milliseconds; it doubles up to `reconnectMsMax`.' }),

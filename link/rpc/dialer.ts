@@ -23,11 +23,10 @@ import { ControlWriter, controlBytes, DIALER_OPTIONS, dialerCredentials, type Li
 export interface RpcDialerOptions {
   readonly runtime: Runtime;
   readonly tls?: LinkTls | undefined;
-  /** How long the peer may take to answer a hello. */
-  readonly answerMsMax?: number;
+  /** How long the peer may take to answer a hello. Behind a balancer a dial may lead to a process that stands still. */
+  readonly answerMsMax: number;
 }
 
-const ANSWER_MS_MAX = 10_000;
 /** With so many a balancer that takes turns has gone round as many processes as a room may well have. */
 const CONNECTIONS_MAX = 16;
 /** How long a closed session may take to hand over its last acks. */
@@ -47,8 +46,7 @@ async function dial(options: RpcDialerOptions & { address: string; hello: Hello;
   const messages = call[Symbol.asyncIterator]() as AsyncIterator<SessionDown>;
   try {
     call.write(helloToWire(hello));
-    const answerMsMax = options.answerMsMax ?? ANSWER_MS_MAX;
-    const first = await within({ runtime, delayMs: answerMsMax, signal, address }, messages.next());
+    const first = await within({ runtime, delayMs: options.answerMsMax, signal, address }, messages.next());
     if (first.done) throw garbage('it closed the session without an answer to the hello');
     const { welcome, sessionId } = welcomeFromWire(first.value);
     const connectAgain = () => new LinkClient(peerOf(call) ?? address, dialerCredentials(options.tls, hello.to), channelOptions);

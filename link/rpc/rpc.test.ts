@@ -22,7 +22,7 @@ async function serveLink(host: LinkHost): Promise<{ address: string; close: () =
 
 linkContract('rpc link', async (host) => {
   const served = await serveLink(host);
-  return { ...served, dialer: rpcDialer({ runtime: systemRuntime }), nowhere: '127.0.0.1:1' };
+  return { ...served, dialer: rpcDialer({ runtime: systemRuntime, answerMsMax: 10_000 }), nowhere: '127.0.0.1:1' };
 });
 
 const HELLO = {
@@ -50,7 +50,7 @@ test('frames come over the process that the session is with, wherever a balancer
   t.after(() => Promise.all([balancer.close(), ...servers.map(({ close }) => close())]));
   const address = `127.0.0.1:${await balancer.listen()}`;
   for (let turn = 1; turn <= 4; turn += 1) {
-    const session = await rpcDialer({ runtime: systemRuntime }).dial(address, HELLO, new AbortController().signal);
+    const session = await rpcDialer({ runtime: systemRuntime, answerMsMax: 10_000 }).dial(address, HELLO, new AbortController().signal);
     const frame = { log: 'writes', partition: 0, seq: turn, history: false, bytes: Buffer.from('frame') } as const;
     void served[turn - 1]?.sendFrames([frame]);
     for await (const frames of session.frames) {

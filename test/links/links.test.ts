@@ -80,7 +80,7 @@ async function peer(address: string, options: Partial<RigConfig> & { states?: Me
   const receiver = new Receiver({
     config,
     instance: 'g-1',
-    dialer: rpcDialer({ runtime: systemRuntime }),
+    dialer: rpcDialer({ runtime: systemRuntime, answerMsMax: 10_000 }),
     consumers: consumers.make,
     acks: board,
     hints,

@@ -49,7 +49,7 @@ async function rooms(t: TestContext) {
     ...parts,
     config: configOf({ room: 'guangzhou', addresses: { beijing: `127.0.0.1:${port}`, guangzhou: '127.0.0.1:1' } }),
     instance: 'g-1',
-    dialer: rpcDialer({ runtime: systemRuntime }),
+    dialer: rpcDialer({ runtime: systemRuntime, answerMsMax: 10_000 }),
     consumers: consumers.make,
     acks: new FakeBoard(),
     hints: new FakeHints(),
