@@ -46,11 +46,13 @@ async function dial(options: RpcDialerOptions & { address: string; hello: Hello;
   const messages = call[Symbol.asyncIterator]() as AsyncIterator<SessionDown>;
   try {
     call.write(helloToWire(hello));
-    const first = await within({ runtime, delayMs: options.answerMsMax, signal, address }, messages.next());
+    const limits = { runtime, delayMs: options.answerMsMax, address };
+    const first = await within({ ...limits, signal, what: 'no answer to the hello' }, messages.next());
     if (first.done) throw garbage('it closed the session without an answer to the hello');
     const { welcome, sessionId } = welcomeFromWire(first.value);
     const connectAgain = () => new LinkClient(peerOf(call) ?? address, dialerCredentials(options.tls, hello.to), channelOptions);
-    const open = (over: AbortSignal) => openFrames(connectAgain, sessionId, over);
+    const open = (over: AbortSignal) =>
+      openFrames(connectAgain, sessionId, { ...limits, signal: over, what: 'no answer where the frames are' });
     return new RpcSession({ runtime, address, client, call, messages, welcome, open });
   } catch (cause) {
     call.cancel();
@@ -70,21 +72,22 @@ interface Frames {
   readonly frameCall: ClientReadableStream<FrameBatch>;
 }
 
-/** Behind a balancer a connection may lead to another process of the room: another connection leads elsewhere. */
-async function openFrames(connect: () => LinkClient, sessionId: string, over: AbortSignal): Promise<Frames> {
+/** Behind a balancer a connection may lead to another process of the room, also to one that stands still: another connection leads elsewhere. */
+async function openFrames(connect: () => LinkClient, sessionId: string, limits: Limits): Promise<Frames> {
   for (let attempt = 1; ; attempt += 1) {
     const frameClient = connect();
     const frameCall = frameClient.frames({ sessionId });
     // Until somebody reads for the first time, grpc-js takes messages off the connection without a bound.
     frameCall.read(0);
     try {
-      await once(frameCall, 'metadata', { signal: over });
+      await within(limits, once(frameCall, 'metadata'));
       return { frameClient, frameCall };
     } catch (cause) {
       frameCall.on('error', () => {});
       frameCall.cancel();
       frameClient.close();
-      if ((cause as Partial<ServiceError>).code !== status.NOT_FOUND || attempt >= CONNECTIONS_MAX) throw cause;
+      const isElsewhere = cause instanceof WmbError || (cause as Partial<ServiceError>).code === status.NOT_FOUND;
+      if (!isElsewhere || limits.signal.aborted || attempt >= CONNECTIONS_MAX) throw cause;
     }
   }
 }
@@ -210,13 +213,21 @@ class RpcSession implements LinkSession {
   }
 }
 
+interface Limits {
+  readonly runtime: Runtime;
+  readonly delayMs: number;
+  readonly signal: AbortSignal;
+  readonly address: string;
+  /** What there is then. */
+  readonly what: string;
+}
+
 /** `answer`, or a rejection when it takes too long or the caller gives up. */
-function within<T>(limits: { runtime: Runtime; delayMs: number; signal: AbortSignal; address: string }, answer: Promise<T>): Promise<T> {
-  const { runtime, delayMs, signal, address } = limits;
+function within<T>({ runtime, delayMs, signal, address, what }: Limits, answer: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
-    const giveUp = (what: string) => reject(new WmbError('PEER_UNREACHABLE', `${address}: ${what}`));
+    const giveUp = (reason: string) => reject(new WmbError('PEER_UNREACHABLE', `${address}: ${reason}`));
     const onAbort = () => giveUp('the dial was given up');
-    const timer = runtime.after(delayMs, () => giveUp(`no answer to the hello within ${delayMs} ms`));
+    const timer = runtime.after(delayMs, () => giveUp(`${what} within ${delayMs} ms`));
     signal.addEventListener('abort', onAbort, { once: true });
     if (signal.aborted) onAbort();
     const settle = () => {

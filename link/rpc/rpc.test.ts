@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { test } from 'node:test';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { silentLogger } from '../../core/logger.ts';
@@ -63,4 +65,24 @@ test('frames come over the process that the session is with, wherever a balancer
     }
   }
   assert.equal(served.length, 4);
+});
+
+test('where a balancer leads a connection to a process that stands still, another one is made', { timeout: 20_000 }, async (t) => {
+  const welcome = () => ({ protocol: LINK_PROTOCOL, room: 'beijing', topologyEpoch: 1, instance: 'one', logs: [] });
+  const served: ServedSession[] = [];
+  const server = await serveLink({ welcome, serve: (session) => void served.push(session) });
+  const silent = createServer((socket) => void socket.on('error', () => {}));
+  silent.listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  const ports = [Number(server.address.split(':')[1]), (silent.address() as AddressInfo).port];
+  const balancer = new TcpProxy(...ports.map((port) => ({ host: '127.0.0.1', port })));
+  t.after(() => Promise.all([balancer.close(), server.close(), silent.close()]));
+  const address = `127.0.0.1:${await balancer.listen()}`;
+  const dial = () => rpcDialer({ runtime: systemRuntime, answerMsMax: 300 }).dial(address, HELLO, new AbortController().signal);
+  const session = await dial();
+  served[0]?.sendFrames([{ log: 'writes', partition: 0, seq: 1, history: false, bytes: Buffer.from('frame') }]);
+  const { value } = await session.frames[Symbol.asyncIterator]().next();
+  assert.equal(value?.[0]?.seq, 1);
+  session.close();
+  await assert.rejects(dial(), /no answer to the hello within 300 ms/);
 });
