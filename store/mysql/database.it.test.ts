@@ -24,6 +24,8 @@ const move = (expected: number, next: number) => ({ ...LANE, epoch: EPOCH, expec
 const upsert = (table: string, id: number, values: Row): Statement => ({ op: 'upsert', table, key: { id }, values });
 const sql = (text: string, ...params: Extract<Statement, { op: 'sql' }>['params']): Statement => ({ op: 'sql', text, params });
 
+/** A lock is waited for for five seconds. */
+const LOCK_MS_MAX = 20_000;
 /** As long as a share takes to move. */
 const TAKEN_OVER_MS_MAX = 10_000;
 
@@ -182,6 +184,20 @@ function suite(kind: 'mysql' | 'mariadb', server: TestServer): void {
         other.destroy();
         looker.destroy();
       }
+    });
+
+    it('that hold a lock for longer than it is waited for only delay it', async () => {
+      const [other, looker] = [await made.admin(), await made.admin()];
+      const waits = async () => Number((await looker.rows("SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_waits'"))[0]?.Value);
+      await run(store, write(1, sql('INSERT INTO parents (id) VALUES (1003)')));
+      await other.query('START TRANSACTION');
+      await other.query('UPDATE parents SET wmb_stamp = 1 WHERE id = 1003');
+      const before = await waits();
+      const locked = run(store, write(2, sql('UPDATE parents SET wmb_stamp = 2 WHERE id = 1003')));
+      await until(async () => (await waits()) >= before + 2, LOCK_MS_MAX);
+      await other.query('COMMIT');
+      assert.deepEqual(await locked, ['committed']);
+      await Promise.all([other, looker].map((each) => each.close()));
     });
   });
 
@@ -350,12 +366,12 @@ async function isRunning(session: Awaited<ReturnType<TestSchema['admin']>>, sqlT
   return (await session.rows('SHOW PROCESSLIST')).some((row) => String(row.Info).startsWith(sqlText));
 }
 
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  for (let look = 0; look < 500; look += 1) {
+async function until(condition: () => Promise<boolean>, msMax = 5_000): Promise<void> {
+  for (let look = 0; look < msMax / 10; look += 1) {
     if (await condition()) return;
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
-  assert.fail('it did not come about within 5 s');
+  assert.fail(`it did not come about within ${msMax} ms`);
 }
 
 const [mysql, mariadb] = await Promise.all([testServer('WMB_TEST_MYSQL'), testServer('WMB_TEST_MARIADB')]);

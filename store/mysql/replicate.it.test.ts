@@ -5,7 +5,7 @@ import { formatStamp } from '../../core/stamp.ts';
 import type { Lane } from '../../core/words.ts';
 import { makeSchema, makeUsers, opened, type TestSchema } from './database-kit.ts';
 import { forEachPair, forget, type ServerPair, until } from './pair-kit.ts';
-import { replicateDatabase } from './replicate.ts';
+import { replicateDatabase, type Source } from './replicate.ts';
 import { MysqlReplication } from './replication.ts';
 import { Session } from './session.ts';
 
@@ -18,10 +18,11 @@ function suite(product: ServerPair): void {
   let made: TestSchema;
   let replication: MysqlReplication;
   const source = { source: master.address, user: 'wmb_replica', password: PASSWORD };
-  const replicate = async (dryRun: boolean) => {
+  const replicate = async (dryRun: boolean, from: Partial<Source> = {}) => {
     const lines: string[] = [];
     const server = { ...slave, schema: made.options.schema, tls: undefined };
-    for await (const line of replicateDatabase({ server, source, dryRun, runtime: systemRuntime })) lines.push(line);
+    const order = { server, source: { ...source, ...from }, dryRun, runtime: systemRuntime };
+    for await (const line of replicateDatabase(order)) lines.push(line);
     return lines.join('\n');
   };
   const onSlave = async (...texts: string[]) => {
@@ -49,6 +50,13 @@ function suite(product: ServerPair): void {
     assert.doesNotMatch(await replicate(true), /follows/);
   });
 
+  it('what is wrong with the server that is to be followed is said before anything is done', async () => {
+    await assert.rejects(replicate(false, { password: 'wrong' }), { code: 'STORE_DENIED', message: /Access denied for user/ });
+    const itself = { source: slave.address, user: slave.user, password: slave.password };
+    await assert.rejects(replicate(false, itself), { code: 'STORE_UNFIT', message: /has server_id = 2, as the master’s.*one of its own/ });
+    assert.match(await replicate(true), /CHANGE /);
+  });
+
   it('a slave is made to follow, once, and takes no other writes', async () => {
     assert.match(await replicate(false), new RegExp(`it follows ${master.address}`));
     assert.match(await replicate(false), /follows .* already$/);
@@ -65,6 +73,7 @@ function suite(product: ServerPair): void {
     );
     await assert.rejects(session.query('INSERT INTO t (id) VALUES (1)'), /read.only/);
     await session.close();
+    if (kind === 'mysql') await assert.rejects(onSlave('CREATE DATABASE strange'), /--super-read-only/);
   });
 
   it('what the master’s marks say in the slave, its tables hold', async () => {
