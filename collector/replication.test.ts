@@ -98,6 +98,18 @@ describe('the watch over replication', () => {
     await service.stop();
   });
 
+  it('is not ready while its user may not ask how it follows', async () => {
+    const { service, room, advance } = watch('slave');
+    await service.start();
+    room.status = new WmbError('STORE_DENIED', 'you need REPLICATION CLIENT');
+    await advance(1_000);
+    assert.equal(service.unready(), 'the slave database cannot be asked how it follows: STORE_DENIED: you need REPLICATION CLIENT');
+    room.status = FOLLOWING;
+    await advance(1_000);
+    assert.equal(service.unready(), undefined);
+    await service.stop();
+  });
+
   it('measures the lag by the newest heartbeat', async () => {
     const { service, runtime, room, gauges } = watch('slave');
     room.status = { ...FOLLOWING, heartbeatMs: runtime.now - 1_500 };

@@ -2,7 +2,7 @@
  * Where databases follow by the servers' own replication: in the master room this writes the heartbeat, in a slave room it looks whether the database follows
  * and how far it has come. The marks that have arrived go to the origins with the acks, for those who wait for `everywhere`; nothing else waits for them.
  */
-import { asWmbError } from '../core/errors.ts';
+import { asWmbError, type WmbError } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Metrics } from '../core/metrics.ts';
 import type { Runtime, Timer } from '../core/runtime.ts';
@@ -36,7 +36,7 @@ export class ReplicationWatch implements Service {
   readonly #running = new Set<Promise<void>>();
   #status = UNKNOWN;
   /** What failed last, of each kind of look. */
-  readonly #failing = new Map<string, string>();
+  readonly #failing = new Map<string, WmbError>();
   #isStopped = true;
 
   constructor(options: ReplicationWatchOptions) {
@@ -61,6 +61,8 @@ export class ReplicationWatch implements Service {
   /** What does not mend itself. A server that is away for a while does. */
   unready(): string | undefined {
     const { state, reason } = this.#status;
+    const failure = this.#failing.get('threads');
+    if (failure?.code === 'STORE_DENIED') return `the slave database cannot be asked how it follows: ${told(failure)}`;
     return state === 'diverged' || state === 'not-set-up'
       ? `the slave database ${state === 'diverged' ? 'has diverged' : 'follows nobody'}: ${reason}`
       : undefined;
@@ -70,8 +72,9 @@ export class ReplicationWatch implements Service {
     const { role } = this.#options;
     const { state, reason, missing } = this.#status;
     const lagMs = this.#lagMs();
-    if (role === 'master') return { role, state: '', reason: this.#failing.get('heartbeat') ?? '', missing: undefined, lagMs: undefined };
-    return { role, state, reason: this.#failing.get('threads') ?? reason, missing, lagMs };
+    if (role === 'master')
+      return { role, state: '', reason: told(this.#failing.get('heartbeat')) ?? '', missing: undefined, lagMs: undefined };
+    return { role, state, reason: told(this.#failing.get('threads')) ?? reason, missing, lagMs };
   }
 
   /** By the clocks of both rooms. */
@@ -113,9 +116,10 @@ export class ReplicationWatch implements Service {
       await look();
       if (this.#failing.delete(kind)) logger.info({ look: kind }, 'the database answers again');
     } catch (cause) {
-      const { code, message } = asWmbError(cause);
+      const failure = asWmbError(cause);
+      const { code, message } = failure;
       if (!this.#failing.has(kind)) logger.warn({ look: kind, code, reason: message }, 'the database cannot be asked how it follows');
-      this.#failing.set(kind, `${code}: ${message}`);
+      this.#failing.set(kind, failure);
     }
   }
 
@@ -147,4 +151,8 @@ export class ReplicationWatch implements Service {
       },
     );
   }
+}
+
+function told(failure: WmbError | undefined): string | undefined {
+  return failure && `${failure.code}: ${failure.message}`;
 }
