@@ -1,7 +1,7 @@
 /** What this room knows of one write request: where it entered, and what this room did with it. */
 import { WmbError } from '../core/errors.ts';
-import type { FrameReceipts } from '../core/inspection.ts';
-import { formatPosition, laneKey, type Position, parsePosition, type Seq } from '../core/words.ts';
+import type { FrameReceipts, LanePlace } from '../core/inspection.ts';
+import { formatPosition, laneKey, NOTHING_SEEN, type Position, parsePosition, type Seq } from '../core/words.ts';
 import type { Hop, WriteTimeline } from './drift.ts';
 import type { FoundWrite, RoomView } from './room.ts';
 
@@ -75,7 +75,17 @@ async function hopAt(own: RoomView, position: Position): Promise<Hop | undefined
   }
   const { log, origin, partition, epoch, seq } = position;
   const frames = await own.receipts({ lane: { log, origin, partition, epoch }, from: seq, to: seq });
-  return hopOf(own, position, frames[0]);
+  const hop = hopOf(own, position, frames[0]);
+  return hop.what === 'applied' ? { ...hop, detail: inDatabase(place, seq) } : hop;
+}
+
+/** Of a slave room whose database follows by itself. The master's marks in it say how far it has come, not whether the master ran anything for the write request. */
+function inDatabase({ databaseSeq }: LanePlace, seq: Seq): string {
+  if (databaseSeq === undefined) return '';
+  if (databaseSeq >= seq) return 'its database is past it too';
+  return databaseSeq === NOTHING_SEEN
+    ? 'its database has nothing of the lane yet'
+    : `its database has come to frame ${databaseSeq} of the lane`;
 }
 
 function hopOf({ room }: RoomView, position: Position, frame: FrameReceipts | undefined): Hop {

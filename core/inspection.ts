@@ -23,6 +23,8 @@ export interface LanePlace extends Lane {
   readonly state: string;
   readonly reason: string;
   readonly lagWrites: number;
+  /** In a slave room whose database follows by the servers' own replication: the master's mark that has arrived in it; -1: none. Undefined elsewhere. */
+  readonly databaseSeq?: Seq | undefined;
 }
 
 export interface Horizon {

@@ -38,6 +38,8 @@ const HORIZON: Horizon = {
   lanes: [
     { ...PLACE, epoch: EPOCH, mark: 12, seen: STAMP, state: 'streaming', reason: 'resumed', lagWrites: 4 },
     { ...PLACE, partition: 2, epoch: '', mark: -1, seen: '' },
+    { ...PLACE, partition: 3, epoch: EPOCH, mark: 12, seen: STAMP, databaseSeq: 11 },
+    { ...PLACE, partition: 4, epoch: EPOCH, mark: 12, seen: STAMP, databaseSeq: -1 },
   ],
 };
 const detail = { code: '', parkedMs: 0, attempts: 0 };

@@ -9,7 +9,7 @@ import type { Mending } from '../core/converge/mend.ts';
 import { compareText } from '../core/converge/order.ts';
 import type { IncrementState, KeyState, RegisterState } from '../core/converge/state.ts';
 import type { DerivedWrite, FrameReceipts, Horizon, LanePlace, ReceiptDetail, SeqRange } from '../core/inspection.ts';
-import { NOTHING_SEEN, type Outcome, type StampedWrite } from '../core/words.ts';
+import { NOTHING_SEEN, type Outcome, type Seq, type StampedWrite } from '../core/words.ts';
 import type * as wire from '../proto/gen/wmb/v1/inspection.ts';
 import { Outcome as WireOutcome } from '../proto/gen/wmb/v1/writes.ts';
 import {
@@ -48,7 +48,7 @@ export function rangeFromWire(range: wire.SeqRange): SeqRange {
 export function horizonToWire({ nowMs, lanes }: Horizon): wire.HorizonResponse {
   return {
     nowMs,
-    lanes: lanes.map(({ origin, partition, epoch, mark, seen, state, reason, lagWrites }) => ({
+    lanes: lanes.map(({ origin, partition, epoch, mark, seen, state, reason, lagWrites, databaseSeq }) => ({
       origin,
       partition,
       epoch,
@@ -57,6 +57,7 @@ export function horizonToWire({ nowMs, lanes }: Horizon): wire.HorizonResponse {
       state,
       reason: reason.slice(0, TEXT_MAX),
       lagWrites,
+      databaseSeq,
     })),
   };
 }
@@ -75,17 +76,19 @@ export function horizonFromWire({ nowMs, lanes }: wire.HorizonResponse): Horizon
 }
 
 function laneFromWire(lane: wire.LanePlace, where: string): LanePlace {
-  const { origin, partition, epoch, mark, seen, state, reason, lagWrites } = lane;
+  const { origin, partition, epoch, mark, seen, state, reason, lagWrites, databaseSeq } = lane;
+  const seqOf = (value: Seq, field: string) => (value === NOTHING_SEEN ? value : asSeq(value, `${where}.${field}`));
   return {
     log: 'writes',
     origin: asRoom(origin, `${where}.origin`),
     partition: asPartition(partition, `${where}.partition`),
     epoch: epoch === '' && mark === NOTHING_SEEN ? epoch : asEpoch(epoch, `${where}.epoch`),
-    mark: mark === NOTHING_SEEN ? mark : asSeq(mark, `${where}.mark`),
+    mark: seqOf(mark, 'mark'),
     seen: asStampOrNone(seen, `${where}.seen`),
     state: state.slice(0, TEXT_MAX),
     reason: reason.slice(0, TEXT_MAX),
     lagWrites,
+    ...(databaseSeq === undefined ? {} : { databaseSeq: seqOf(databaseSeq, 'databaseSeq') }),
   };
 }
 

@@ -47,7 +47,7 @@ export class Acks implements AckBoard {
       epoch: lane.epoch,
       seq: state.seq,
       parkedSeq: state.parkedSeq,
-      ...inDatabase(state.databaseSeq ?? this.#arrivedIn(lane)),
+      ...inDatabase(state.databaseSeq ?? this.arrivedIn(lane)),
     };
     if (known !== undefined && exceptions.length === 0 && isSame(known.state, next)) return;
     const from = state.from ?? state.seq + 1;
@@ -80,7 +80,8 @@ export class Acks implements AckBoard {
     }
   }
 
-  #arrivedIn({ log, origin, partition, epoch }: EpochLane): Seq | undefined {
+  /** Undefined: none of the lane has. */
+  arrivedIn({ log, origin, partition, epoch }: EpochLane): Seq | undefined {
     const mark = this.#of(origin).arrived.get(`${log}/${partition}`);
     return mark?.epoch === epoch ? mark.seq : undefined;
   }

@@ -19,13 +19,13 @@ import type { Runtime, Timer } from '../../core/runtime.ts';
 import { partitionsOf, type Share, WHOLE } from '../../core/share.ts';
 import { leastStamp, NO_STAMP, type Stamp } from '../../core/stamp.ts';
 import { masterRoom, processesWrites, roomEntry } from '../../core/topology.ts';
-import { type Lane, laneKey } from '../../core/words.ts';
+import { type Lane, laneKey, NOTHING_SEEN } from '../../core/words.ts';
 import type { Log } from '../../log/log.ts';
 import type { CacheStore } from '../../store/cache.ts';
 import type { DatabaseStore } from '../../store/database.ts';
 import type { FloorSource, LaneConsumer, LaneConsumers } from '../lane.ts';
 import { Parking, type Retryable } from '../receipts/parked.ts';
-import type { ReceiptBook } from '../receipts/receipts.ts';
+import type { EpochLane, ReceiptBook } from '../receipts/receipts.ts';
 import { Acks, Hints } from './acks.ts';
 import { CacheView, type Looker } from './cache-view.ts';
 import { ChangesLane } from './changes-lane.ts';
@@ -219,7 +219,13 @@ export class Applier {
     const consumer = this.#writesLane(lane);
     const { epoch, mark, lagWrites } = consumer.progress();
     const seen = isWhole ? consumer.progressState.seen() : NO_STAMP;
-    return { ...lane, epoch, mark, seen, state: '', reason: '', lagWrites };
+    return { ...lane, epoch, mark, seen, state: '', reason: '', lagWrites, ...this.#inDatabase({ ...lane, epoch }) };
+  }
+
+  #inDatabase(lane: EpochLane): Pick<LanePlace, 'databaseSeq'> {
+    const { topology, room } = this.#options.config;
+    const follows = topology.databases === 'mysql' && roomEntry(topology, room.id)?.database === 'slave';
+    return follows ? { databaseSeq: this.acks.arrivedIn(lane) ?? NOTHING_SEEN } : {};
   }
 
   #consumer(lane: Lane): LaneConsumer {

@@ -53,6 +53,8 @@ export interface LanePlace {
   state: string;
   reason: string;
   lagWrites: number;
+  /** The master's mark that has arrived in this room's slave database, -1: none; absent where it does not follow by the servers' own replication. */
+  databaseSeq?: number | undefined;
 }
 
 /** Seqs of a lane of write requests; both ends inclusive. */
@@ -447,7 +449,17 @@ export const HorizonResponse: MessageFns<HorizonResponse> = {
 };
 
 function createBaseLanePlace(): LanePlace {
-  return { origin: "", partition: 0, epoch: "", mark: 0, seen: "", state: "", reason: "", lagWrites: 0 };
+  return {
+    origin: "",
+    partition: 0,
+    epoch: "",
+    mark: 0,
+    seen: "",
+    state: "",
+    reason: "",
+    lagWrites: 0,
+    databaseSeq: undefined,
+  };
 }
 
 export const LanePlace: MessageFns<LanePlace> = {
@@ -475,6 +487,9 @@ export const LanePlace: MessageFns<LanePlace> = {
     }
     if (message.lagWrites !== 0) {
       writer.uint32(64).uint64(message.lagWrites);
+    }
+    if (message.databaseSeq !== undefined) {
+      writer.uint32(72).int64(message.databaseSeq);
     }
     return writer;
   },
@@ -554,6 +569,14 @@ export const LanePlace: MessageFns<LanePlace> = {
             }
 
             message.lagWrites = longToNumber(reader.uint64());
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.databaseSeq = longToNumber(reader.int64());
             continue;
           }
         }
