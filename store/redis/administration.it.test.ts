@@ -31,10 +31,12 @@ test('init marks the server and tells what it does; a dry run changes nothing; a
     /maxmemory-policy noeviction[\s\S]*functions[\s\S]*room beijing/,
   );
   assert.equal(await client.hget('wmb:room', 'id'), 'beijing');
-  await assert.rejects(
-    linesOf(administration('guangzhou').init(false)),
-    (error) => error instanceof WmbError && error.code === 'STORE_FOREIGN',
-  );
+  const foreign = (error: unknown) => error instanceof WmbError && error.code === 'STORE_FOREIGN';
+  await client.call('FUNCTION', 'FLUSH');
+  await assert.rejects(linesOf(administration('guangzhou').init(false)), foreign);
+  await assert.rejects(administration('guangzhou').inspect('k'), foreign);
+  await assert.rejects(administration('guangzhou').footprint(1), foreign);
+  assert.deepEqual(await client.call('FUNCTION', 'LIST'), [], 'nothing is loaded into another room’s server');
   client.disconnect();
 });
 

@@ -35,6 +35,7 @@ export class RedisAdministration implements CacheAdministration {
       yield* this.#withNode(server, async function* (connection, options) {
         const { product, policy } = await checkServer(connection);
         yield `${connection.place} is ${product}, maxmemory-policy ${policy}`;
+        checkRoom(await new NodeReader(connection).identity(), options.room, connection.place);
         const kept = dryRun ? 'functions' : await connection.load();
         yield dryRun ? 'its functions would be loaded' : `its functions are loaded as ${kept}`;
         if (!dryRun) yield* markRoom(server, options);
@@ -52,7 +53,7 @@ export class RedisAdministration implements CacheAdministration {
     ] as RedisServer;
     for await (const stored of this.#withNode(server, async function* (connection, { room }) {
       const reader = new NodeReader(connection);
-      await demandRoom(reader, room, connection.place);
+      checkRoom(await reader.identity(), room, connection.place);
       yield* await reader.loadWhole([key]);
     }))
       return viewOf(stored, server.address);
@@ -62,7 +63,8 @@ export class RedisAdministration implements CacheAdministration {
   async footprint(keysMax: number): Promise<readonly CacheNodeFootprint[]> {
     const found: CacheNodeFootprint[] = [];
     for (const server of this.#options.nodes) {
-      for await (const footprint of this.#withNode(server, async function* (connection) {
+      for await (const footprint of this.#withNode(server, async function* (connection, { room }) {
+        checkRoom(await new NodeReader(connection).identity(), room, connection.place);
         yield await weigh(connection, server.address, keysMax);
       }))
         found.push(footprint);
@@ -90,11 +92,6 @@ async function* markRoom(server: RedisServer, { room, runtime }: RedisAdministra
   await node.open();
   node.close();
   yield `it is marked as the cache of room ${room}`;
-}
-
-async function demandRoom(reader: NodeReader, room: RoomId, place: string): Promise<void> {
-  const { room: stored } = await reader.look();
-  checkRoom(stored, room, place);
 }
 
 function viewOf({ key, head, fields, shown }: StoredKey, node: string): CacheKeyView {

@@ -102,8 +102,10 @@ function startTests(): void {
     const { address, client } = await fresh();
     await openCache(address);
     const before = await client.hgetall('wmb:room');
+    await client.call('FUNCTION', 'FLUSH');
     await assert.rejects(openCache(address, { room: 'guangzhou' }), refusal('STORE_FOREIGN', /of room beijing, and this is guangzhou/));
     assert.deepEqual(await client.hgetall('wmb:room'), before);
+    assert.deepEqual(await client.call('FUNCTION', 'LIST'), []);
     await client.hset('wmb:room', 'schema', '99');
     await assert.rejects(openCache(address), refusal('STORE_FOREIGN', /newer WMB/));
     const inspector = new RedisCacheInspector({ nodes: [serverAt(address)], room: 'beijing', runtime: systemRuntime });
@@ -314,6 +316,18 @@ function functionTests(): void {
     await client.call('ACL', 'SETUSER', 'poor', 'on', '>pass', '~*', '+@all', '-fcall', '-evalsha');
     const nodes = [serverAt(address, { user: 'poor', password: 'pass' })];
     await assert.rejects(openCache(address, { nodes }), refusal('STORE_DENIED', /fcall|evalsha/i));
+  });
+  test('privileges that only some keys would need are named at start, with functions and with scripts', async () => {
+    const { address, client } = await fresh();
+    for (const scripted of [[], ['-function']]) {
+      await client.call('ACL', 'SETUSER', 'poorer', 'reset', 'on', '>pass', '~*', '+@all', '-zadd', '-persist', ...scripted);
+      const nodes = [serverAt(address, { user: 'poorer', password: 'pass' })];
+      await assert.rejects(
+        openCache(address, { nodes }),
+        refusal('STORE_DENIED', /does not let the user do what WMB needs: PERSIST, ZADD /),
+      );
+      assert.equal(await client.exists('wmb:room'), 0);
+    }
   });
 }
 

@@ -249,12 +249,30 @@ local function strays(argument)
   end
   return found
 end
+
+-- Of these commands, those that the user may not give.
+local function denied(argument)
+  local commands, found = cmsgpack.unpack(argument), {}
+  for i = 1, #commands do
+    if not redis.acl_check_cmd(unpack(commands[i])) then found[#found + 1] = commands[i][1] end
+  end
+  return found
+end
 `;
 
-export const FUNCTION_NAMES = ['commit', 'look', 'adopt', 'load', 'buckets', 'heads', 'strays'] as const;
+export const FUNCTION_NAMES = ['commit', 'look', 'adopt', 'load', 'buckets', 'heads', 'strays', 'denied'] as const;
 export type FunctionName = (typeof FUNCTION_NAMES)[number];
 
-const READS: ReadonlySet<FunctionName> = new Set(['look', 'load', 'buckets', 'heads', 'strays']);
+const READS: ReadonlySet<FunctionName> = new Set(['look', 'load', 'buckets', 'heads', 'strays', 'denied']);
+
+/** Every command that a function gives, with as many arguments as it takes behind the key. */
+export const NEEDED: readonly (readonly [command: string, ...rest: string[]])[] = [
+  ...(['TYPE', 'GET', 'HGETALL', 'SMEMBERS', 'PEXPIRETIME', 'UNLINK', 'PERSIST'] as const).map((command) => [command] as const),
+  ...(['HGET', 'HMGET', 'HEXISTS', 'SMISMEMBER', 'ZMSCORE', 'SET', 'MSET', 'HDEL', 'SADD', 'SREM', 'ZREM', 'PEXPIREAT'] as const).map(
+    (command) => [command, '1'] as const,
+  ),
+  ...(['HSET', 'HSETNX', 'ZADD', 'SETBIT', 'ZRANGE'] as const).map((command) => [command, '1', '1'] as const),
+];
 
 /** Changes with the source, so that daemons of two versions on one server keep each their own. */
 const VERSION = hash('sha1', SOURCE, 'hex').slice(0, 8);

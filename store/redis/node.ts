@@ -9,6 +9,7 @@ import type { Runtime } from '../../core/runtime.ts';
 import type { Version } from '../../core/stamp.ts';
 import { laneKey, type Mark, type RoomId } from '../../core/words.ts';
 import { Connection, type RedisServer } from './connection.ts';
+import { NEEDED } from './functions.ts';
 import { EXPIRING, PLAIN, TOMBSTONE } from './head.ts';
 import type { KeyChange } from './key-change.ts';
 import { bucketKey, dataKey, revisionField, SCHEMA } from './layout.ts';
@@ -105,7 +106,10 @@ export class RedisNode {
     await this.#connection.open();
     try {
       this.facts = await checkServer(this.#connection);
+      // Before anything is loaded: another room's server stays as it is.
+      checkRoom(await this.reader.identity(), this.#options.room, this.place);
       await this.#connection.load();
+      await this.#demandCommands();
       const { room } = await this.reader.look();
       checkRoom(room, this.#options.room, this.place);
       // One of several writers is named by its nonce, which has to stand there from the beginning.
@@ -119,6 +123,13 @@ export class RedisNode {
 
   close(): void {
     this.#connection.close();
+  }
+
+  /** STORE_DENIED: what is missing would show itself with the first key of some type only. */
+  async #demandCommands(): Promise<void> {
+    const denied = (await this.reader.denied(NEEDED)).join(', ');
+    if (denied === '') return;
+    throw new WmbError('STORE_DENIED', `${this.place} does not let the user do what WMB needs: ${denied} (docs/redis.md, “Privileges”)`);
   }
 
   /** Reads the marks. Where another revision is found than was left, it is adopted. */

@@ -26,6 +26,24 @@ export class NodeReader {
     return { room: pairsOf(room), marks: readMarks(pairsOf(marks)) };
   }
 
+  /** Whose cache it is, without the functions. */
+  async identity(): Promise<ReadonlyMap<string, string>> {
+    const names = ['id', 'schema'];
+    const values = (await this.#connection.command('HMGET', 'wmb:room', ...names)) as readonly (Buffer | null)[];
+    return new Map(names.flatMap((name, at) => (values[at] ? [[name, values[at].toString()]] : [])));
+  }
+
+  /** Of these commands, those that the user may not give. */
+  async denied(commands: readonly (readonly [command: string, ...rest: string[]])[]): Promise<readonly string[]> {
+    const packer = this.#packer;
+    packer.array(commands.length);
+    for (const [command, ...rest] of commands) {
+      packer.array(2 + rest.length);
+      for (const text of [command, 'wmb:room', ...rest]) packer.text(text);
+    }
+    return (await this.#connection.call('denied', packer.take())).map(String);
+  }
+
   /** Everything of these keys, at one moment. */
   async loadWhole(keys: readonly string[]): Promise<readonly StoredKey[]> {
     if (keys.length === 0) return [];
