@@ -247,6 +247,20 @@ function suite(pair: ServerPair): void {
     await passes(2);
   });
 
+  it('who waits for everywhere waits for the slave’s database too, and a trace says how far that is', async () => {
+    const thread = pair.kind === 'mysql' ? 'REPLICA' : 'SLAVE';
+    const message = write({ kind: 'message', key: 'user:1', payload: JSON.stringify({ from: 1, to: 2, at: 1 }) });
+    const submit = async (deadlineMs: number) =>
+      (await stage.clients.submit({ writes: [message], wait: Wait.WAIT_EVERYWHERE, deadlineMs, batchId: 0 })).results[0]?.error?.code;
+    const trace = async () => (await stage.wmb(0, 'trace', message.requestId)).stdout;
+    await stage.sql('slave', `STOP ${thread}`);
+    assert.equal(await submit(3_000), 'WAIT_TIMEOUT');
+    assert.match(await trace(), /guangzhou +applied .*its database has come to frame \d+ of the lane/);
+    await stage.sql('slave', `START ${thread}`);
+    assert.equal(await submit(WAIT_MS_MAX), undefined);
+    assert.match(await trace(), /guangzhou +applied .*its database is past it too/);
+  });
+
   it('nothing else was ever reported', async () => {
     assert.match(
       (await stage.wmb(1, 'drift', 'list')).stdout,
