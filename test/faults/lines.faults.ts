@@ -1,11 +1,17 @@
-/** Lines between the rooms that are long, cut, silent, and clocks that are wrong. */
+/** Lines between the rooms that are long, narrow, cut, silent, and clocks that are wrong. */
 import type { Story } from './stories.ts';
+
+/** Not much more than the messages need: what a cut has held up is long on its way. */
+const NARROW_BYTES_PER_SECOND = 50_000;
 
 export const LINE_STORIES: readonly Story[] = [
   {
-    name: 'the rooms are 80 ms apart, and every few seconds the line is cut',
+    name: 'the rooms are 80 ms apart on a narrow line, and every few seconds it is cut',
     async happens(arena) {
-      for (const room of arena.rooms.rooms) room.proxy.delay(40);
+      for (const { proxy } of arena.rooms.rooms) {
+        proxy.delay(40);
+        proxy.bandwidth(NARROW_BYTES_PER_SECOND);
+      }
       for (let cuts = 0; cuts < 5; cuts += 1) {
         await arena.messages.more(300);
         for (const room of arena.rooms.rooms) room.proxy.cut();

@@ -1,4 +1,5 @@
-/** MySQL servers that die, are gone for a minute, refuse writes, and answers of commits that are lost. */
+/** MySQL servers that die, are gone for minutes, refuse writes, and answers of commits that are lost. */
+import { until } from '../e2e/scene.ts';
 import type { Story } from './stories.ts';
 
 export const MYSQL_STORIES: readonly Story[] = [
@@ -23,23 +24,27 @@ export const MYSQL_STORIES: readonly Story[] = [
     },
   },
   {
-    name: 'the MySQL of the master room is gone for a minute: the caches of the slave room go on',
+    name: 'the MySQL of the master room is gone for two minutes: the caches of the slave room go on',
     async happens(arena) {
       await arena.messages.reached(0.2);
       await arena.server(0).mysql.container.kill();
-      await arena.pause(60_000);
+      await arena.pause(120_000);
       await arena.server(0).mysql.container.start();
     },
   },
   {
-    name: 'answers of commits are lost: the line to MySQL is silent, and then reset, while transactions are under way',
+    name: 'answers of commits are lost, and the line to MySQL is silent, and then cut, while transactions are under way',
     async happens(arena) {
-      for (let times = 0; times < 8; times += 1) {
-        await arena.messages.more(200);
-        arena.server(0).mysqlProxy.hold();
+      const { mysqlProxy } = arena.server(0);
+      for (let times = 1; times <= 8; times += 1) {
+        await arena.messages.more(100);
+        mysqlProxy.loseAnswerTo((packet) => packet.includes('COMMIT'));
+        await until('the answer to a commit is lost', async () => mysqlProxy.broken === times);
+        await arena.messages.more(100);
+        mysqlProxy.hold();
         await arena.pause(300);
-        arena.server(0).mysqlProxy.cut();
-        arena.server(0).mysqlProxy.heal();
+        mysqlProxy.cut();
+        mysqlProxy.heal();
       }
     },
   },

@@ -53,10 +53,10 @@ export const REDIS_STORIES: readonly Story[] = [
     name: 'Redis takes no writes for a while: it was made a replica by mistake, and is given its role back',
     async happens(arena) {
       await arena.messages.reached(0.3);
-      await arena.server(1).redis.cli('CONFIG', 'SET', 'replica-serve-stale-data', 'yes');
-      await arena.server(1).redis.cli('CONFIG', 'SET', 'min-replicas-to-write', '1');
+      // Of a server that is not there: of one that is, it would take everything.
+      await arena.server(1).redis.cli('REPLICAOF', '127.0.0.1', '1');
       await arena.messages.more(400);
-      await arena.server(1).redis.cli('CONFIG', 'SET', 'min-replicas-to-write', '0');
+      await arena.server(1).redis.cli('REPLICAOF', 'NO', 'ONE');
     },
   },
   {
@@ -82,10 +82,7 @@ export const REDIS_STORIES: readonly Story[] = [
     async happens(arena) {
       for (let resets = 0; resets < 12; resets += 1) {
         await arena.messages.more(150);
-        for (const servers of arena.servers) {
-          servers.redisProxy.cut();
-          servers.redisProxy.heal();
-        }
+        for (const { redisProxy } of arena.servers) redisProxy.reset();
       }
     },
   },
