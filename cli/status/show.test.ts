@@ -5,8 +5,14 @@ import { showStatus } from './show.ts';
 
 test('status shows the reships of a room that has several, whom each ships to, what it takes in, and who is silent', () => {
   const members = [
-    { instance: 'beijing-1', address: 'one:7101', silentMs: 0, peers: ['beijing', 'guangzhou', 'guangzhou'], topics: [] },
-    { instance: 'beijing-2', address: 'two:7101', silentMs: 5_200, peers: [], topics: [{ topic: 'app.writes', partitions: [0, 2] }] },
+    {
+      instance: 'beijing-1',
+      address: 'one:7101',
+      silentMs: 0,
+      peers: ['beijing', 'guangzhou', 'guangzhou'],
+      topics: [{ topic: 'app.writes', partitions: [0, 2] }],
+    },
+    { instance: 'beijing-2', address: 'two:7101', silentMs: 5_200, peers: [], topics: [{ topic: 'app.writes', partitions: [1] }] },
   ];
   const reship = {
     topologyEpoch: 1,
@@ -29,6 +35,6 @@ test('status shows the reships of a room that has several, whom each ships to, w
   const shown = showStatus(status, { columnsMax: 200 });
   assert.match(
     shown,
-    /\n +beijing-1 at one:7101: ships to beijing, guangzhou \(2 shares\)\n +beijing-2 at two:7101: ships to nobody; takes app\.writes 0, 2, not heard of for 5\.2 s\n/,
+    /\n +beijing-1 at one:7101: ships to beijing, guangzhou \(2 shares\); takes app\.writes 0, 2\n +beijing-2 at two:7101: ships to nobody, not heard of for 5\.2 s\n/,
   );
 });

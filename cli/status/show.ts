@@ -71,11 +71,13 @@ function daemonRows({ topology: { epoch }, rooms }: TopologyStatus, { room, resh
 
 /** Of a room with several reships: one of them, which rooms' collectors it ships to, and what of which topics it takes in. */
 function fellowText({ instance, address, silentMs, peers, topics }: ReshipMember): string {
-  const silent = silentMs < SILENT_MS ? '' : `, not heard of for ${formatDuration(silentMs)}`;
+  const isSilent = silentMs >= SILENT_MS;
+  const silent = isSilent ? `, not heard of for ${formatDuration(silentMs)}` : '';
   const sessions = [...Map.groupBy(peers, (peer) => peer)].map(([peer, all]) =>
     all.length === 1 ? peer : `${peer} (${all.length} shares)`,
   );
-  const taken = topics.map(({ topic, partitions }) => `; takes ${topic} ${partitions.join(', ')}`).join('');
+  // What a silent one took others may have by now.
+  const taken = isSilent ? '' : topics.map(({ topic, partitions }) => `; takes ${topic} ${partitions.join(', ')}`).join('');
   return `${instance} at ${address}: ${sessions.length === 0 ? 'ships to nobody' : `ships to ${sessions.join(', ')}`}${taken}${silent}`;
 }
 

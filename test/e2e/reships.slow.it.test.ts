@@ -4,12 +4,13 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { credentials } from '@grpc/grpc-js';
+import { Kafka } from 'kafkajs';
 import { ERRORS } from '../../core/errors.ts';
 import type { ReshipStatus } from '../../proto/gen/wmb/v1/admin.ts';
 import { CheckerClient, type ListDriftsResponse } from '../../proto/gen/wmb/v1/checker.ts';
 import { Outcome, Wait } from '../../proto/gen/wmb/v1/writes.ts';
 import { containersAvailable, NO_ENGINE } from '../containers/engine.ts';
-import { startKafka } from '../containers/kafka.ts';
+import { type KafkaServer, startKafka } from '../containers/kafka.ts';
 import { RoomClients, unary } from '../harness/clients.ts';
 import { moreDaemons, type RunningRoom } from '../harness/rooms.ts';
 import { cacheWrite, QUICK_LINK, Scene, submit, until, verifiedAnew } from './scene.ts';
@@ -20,10 +21,15 @@ const PARTITIONS = 8;
 /** Of the room with several reships. */
 const SHARED = 0;
 const TAKEN_OVER_MS_MAX = 10_000;
+/** An application's, which the room with several reships takes in. */
+const [TOPIC, TOPIC_PARTITIONS] = ['app.writes', 4] as const;
+/** One that is dead says nothing of what it has lost. */
+const SILENT_MS = 3_000;
 const GIVEN_UP_MS_MAX = 30_000;
 const CHECKER = { roundMs: 300, graceMs: 2_000, sweepMs: 5_000, canaryMs: 300, silenceMsMax: 60_000 };
 
 interface Places {
+  readonly kafka: KafkaServer;
   readonly scene: Scene;
   /** The room, by each of its reships. */
   readonly members: readonly RunningRoom[];
@@ -42,9 +48,11 @@ async function open(): Promise<Places> {
     ...(room === 'beijing' && {
       log: { adapter: 'kafka', brokers, replicas: 1 },
       peers: { guangzhou: { kafka: { brokers } } },
+      intake: { topics: [{ topic: TOPIC, format: 'json', kind: 'cache' }] },
     }),
     ...(room === 'guangzhou' && { inbox: { brokers, replicas: 1 } }),
   });
+  await kafka.tool('kafka-topics.sh', '--create', '--topic', TOPIC, '--partitions', `${TOPIC_PARTITIONS}`, '--replication-factor', '1');
   const daemons = ['reship', 'collector', 'checker'] as const;
   const scene = await Scene.prepare({ count: 2, mode: 'independent', partitions: PARTITIONS, cacheOnly: true, daemons, roomSettings });
   const room = scene.room(SHARED);
@@ -63,7 +71,7 @@ async function open(): Promise<Places> {
     assert.equal(code, 0, stderr);
   }
   await scene.rooms.startAll();
-  return { scene, members, clients };
+  return { kafka, scene, members, clients };
 }
 
 function here(): Places {
@@ -127,6 +135,50 @@ test('each reship is killed under traffic: the others ship what it took, within 
   }
   await traffic.flows(30);
   await traffic.proves(scene);
+});
+
+/** As the application does: each user is counted once in each of so many rounds. */
+async function count(kafka: KafkaServer, users: readonly string[], rounds: number): Promise<void> {
+  const producer = new Kafka(kafka.client).producer();
+  await producer.connect();
+  const messages = users.map((user) => ({ key: user, value: JSON.stringify({ payload: [['INCR', user]] }) }));
+  for (let round = 0; round < rounds; round += 1) await producer.send({ topic: TOPIC, messages });
+  await producer.disconnect();
+}
+
+/** Waits until all partitions of the topic are with so many reships. */
+async function taken(client: RoomClients, by: number): Promise<ReshipStatus> {
+  return until(`${by} reships take the topic in`, async () => {
+    const status = await client.reshipStatus();
+    const awake = status.members.filter(({ silentMs }) => silentMs < SILENT_MS);
+    const shares = awake.flatMap(({ topics }) => topics.map(({ partitions }) => partitions));
+    const all = new Set(shares.flat());
+    return shares.length === by && all.size === TOPIC_PARTITIONS && shares.flat().length === all.size && status;
+  });
+}
+
+test('they divide the partitions of an application’s topic; those of one that is killed are with the others within ten seconds, each record once', {
+  skip,
+}, async () => {
+  const { kafka, scene, members, clients } = here();
+  const [first] = clients as [RoomClients];
+  const users = Array.from({ length: 40 }, (_, index) => `user:${index}`);
+  const { members: three } = await taken(first, 3);
+  const { stdout } = await scene.wmb(1, 'status');
+  for (const { instance, topics } of three)
+    assert.match(stdout, new RegExp(`${instance} at \\S+: ships to [^;]*; takes ${TOPIC} ${topics[0]?.partitions.join(', ')}\n`));
+  const producing = count(kafka, users, 50);
+  const killedMs = performance.now();
+  await scene.rooms.end(members[2] as RunningRoom, 'reship', 'SIGKILL');
+  await taken(first, 2);
+  assert.ok(performance.now() - killedMs < TAKEN_OVER_MS_MAX, `${performance.now() - killedMs} ms`);
+  await scene.rooms.start(members[2] as RunningRoom, 'reship');
+  await taken(first, 3);
+  await producing;
+  for (const index of [0, 1])
+    await until('every record counts once', async () =>
+      (await Promise.all(users.map((user) => scene.value(index, user)))).every((value) => value === '50'),
+    );
 });
 
 test('over mq one of them feeds the inbox; when it is killed, another one does', { skip }, async () => {
