@@ -141,6 +141,8 @@ export class Rooms {
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null;
     const exit = this.ended(room, daemon);
     child.kill(signal);
+    // A test that failed may have left it standing still.
+    child.kill('SIGCONT');
     return exit;
   }
 
