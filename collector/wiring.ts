@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { Config } from '../core/config/types.ts';
 import type { Metrics } from '../core/metrics.ts';
 import { instanceName } from '../core/runtime.ts';
+import { WHOLE } from '../core/share.ts';
 import { logsKept, masterRoom, roomEntry } from '../core/topology.ts';
 import { GrpcServer } from '../daemon/grpc-server.ts';
 import { OpsHttp } from '../daemon/ops-http.ts';
@@ -33,6 +34,7 @@ import { Inspection } from './inspection.ts';
 import { inspectionService } from './inspection-grpc.ts';
 import { addKeysRoute } from './keys-http.ts';
 import { Processors } from './process/processors.ts';
+import { bookFile, ensureDivision } from './receipts/division.ts';
 import { EmbeddedBook } from './receipts/embedded.ts';
 import { EmbeddedLinkStates } from './receipts/link-states.ts';
 import { Receiver } from './receive/receiver.ts';
@@ -54,7 +56,8 @@ export async function wireCollector(
   const { room } = config;
   const instance = instanceName(room.id, runtime);
   const cache = around(cacheOf(parts));
-  const book = new EmbeddedBook({ file: join(room.directory, 'book.db'), room: room.id });
+  ensureDivision({ directory: room.directory, room: room.id, count: WHOLE.count, runtime, logger });
+  const book = new EmbeddedBook({ file: bookFile(room.directory, WHOLE), room: room.id });
   const effectLog = effectLogOf(parts);
   // The database tells of its changes before there is an applier only if nobody listens yet.
   let tellChanges = () => {};

@@ -1,5 +1,5 @@
 /**
- * A share of a room's partitions. Where several collectors work in a room (docs/adr/0013), its partitions are divided into shares for good, and each share is with one
+ * A share of a room's partitions. Where several collectors work in a room (docs/adr/0013), its partitions are divided into shares, and each share is with one
  * collector at a time.
  */
 export interface Share {

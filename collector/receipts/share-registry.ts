@@ -50,25 +50,64 @@ export interface ShareRegistryOptions {
   readonly runtime: Runtime;
 }
 
+/** Made where it is new. */
+export function openRegistryFile(file: string, waitMs = WAIT_MS): DatabaseSync {
+  mkdirSync(dirname(file), { recursive: true });
+  const db = new DatabaseSync(file, { timeout: waitMs });
+  db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL');
+  db.exec(SCHEMA);
+  return db;
+}
+
+/** How many shares the room has; undefined: it was not divided yet. STORE_FOREIGN where the file is another room's. */
+export function dividedInto(db: DatabaseSync, file: string, room: RoomId): number | undefined {
+  const row = db.prepare('SELECT id, shares FROM room').get();
+  if (row === undefined) return undefined;
+  if (row['id'] !== room)
+    throw new WmbError('STORE_FOREIGN', `${file} is of room ${String(row['id'])}; give this room (${room}) its own directory`);
+  return Number(row['shares']);
+}
+
+/** Names of those that were heard of a moment ago. */
+export function liveCollectors(db: DatabaseSync, nowMs: number): readonly string[] {
+  const rows = db
+    .prepare('SELECT name FROM collectors WHERE heard_ms BETWEEN ?1 - ?2 AND ?1 + ?2 ORDER BY name')
+    .all(Math.floor(nowMs), SILENCE_MS_MAX);
+  return rows.map(({ name }) => String(name));
+}
+
+/** What was said of other shares is forgotten. */
+export function setDivision(db: DatabaseSync, room: RoomId, shares: number): void {
+  db.exec('DELETE FROM collectors; DELETE FROM shares');
+  db.prepare('INSERT OR REPLACE INTO room VALUES (1, ?, ?)').run(room, shares);
+}
+
 export class ShareRegistry {
   readonly #options: ShareRegistryOptions;
   readonly #db: DatabaseSync;
 
-  /** STORE_FOREIGN where it is another room's, or divided otherwise. */
+  /** STORE_FOREIGN where it is another room's, or divided otherwise (division.ts). */
   constructor(options: ShareRegistryOptions) {
     const { file, room, shares } = options;
     this.#options = options;
-    mkdirSync(dirname(file), { recursive: true });
-    this.#db = new DatabaseSync(file, { timeout: WAIT_MS });
-    this.#db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL');
-    this.#db.exec(SCHEMA);
+    this.#db = openRegistryFile(file);
     this.#db.prepare('INSERT INTO room VALUES (1, ?, ?) ON CONFLICT (one) DO NOTHING').run(room, shares);
-    const row = this.#db.prepare('SELECT id, shares FROM room').get();
-    if (row?.['id'] === room && Number(row?.['shares']) === shares) return;
-    this.#db.close();
+    try {
+      this.#demandDivision();
+    } catch (cause) {
+      this.#db.close();
+      throw cause;
+    }
+  }
+
+  /** Looked at with every beat: somebody may have divided the room anew while this collector stood still. */
+  #demandDivision(): void {
+    const { file, room, shares } = this.#options;
+    const found = dividedInto(this.#db, file, room);
+    if (found === shares) return;
     throw new WmbError(
       'STORE_FOREIGN',
-      `${file} is of room ${String(row?.['id'])} with ${Number(row?.['shares'])} shares, and this is room ${room} with ${shares}; a room’s shares cannot be changed`,
+      `the room is divided into ${found} shares by ${file}, and this collector has collector.shares ${shares}; start it again with the same number as the others`,
     );
   }
 
@@ -78,6 +117,7 @@ export class ShareRegistry {
     const db = this.#db;
     db.exec('BEGIN IMMEDIATE');
     try {
+      this.#demandDivision();
       if (counts || own.length > 0) db.prepare('INSERT OR REPLACE INTO collectors VALUES (?, ?, ?)').run(self.name, self.address, nowMs);
       else db.prepare('DELETE FROM collectors WHERE name = ?').run(self.name);
       db.prepare('DELETE FROM collectors WHERE heard_ms NOT BETWEEN ?1 - ?2 AND ?1 + ?2').run(nowMs, SILENCE_MS_MAX);
@@ -90,6 +130,7 @@ export class ShareRegistry {
       db.exec('COMMIT');
     } catch (cause) {
       if (db.isTransaction) db.exec('ROLLBACK');
+      if (cause instanceof WmbError) throw cause;
       throw new WmbError('STORE_UNAVAILABLE', `${this.#options.file} failed: ${cause instanceof Error ? cause.message : String(cause)}`, {
         cause,
       });

@@ -2,9 +2,6 @@
  * Puts a collector together that works beside others in its room (docs/adr/0013): what is the same for all shares once, and for each share that it has a cache, a book, an applier and a
  * receiver of their own.
  */
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import { WmbError } from '../../core/errors.ts';
 import { instanceName } from '../../core/runtime.ts';
 import { holds, type Share } from '../../core/share.ts';
 import { GrpcServer } from '../../daemon/grpc-server.ts';
@@ -18,6 +15,7 @@ import { InspectionService } from '../../proto/gen/wmb/v1/inspection.ts';
 import type { DatabaseStore } from '../../store/database.ts';
 import { addKeysRoute } from '../keys-http.ts';
 import { Processors } from '../process/processors.ts';
+import { bookFile, ensureDivision, registryFile } from '../receipts/division.ts';
 import { EmbeddedBook } from '../receipts/embedded.ts';
 import { ShareLease } from '../receipts/lease.ts';
 import { ShareRegistry } from '../receipts/share-registry.ts';
@@ -43,11 +41,7 @@ export async function wireShares(parts: DaemonParts): Promise<readonly Service[]
   const { config, runtime, logger, metrics, readiness } = parts;
   const { room } = config;
   const count = room.collector?.shares ?? 1;
-  if (existsSync(join(room.directory, 'book.db')))
-    throw new WmbError(
-      'STORE_FOREIGN',
-      `${room.directory} has the receipts of a room without shares; a room’s shares cannot be changed: set collector.shares to 1`,
-    );
+  ensureDivision({ directory: room.directory, room: room.id, count, runtime, logger });
   const instance = instanceName(room.id, runtime);
   const database = databaseOf(parts, () => {});
   const effectLog = effectLogOf(parts);
@@ -75,8 +69,8 @@ export async function wireShares(parts: DaemonParts): Promise<readonly Service[]
   const keeper: ShareKeeper<WiredShare> = new ShareKeeper({
     self: { name: instance, address },
     count,
-    registry: new ShareRegistry({ file: join(room.directory, 'shares.db'), room: room.id, shares: count, runtime }),
-    lease: (share) => new ShareLease({ file: bookFile(room.directory, share), room: room.id, owner: instance, runtime }),
+    registry: new ShareRegistry({ file: registryFile(room.directory), room: room.id, shares: count, runtime }),
+    lease: (share) => new ShareLease({ file: bookFile(room.directory, { index: share, count }), room: room.id, owner: instance, runtime }),
     work: (index) => wireShare(common, { index, count }),
     runtime,
     logger,
@@ -104,7 +98,7 @@ function wireShare(common: Common, share: Share): WiredShare {
   const { room } = config;
   const { metrics, end } = shareMetrics.open();
   const cache = cacheOf(common, share.index);
-  const book = new EmbeddedBook({ file: bookFile(room.directory, share.index), room: room.id, owner: instance });
+  const book = new EmbeddedBook({ file: bookFile(room.directory, share), room: room.id, owner: instance });
   const { applier, receiver } = takerOf(
     { config, runtime, logger: logger.child({ share: share.index }), metrics },
     {
@@ -135,8 +129,4 @@ function wireShare(common: Common, share: Share): WiredShare {
     // What was seen first: what is left in the cache by then covers it.
     news: () => ({ seen: applier.seen(), restsOn: cache.left?.() ?? '' }),
   };
-}
-
-function bookFile(directory: string, share: number): string {
-  return join(directory, `book-${share}.db`);
 }

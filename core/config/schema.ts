@@ -308,7 +308,7 @@ export const roomFileSchema = z.strictObject({
     .strictObject({
       shares: between(1, 64).default(1).meta({
         description:
-          'In how many shares the partitions are divided. With 2 or more, as many collectors work at once that have the same `directory`, on one machine. It cannot be changed once the room has receipts.',
+          'In how many shares the partitions are divided. With 2 or more, as many collectors work at once that have the same `directory`, on one machine. Stop all collectors of the room before you change it: the first that starts divides the receipts anew.',
       }),
     })
     .prefault({})

@@ -1,8 +1,11 @@
 /** Several collectors in one room, on Redis: they divide its partitions, and take over from each other. */
 import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { credentials } from '@grpc/grpc-js';
 import { Redis } from 'ioredis';
+import { parse, stringify } from 'yaml';
 import type { CollectorStatus } from '../../proto/gen/wmb/v1/admin.ts';
 import { CheckerClient, type DriftReport, type ListDriftsResponse } from '../../proto/gen/wmb/v1/checker.ts';
 import { containersAvailable, NO_ENGINE } from '../containers/engine.ts';
@@ -62,6 +65,13 @@ async function open(): Promise<Places> {
 function here(): Places {
   assert.ok(places !== undefined);
   return places;
+}
+
+/** The collector's file with another number of shares. */
+function withShares({ configFile }: RunningRoom, shares: number): string {
+  const file = configFile.replace('.yaml', `-${shares}.yaml`);
+  writeFileSync(file, stringify({ ...parse(readFileSync(configFile, 'utf8')), collector: { shares } }));
+  return file;
 }
 
 /** How many partitions each collector has, and that all together are all. */
@@ -151,6 +161,30 @@ test('a collector that ends in order gives its shares away at once', { skip }, a
   const { members: left } = await divided(scene, [4, 4]);
   assert.equal(left.length, 2);
   await traffic.flows(60);
+  await traffic.proves(scene);
+});
+
+test('a room is divided into other shares by a restart of its collectors, and not while others work; nothing is lost or doubled', {
+  skip,
+}, async () => {
+  const { scene, members } = here();
+  const [first, second, third] = members as [RunningRoom, RunningRoom, RunningRoom];
+  const traffic = new Traffic(scene, 'divided');
+  const start = (member: RunningRoom, shares: number) => scene.rooms.start(member, 'collector', { configFile: withShares(member, shares) });
+  await assert.rejects(start(third, 2));
+  const log = readFileSync(join(third.directory, 'collector.log'), 'utf8');
+  assert.match(log, /STORE_LOCKED: the receipts of room guangzhou are divided into 4 shares, and .* still works with them; stop all/);
+  for (const [shares, starting] of [
+    [2, [first, second]],
+    [1, [first]],
+    [4, [first]],
+  ] as const) {
+    await traffic.flows(60);
+    await Promise.all(members.map((member) => scene.rooms.end(member, 'collector', 'SIGTERM')));
+    await Promise.all(starting.map((member) => start(member, shares)));
+    if (shares > 1) await divided(scene, starting.length === 2 ? [4, 4] : [8]);
+    await traffic.flows(60);
+  }
   await traffic.proves(scene);
 });
 
