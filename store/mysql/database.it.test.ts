@@ -190,14 +190,18 @@ function suite(kind: 'mysql' | 'mariadb', server: TestServer): void {
       const [other, looker] = [await made.admin(), await made.admin()];
       const waits = async () => Number((await looker.rows("SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_waits'"))[0]?.Value);
       await run(store, write(1, sql('INSERT INTO parents (id) VALUES (1003)')));
-      await other.query('START TRANSACTION');
-      await other.query('UPDATE parents SET wmb_stamp = 1 WHERE id = 1003');
-      const before = await waits();
-      const locked = run(store, write(2, sql('UPDATE parents SET wmb_stamp = 2 WHERE id = 1003')));
-      await until(async () => (await waits()) >= before + 2, LOCK_MS_MAX);
-      await other.query('COMMIT');
-      assert.deepEqual(await locked, ['committed']);
-      await Promise.all([other, looker].map((each) => each.close()));
+      try {
+        await other.query('START TRANSACTION');
+        await other.query('UPDATE parents SET wmb_stamp = 1 WHERE id = 1003');
+        const before = await waits();
+        const locked = run(store, write(2, sql('UPDATE parents SET wmb_stamp = 2 WHERE id = 1003')));
+        await until(async () => (await waits()) >= before + 2, LOCK_MS_MAX);
+        await other.query('COMMIT');
+        assert.deepEqual(await locked, ['committed']);
+      } finally {
+        other.destroy();
+        looker.destroy();
+      }
     });
   });
 
