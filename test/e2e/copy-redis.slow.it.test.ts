@@ -1,6 +1,7 @@
-/** As copy.e2e.test.ts and copy-slave.e2e.test.ts, with caches on Redis: one of them is flushed under its running collector. */
+/** As copy.e2e.test.ts and copy-slave.e2e.test.ts, with caches on Redis: one of them is flushed under its running collector, and filled under traffic. */
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { credentials } from '@grpc/grpc-js';
 import { CheckerClient, type CheckerStatus, type CompareProgress, type ListDriftsResponse } from '../../proto/gen/wmb/v1/checker.ts';
 import { Wait } from '../../proto/gen/wmb/v1/writes.ts';
@@ -10,6 +11,7 @@ import { cacheWrite, QUICK_LINK, Scene, until as untilWithin } from './scene.ts'
 
 const WAIT_MS_MAX = 120_000;
 const KEYS = 200;
+const TRAFFIC_MS = 50;
 const servers: RedisServer[] = [];
 
 before(async () => {
@@ -64,13 +66,15 @@ for (const mode of ['independent', 'master-slave'] as const) {
     });
     await servers[1]?.cli('FLUSHALL');
     await until('a copy is under way', async () => /^copying/.test((await status()).copy));
-    await until('the copy is done', async () => (await status()).copy === '');
+    const counted = await countWhile(scene, () => until('the copy is done', async () => (await status()).copy === ''));
     for (const index of [0, 1]) await write(index, index * KEYS);
     await until('both rooms show the same', async () => {
       let last: CompareProgress | undefined;
       for await (const step of mine.compare({ peer: 'guangzhou', prefix: '' })) last = step as CompareProgress;
       return last?.done && last.different === 0 && last.compared > KEYS;
     });
+    assert.ok(counted > 0);
+    for (const index of [0, 1]) assert.equal(await scene.value(index, 'n'), String(counted));
     for (const checker of checkers) {
       const { drifts } = await unary<ListDriftsResponse>((answer) => checker.listDrifts({ status: 'all', limit: 100, id: '' }, answer));
       assert.deepEqual(
@@ -80,4 +84,23 @@ for (const mode of ['independent', 'master-slave'] as const) {
       checker.close();
     }
   });
+}
+
+/** Counts in both rooms while `work` is done; returns how far. */
+async function countWhile(scene: Scene, work: () => Promise<unknown>): Promise<number> {
+  let [isOver, counted] = [false, 0];
+  const traffic = (async () => {
+    while (!isOver) {
+      for (const index of [0, 1]) {
+        await scene.submit(index, [cacheWrite('n', [['INCR', 'n']])]);
+        counted += 1;
+      }
+      await pause(TRAFFIC_MS);
+    }
+  })();
+  traffic.catch(() => {});
+  await work();
+  isOver = true;
+  await traffic;
+  return counted;
 }
