@@ -22,25 +22,3 @@ for (const room of ['beijing', 'guangzhou'])
 test('shenzhen can too', () => {
   assert.deepEqual(read('shenzhen.yaml')['peers'], allOthers('shenzhen', 'topology.mariadb.yaml'));
 });
-
-test('guangzhou with several reships and collectors is guangzhou with shares', () => {
-  assert.deepEqual(read('guangzhou-shares.yaml'), { ...read('guangzhou.yaml'), collector: { shares: 4 } });
-});
-
-interface ComposeFile {
-  readonly services: Record<string, Record<string, unknown>>;
-}
-const compose = (file: string): ComposeFile => parse(readFileSync(new URL(`../${file}`, import.meta.url), 'utf8'), { merge: true });
-
-for (const [daemon, networks] of [
-  ['reship', { default: { aliases: ['guangzhou-reship'] } }],
-  ['collector', undefined],
-] as const)
-  test(`more of a ${daemon} are what the first one is, without its published ports, and are reached by the name that others dial`, () => {
-    const { services } = compose('docker-compose.scale.yml');
-    const { ports, environment, ...first } = compose('docker-compose.yml').services[`guangzhou-${daemon}`] ?? {};
-    const { MYSQL_ROOT_PASSWORD, ...needed } = environment as Record<string, string>;
-    const more = { ...first, ...services[`guangzhou-${daemon}`], environment: needed, ...(networks !== undefined && { networks }) };
-    assert.deepEqual(services[`guangzhou-${daemon}-more`], more);
-    assert.ok(Array.isArray(ports) && MYSQL_ROOT_PASSWORD !== undefined);
-  });

@@ -145,7 +145,10 @@ test('a room without receipts is divided too; another room’s directory is refu
 test('nobody divides a room while collectors work in it', async (context) => {
   const room = await filledRoom(context);
   const alone = await room.open(0, 1);
-  assert.throws(() => room.divide(3), { code: 'STORE_LOCKED' });
+  assert.throws(() => room.divide(3), {
+    code: 'STORE_LOCKED',
+    message: /room beijing are not divided, and a collector still works with them; stop all/,
+  });
   await alone.close();
   room.divide(3);
   const registry = new ShareRegistry({ file: registryFile(room.directory), room: 'beijing', shares: 3, runtime: room.time });

@@ -6,13 +6,13 @@
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
-import { WmbError } from '../../core/errors.ts';
+import { asWmbError, WmbError } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Runtime } from '../../core/runtime.ts';
 import { type Share, WHOLE } from '../../core/share.ts';
 import type { RoomId } from '../../core/words.ts';
 import { ShareLease } from './lease.ts';
-import { bookError, openBookFile } from './schema.ts';
+import { bookError, type OpenedBook, openBookFile } from './schema.ts';
 import { dividedInto, liveCollectors, openRegistryFile, setDivision } from './share-registry.ts';
 
 /** One collector divides, and those that start beside it wait. */
@@ -100,7 +100,7 @@ function takeBooks(options: DivisionOptions, before: number): OldBooks {
   if (before === WHOLE.count) {
     const file = bookFile(directory, WHOLE);
     if (!existsSync(file)) return { files: [], release: () => {} };
-    const { db, lock } = openBookFile(file, room);
+    const { db, lock } = openWhole(options, file);
     db.close();
     return { files: [file], release: () => lock?.release() };
   }
@@ -123,10 +123,19 @@ function takeBooks(options: DivisionOptions, before: number): OldBooks {
   return { files, release };
 }
 
+function openWhole(options: DivisionOptions, file: string): OpenedBook {
+  try {
+    return openBookFile(file, options.room);
+  } catch (cause) {
+    throw asWmbError(cause).code === 'STORE_LOCKED' ? inUse(options, WHOLE.count, 'a collector') : cause;
+  }
+}
+
 function inUse({ room, count }: DivisionOptions, before: number, who: string): WmbError {
+  const state = before === WHOLE.count ? 'not divided' : `divided into ${before} shares`;
   return new WmbError(
     'STORE_LOCKED',
-    `the receipts of room ${room} are divided into ${before} shares, and ${who} still works with them; stop all collectors of the room before one starts with collector.shares ${count}`,
+    `the receipts of room ${room} are ${state}, and ${who} still works with them; stop all collectors of the room before one starts with collector.shares ${count}`,
   );
 }
 
