@@ -219,8 +219,8 @@ test('one that is silent for twenty seconds is given up, not before, and hears o
   assert.ok(stampMs(b.claim) > room.time.nowMs() - 1_000);
   room.standing.delete('a');
   await room.time.advance(1_000);
-  assert.match(a.fellows.unready() ?? '', /^LOG_UNAVAILABLE: the other reships of this room have given this one up.*start it again$/);
-  assert.equal((await a.fellows.failed).code, 'LOG_UNAVAILABLE');
+  assert.match(a.fellows.unready() ?? '', /^LOG_GIVEN_UP: the other reships of this room have given this one up/);
+  assert.equal((await a.fellows.failed).code, 'LOG_GIVEN_UP');
   await room.time.advance(30_000);
   assert.deepEqual([a.fellows.isHeld, a.claim, b.others], [false, NO_STAMP, []], 'what it says counts no more');
 });

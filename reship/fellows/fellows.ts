@@ -301,8 +301,8 @@ export class Fellows implements Service {
 
   #isGone(): void {
     this.#gone ??= new WmbError(
-      'LOG_UNAVAILABLE',
-      'the other reships of this room have given this one up, because it was not heard of for too long, or another process has its directory; start it again',
+      'LOG_GIVEN_UP',
+      'the other reships of this room have given this one up: it was not heard of for too long, or another process has its directory',
     );
     this.#options.logger.error({ code: this.#gone.code, reason: this.#gone.message }, 'this reship appends nothing any more');
     this.#fail(this.#gone);

@@ -216,9 +216,9 @@ test('a reship that stood still until the others gave it up ends when it wakes u
   await company([first, second], 2, GIVEN_UP_MS_MAX);
   await traffic.flows(30);
   process.kill(scene.rooms.pid(member, 'reship') ?? 0, 'SIGCONT');
-  assert.equal(await scene.rooms.ended(member, 'reship'), ERRORS.LOG_UNAVAILABLE.exit);
+  assert.equal(await scene.rooms.ended(member, 'reship'), ERRORS.LOG_GIVEN_UP.exit);
   const log = readFileSync(join(member.directory, 'reship.log'), 'utf8');
-  assert.match(log, /wmb reship: LOG_UNAVAILABLE: the other reships of this room have given this one up/);
+  assert.match(log, /wmb reship: LOG_GIVEN_UP: the other reships of this room have given this one up/);
   await assert.rejects(submit(zombie, [cacheWrite('z', [['SET', 'z', '1']])]));
   await scene.rooms.start(member, 'reship');
   await company(clients, 3);
