@@ -8,18 +8,13 @@ import { type RedisServer, startRedis } from '../../test/containers/redis.ts';
 import type { Row } from '../report.ts';
 import { BARE_SCRIPTS, type BareScript, type Send } from './redis-references.ts';
 import { removeAll } from './servers.ts';
+import { type Measured, median, timed, usageRows } from './timed.ts';
 import { type PlainWrite, plainBatches } from './writes.ts';
 
 const BATCH_WRITES = 512;
 const ON_THE_WAY = 4;
 const EPOCH = '00000000000000aa';
 const TARGET = { must: 0.7, aim: 0.9 };
-
-interface Measured {
-  readonly perSecond: number;
-  readonly serverMicros: number;
-  readonly clientMicros: number;
-}
 
 export async function measureApply(count: number, rounds: number): Promise<Row[]> {
   const server = await startRedis({ hostNetwork: true });
@@ -46,7 +41,7 @@ async function bareRound(server: RedisServer, script: BareScript, batches: reado
   const client = new Redis({ port: server.port });
   try {
     const send: Send = await script.send(client);
-    return await timed(server, batches, () => send);
+    return await sent(server, batches, () => send);
   } finally {
     client.disconnect();
   }
@@ -59,7 +54,7 @@ async function ownRound(server: RedisServer, batches: readonly PlainWrite[][]): 
   await store.open();
   try {
     const { generation } = await store.marks();
-    return await timed(server, batches, (partition) => {
+    return await sent(server, batches, (partition) => {
       let mark = NOTHING_SEEN;
       return async (batch) => {
         const move = { log: 'writes', origin: 'beijing', partition, epoch: EPOCH, expected: mark, next: mark + 1 } as const;
@@ -74,25 +69,13 @@ async function ownRound(server: RedisServer, batches: readonly PlainWrite[][]): 
   }
 }
 
-async function timed(server: RedisServer, batches: readonly PlainWrite[][], lane: (at: number) => Send): Promise<Measured> {
+function sent(server: RedisServer, batches: readonly PlainWrite[][], lane: (at: number) => Send): Promise<Measured> {
   const count = batches.reduce((sum, batch) => sum + batch.length, 0);
-  const serverBefore = await server.container.cpuSeconds();
-  const clientBefore = process.cpuUsage();
-  const startedMs = performance.now();
-  await Promise.all(
-    Array.from({ length: ON_THE_WAY }, async (_, at) => {
-      const send = lane(at);
-      for (let next = at; next < batches.length; next += ON_THE_WAY) await send(batches[next] ?? []);
-    }),
-  );
-  const ms = performance.now() - startedMs;
-  const { user, system } = process.cpuUsage(clientBefore);
-  const serverSeconds = (await server.container.cpuSeconds()) - serverBefore;
-  return { perSecond: (count / ms) * 1_000, serverMicros: (serverSeconds * 1e6) / count, clientMicros: (user + system) / count };
-}
-
-function median(rounds: readonly Measured[]): Measured {
-  return [...rounds].sort((a, b) => a.perSecond - b.perSecond)[Math.floor(rounds.length / 2)] as Measured;
+  const send = async (_: unknown, at: number) => {
+    const own = lane(at);
+    for (let next = at; next < batches.length; next += ON_THE_WAY) await own(batches[next] ?? []);
+  };
+  return timed(server, count, () => Promise.all(Array.from({ length: ON_THE_WAY }, send)));
 }
 
 function rowsOf(ours: Measured, bare: readonly Measured[]): Row[] {
@@ -100,16 +83,8 @@ function rowsOf(ours: Measured, bare: readonly Measured[]): Row[] {
   const ratio = ours.perSecond / best;
   const target = { text: `≥ ${TARGET.must}, aim ${TARGET.aim}`, met: ratio >= TARGET.must };
   return [
-    ...BARE_SCRIPTS.flatMap(({ name }, at) => usageRows(`reference: bare script, ${name}`, bare[at] as Measured)),
-    ...usageRows('apply into Redis, one node, all guards on', ours),
+    ...BARE_SCRIPTS.flatMap(({ name }, at) => usageRows(`reference: bare script, ${name}`, bare[at] as Measured, 'write')),
+    ...usageRows('apply into Redis, one node, all guards on', ours, 'write'),
     { what: '  of the better reference', value: ratio, unit: 'ratio', target },
-  ];
-}
-
-function usageRows(what: string, { perSecond, serverMicros, clientMicros }: Measured): Row[] {
-  return [
-    { what, value: perSecond, unit: 'writes/s' },
-    { what: '  CPU of the server', value: serverMicros, unit: 'µs / write' },
-    { what: '  CPU of the client', value: clientMicros, unit: 'µs / write' },
   ];
 }

@@ -9,6 +9,7 @@ import { makeSchema, opened } from '../../store/mysql/database-kit.ts';
 import { type SqlServer, startMariadb, startMysql } from '../../test/containers/mysql.ts';
 import type { Row } from '../report.ts';
 import { removeAll } from './servers.ts';
+import { type Measured, median, timed, usageRows } from './timed.ts';
 
 const BATCH = 256;
 const LANES = 8;
@@ -38,9 +39,9 @@ export async function measureDatabase(count: number, rounds: number): Promise<Ro
 }
 
 async function measure(product: string, server: SqlServer, scale: { readonly count: number; readonly rounds: number }): Promise<Row[]> {
-  const bare: number[] = [];
-  const one: number[] = [];
-  const eight: number[] = [];
+  const bare: Measured[] = [];
+  const one: Measured[] = [];
+  const eight: Measured[] = [];
   for (let round = 0; round < scale.rounds; round += 1) {
     bare.push(await reference(server, scale.count));
     one.push(await ours(server, 1, scale.count));
@@ -48,38 +49,37 @@ async function measure(product: string, server: SqlServer, scale: { readonly cou
   }
   const reached = median(bare);
   return [
-    { what: `reference: ${product}, batched inserts by the bare client`, value: reached, unit: 'rows/s' },
+    ...usageRows(`reference: ${product}, batched inserts by the bare client`, reached, 'row'),
     ...rowsOf(`database effects into ${product}, one lane`, median(one), reached),
     ...rowsOf(`database effects into ${product}, ${LANES} lanes`, median(eight), reached),
   ];
 }
 
-async function reference(server: SqlServer, count: number): Promise<number> {
+async function reference(server: SqlServer, count: number): Promise<Measured> {
   const made = await makeSchema(server, TABLE);
   const { host, port, user, password } = server;
   const connection = await mysql.createConnection({ host, port, user, password, database: made.options.schema });
-  const startedMs = performance.now();
-  for (let from = 0; from < count; from += BATCH) {
-    const rows = Array.from({ length: BATCH }, (_, at) => [requestId(from + at), from, at, SENT_AT, BODY, stamp(from + at)]);
-    await connection.query('START TRANSACTION');
-    await connection.query('INSERT INTO messages (id, sender, recipient, sent_at, body, wmb_stamp) VALUES ?', [rows]);
-    await connection.query('COMMIT');
-  }
-  const ms = performance.now() - startedMs;
+  const insert = async () => {
+    for (let from = 0; from < count; from += BATCH) {
+      const rows = Array.from({ length: BATCH }, (_, at) => [requestId(from + at), from, at, SENT_AT, BODY, stamp(from + at)]);
+      await connection.query('START TRANSACTION');
+      await connection.query('INSERT INTO messages (id, sender, recipient, sent_at, body, wmb_stamp) VALUES ?', [rows]);
+      await connection.query('COMMIT');
+    }
+  };
+  const measured = await timed(server, count, insert);
   await connection.end();
   await made.remove();
-  return (count / ms) * 1_000;
+  return measured;
 }
 
-async function ours(server: SqlServer, lanes: number, count: number): Promise<number> {
+async function ours(server: SqlServer, lanes: number, count: number): Promise<Measured> {
   const made = await makeSchema(server, TABLE);
   const store = await opened(made.options);
-  const startedMs = performance.now();
-  await execute(store, lanes, count);
-  const ms = performance.now() - startedMs;
+  const measured = await timed(server, count, () => execute(store, lanes, count));
   await store.close();
   await made.remove();
-  return (count / ms) * 1_000;
+  return measured;
 }
 
 /** So many rows, in batches, over so many lanes at a time. */
@@ -106,15 +106,8 @@ function writesOf(from: number, seq: number): DatabaseWrite[] {
   });
 }
 
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
-}
-
-function rowsOf(what: string, value: number, reached: number): Row[] {
-  const ratio = value / reached;
+function rowsOf(what: string, measured: Measured, reached: Measured): Row[] {
+  const ratio = measured.perSecond / reached.perSecond;
   const target = { text: `≥ ${TARGET.must}, aim ${TARGET.aim}`, met: ratio >= TARGET.must };
-  return [
-    { what, value, unit: 'rows/s' },
-    { what: '  of the bare client', value: ratio, unit: 'ratio', target },
-  ];
+  return [...usageRows(what, measured, 'row'), { what: '  of the bare client', value: ratio, unit: 'ratio', target }];
 }

@@ -12,6 +12,7 @@ import { CountingConsumer, FakeBoard, FakeHints, MemoryStates } from '../../test
 import { batchesOf, sendAll } from '../load.ts';
 import type { Row } from '../report.ts';
 import { Scene } from '../scene.ts';
+import { usageOf } from '../usage.ts';
 
 const BATCH_WRITES = 512;
 const BATCHES_ON_THE_WAY = 12;
@@ -27,30 +28,42 @@ export async function measureLink(directory: string, count: number, rounds: numb
     await sendAll(scene.load, batchesOf('link', count, BATCH_WRITES), BATCHES_ON_THE_WAY);
     // The origin's own collector would take its share of the machine.
     await rooms.end(rooms.room(0), 'collector', 'SIGTERM');
-    const near: number[] = [];
-    const far: number[] = [];
+    const near: Pulled[] = [];
+    const far: Pulled[] = [];
     for (let round = 0; round < rounds; round += 1) {
       near.push(await pulled(scene, 0));
       far.push(await pulled(scene, ROUND_TRIP_MS));
     }
-    return rowsOf(median(near), median(far));
+    return rowsOf(median(near), median(far), count);
   } finally {
     await scene.close();
   }
 }
 
-/** Bytes of frames per second, from the first frame to the last. */
-async function pulled(scene: Scene, roundTripMs: number): Promise<number> {
-  const { proxy } = scene.rooms.room(0);
-  proxy.delay(roundTripMs / 2);
+interface Pulled {
+  readonly bytesPerSecond: number;
+  /** Of the reship. */
+  readonly originSeconds: number;
+  /** Of this process: the receiver, and the proxy between. */
+  readonly ownSeconds: number;
+}
+
+/** From the first frame to the last. */
+async function pulled(scene: Scene, roundTripMs: number): Promise<Pulled> {
+  const room = scene.rooms.room(0);
+  room.proxy.delay(roundTripMs / 2);
   const counter = new Counter(await framesOf(scene));
   const receiver = receiverOf(scene, counter);
+  const originSeconds = () => usageOf(scene.rooms.pid(room, 'reship')).cpuSeconds;
+  const [originBefore, ownBefore] = [originSeconds(), process.cpuUsage()];
   await receiver.start();
   try {
-    return await counter.bytesPerSecond;
+    const bytesPerSecond = await counter.bytesPerSecond;
+    const { user, system } = process.cpuUsage(ownBefore);
+    return { bytesPerSecond, originSeconds: originSeconds() - originBefore, ownSeconds: (user + system) / 1e6 };
   } finally {
     await receiver.stop();
-    proxy.delay(0);
+    room.proxy.delay(0);
   }
 }
 
@@ -101,16 +114,25 @@ class Counter {
   }
 }
 
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
+function median(values: readonly Pulled[]): Pulled {
+  return [...values].sort((a, b) => a.bytesPerSecond - b.bytesPerSecond)[Math.floor(values.length / 2)] as Pulled;
 }
 
-function rowsOf(near: number, far: number): Row[] {
-  const ratio = far / near;
+function rowsOf(near: Pulled, far: Pulled, count: number): Row[] {
+  const ratio = far.bytesPerSecond / near.bytesPerSecond;
   const target = { text: `≥ ${TARGET.must}, aim ${TARGET.aim}`, met: ratio >= TARGET.must };
   return [
-    { what: 'reference: the link on loopback', value: near / MIB, unit: 'MiB/s' },
-    { what: `the link at a round trip of ${ROUND_TRIP_MS} ms`, value: far / MIB, unit: 'MiB/s' },
+    ...usageRows('reference: the link on loopback', near, count),
+    ...usageRows(`the link at a round trip of ${ROUND_TRIP_MS} ms`, far, count),
     { what: '  of the link on loopback', value: ratio, unit: 'ratio', target },
+  ];
+}
+
+function usageRows(what: string, { bytesPerSecond, originSeconds, ownSeconds }: Pulled, count: number): Row[] {
+  const micros = (seconds: number) => (seconds * 1e6) / count;
+  return [
+    { what, value: bytesPerSecond / MIB, unit: 'MiB/s' },
+    { what: '  CPU of the reship', value: micros(originSeconds), unit: 'µs / write' },
+    { what: '  CPU of the receiver, and of the proxy between', value: micros(ownSeconds), unit: 'µs / write' },
   ];
 }

@@ -8,7 +8,7 @@ export function removedCpuSeconds(): number {
   return goneCpuSeconds;
 }
 
-interface Server {
+export interface Server {
   readonly container: ServerContainer;
   remove(): Promise<void>;
 }
