@@ -170,6 +170,7 @@ export class TopicScene {
   /** Everything in the log, by partition, in order. */
   async writes(): Promise<StampedWrite[]> {
     const log = await this.#reader();
+    await log.catchUp();
     const found: StampedWrite[] = [];
     for (let partition = 0; partition < LOG_PARTITIONS; partition += 1) {
       for (let { first: seq, next } = log.extent(partition); seq < next; ) {
