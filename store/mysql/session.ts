@@ -179,6 +179,8 @@ function optionsOf({ address, schema, user, password, tls }: ServerAddress): Con
     dateStrings: true,
     jsonStrings: true,
     typeCast,
+    // Statements come here whole: the library would look through each of them for placeholders all the same.
+    queryFormat: (sql) => sql,
   };
 }
 
