@@ -8,7 +8,7 @@ import { type RedisServer, startRedis } from '../../test/containers/redis.ts';
 import type { Row } from '../report.ts';
 import { BARE_SCRIPTS, type BareScript, type Send } from './redis-references.ts';
 import { removeAll } from './servers.ts';
-import { type Measured, median, timed, usageRows } from './timed.ts';
+import { type Measured, median, perSecond, timed, usageRows } from './timed.ts';
 import { type PlainWrite, plainBatches } from './writes.ts';
 
 const BATCH_WRITES = 512;
@@ -28,8 +28,8 @@ export async function measureApply(count: number, rounds: number): Promise<Row[]
       ours.push(await ownRound(server, batches));
     }
     return rowsOf(
-      median(ours.slice(1)),
-      bare.map((each) => median(each.slice(1))),
+      median(ours.slice(1), perSecond),
+      bare.map((each) => median(each.slice(1), perSecond)),
     );
   } finally {
     await removeAll([server]);

@@ -9,7 +9,7 @@ import { makeSchema, opened } from '../../store/mysql/database-kit.ts';
 import { type SqlServer, startMariadb, startMysql } from '../../test/containers/mysql.ts';
 import type { Row } from '../report.ts';
 import { removeAll } from './servers.ts';
-import { type Measured, median, timed, usageRows } from './timed.ts';
+import { type Measured, median, perSecond, timed, usageRows } from './timed.ts';
 
 const BATCH = 256;
 const LANES = 8;
@@ -48,11 +48,11 @@ async function measure(product: string, server: SqlServer, scale: { readonly cou
     one.push(await ours(server, 1, scale.count));
     eight.push(await ours(server, LANES, scale.count));
   }
-  const reached = median(bare.slice(1));
+  const reached = median(bare.slice(1), perSecond);
   return [
     ...usageRows(`reference: ${product}, batched inserts by the bare client`, reached, 'row'),
-    ...rowsOf(`database effects into ${product}, one lane`, median(one.slice(1)), reached),
-    ...rowsOf(`database effects into ${product}, ${LANES} lanes`, median(eight.slice(1)), reached),
+    ...rowsOf(`database effects into ${product}, one lane`, median(one.slice(1), perSecond), reached),
+    ...rowsOf(`database effects into ${product}, ${LANES} lanes`, median(eight.slice(1), perSecond), reached),
   ];
 }
 

@@ -13,6 +13,7 @@ import { batchesOf, sendAll } from '../load.ts';
 import type { Row } from '../report.ts';
 import { Scene } from '../scene.ts';
 import { usageOf } from '../usage.ts';
+import { median } from './timed.ts';
 
 const BATCH_WRITES = 512;
 const BATCHES_ON_THE_WAY = 12;
@@ -34,7 +35,8 @@ export async function measureLink(directory: string, count: number, rounds: numb
       near.push(await pulled(scene, 0));
       far.push(await pulled(scene, ROUND_TRIP_MS));
     }
-    return rowsOf(median(near), median(far), count);
+    const speed = (round: Pulled) => round.bytesPerSecond;
+    return rowsOf(median(near, speed), median(far, speed), count);
   } finally {
     await scene.close();
   }
@@ -112,10 +114,6 @@ class Counter {
     };
     return consumer;
   }
-}
-
-function median(values: readonly Pulled[]): Pulled {
-  return [...values].sort((a, b) => a.bytesPerSecond - b.bytesPerSecond)[Math.floor(values.length / 2)] as Pulled;
 }
 
 function rowsOf(near: Pulled, far: Pulled, count: number): Row[] {

@@ -21,14 +21,17 @@ export async function timed(server: Server, count: number, work: () => Promise<u
 }
 
 /** The round whose speed is in the middle. */
-export function median(rounds: readonly Measured[]): Measured {
-  return [...rounds].sort((a, b) => a.perSecond - b.perSecond)[Math.floor(rounds.length / 2)] as Measured;
+export function median<Round>(rounds: readonly Round[], speed: (round: Round) => number): Round {
+  return [...rounds].sort((a, b) => speed(a) - speed(b))[Math.floor(rounds.length / 2)] as Round;
 }
 
+export const perSecond = (round: Measured): number => round.perSecond;
+
 /** `piece`: of work, in the singular. */
-export function usageRows(what: string, { perSecond, serverMicros, clientMicros }: Measured, piece: string): Row[] {
+export function usageRows(what: string, measured: Measured, piece: string): Row[] {
+  const { serverMicros, clientMicros } = measured;
   return [
-    { what, value: perSecond, unit: `${piece}s/s` },
+    { what, value: measured.perSecond, unit: `${piece}s/s` },
     { what: '  CPU of the server', value: serverMicros, unit: `µs / ${piece}` },
     { what: '  CPU of the client', value: clientMicros, unit: `µs / ${piece}` },
   ];

@@ -86,12 +86,10 @@ export class ShareRegistry {
   readonly #options: ShareRegistryOptions;
   readonly #db: DatabaseSync;
 
-  /** STORE_FOREIGN where it is another room's, or divided otherwise (division.ts). */
+  /** Of a room that is divided (division.ts). STORE_FOREIGN where it is another room's, or divided otherwise. */
   constructor(options: ShareRegistryOptions) {
-    const { file, room, shares } = options;
     this.#options = options;
-    this.#db = openRegistryFile(file);
-    this.#db.prepare('INSERT INTO room VALUES (1, ?, ?) ON CONFLICT (one) DO NOTHING').run(room, shares);
+    this.#db = openRegistryFile(options.file);
     try {
       this.#demandDivision();
     } catch (cause) {

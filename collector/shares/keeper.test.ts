@@ -6,6 +6,7 @@ import { type TestContext, test } from 'node:test';
 import { WmbError } from '../../core/errors.ts';
 import { VirtualTime } from '../../core/flow/virtual-time.testing.ts';
 import { silentLogger } from '../../core/logger.ts';
+import { ensureDivision } from '../receipts/division.ts';
 import { LEASE_MS, ShareLease } from '../receipts/lease.ts';
 import { ShareRegistry } from '../receipts/share-registry.ts';
 import { ShareKeeper, type ShareWork } from './keeper.ts';
@@ -26,6 +27,7 @@ class TestRoom {
 
   constructor(context: TestContext) {
     this.directory = mkdtempSync(join(tmpdir(), 'wmb-shares-'));
+    ensureDivision({ directory: this.directory, room: 'beijing', count: SHARES, runtime: this.time, logger: silentLogger });
     context.after(() => rmSync(this.directory, { recursive: true, force: true }));
   }
 
