@@ -62,7 +62,7 @@ export class ReplicationWatch implements Service {
   unready(): string | undefined {
     const { state, reason } = this.#status;
     const failure = this.#failing.get('threads');
-    if (failure?.code === 'STORE_DENIED') return `the slave database cannot be asked how it follows: ${told(failure)}`;
+    if (failure?.code === 'STORE_DENIED') return `the slave database cannot be asked how it follows: ${failure.told}`;
     return state === 'diverged' || state === 'not-set-up'
       ? `the slave database ${state === 'diverged' ? 'has diverged' : 'follows nobody'}: ${reason}`
       : undefined;
@@ -73,8 +73,8 @@ export class ReplicationWatch implements Service {
     const { state, reason, missing } = this.#status;
     const lagMs = this.#lagMs();
     if (role === 'master')
-      return { role, state: '', reason: told(this.#failing.get('heartbeat')) ?? '', missing: undefined, lagMs: undefined };
-    return { role, state, reason: told(this.#failing.get('threads')) ?? reason, missing, lagMs };
+      return { role, state: '', reason: this.#failing.get('heartbeat')?.told ?? '', missing: undefined, lagMs: undefined };
+    return { role, state, reason: this.#failing.get('threads')?.told ?? reason, missing, lagMs };
   }
 
   /** By the clocks of both rooms. */
@@ -151,8 +151,4 @@ export class ReplicationWatch implements Service {
       },
     );
   }
-}
-
-function told(failure: WmbError | undefined): string | undefined {
-  return failure && `${failure.code}: ${failure.message}`;
 }

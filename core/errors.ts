@@ -161,6 +161,11 @@ export class WmbError extends Error {
     this.retryAfterMs = options.retryAfterMs;
   }
 
+  /** Code and message in one line: a reason that stands in a status. */
+  get told(): string {
+    return `${this.code}: ${this.message}`;
+  }
+
   get retry(): Retry {
     return ERRORS[this.code].retry;
   }

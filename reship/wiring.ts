@@ -197,7 +197,7 @@ async function joinFellows({ log, clock, instance, parts }: Joining): Promise<Fe
 }
 
 function troubleText({ trouble }: Log): string | undefined {
-  return trouble && `${trouble.code}: ${trouble.message}`;
+  return trouble?.told;
 }
 
 function writeLog(parts: DaemonParts): Log {

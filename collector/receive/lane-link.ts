@@ -182,7 +182,7 @@ export class LaneLink {
     this.#trouble = undefined;
     this.#retry?.cancel();
     this.#retry = undefined;
-    this.#move('failed', `${reason.code}: ${reason.message}`);
+    this.#move('failed', reason.told);
   }
 
   pause(reason: string): void {
@@ -321,7 +321,7 @@ export class LaneLink {
   #fail(attempt: Attempt, error: WmbError, missing?: LaneGap['missing']): void {
     if (this.#attempt !== attempt) return;
     this.#abandon();
-    const reason = `${error.code}: ${error.message}`;
+    const reason = error.told;
     this.#trouble = error.code.startsWith('STORE_') ? reason : undefined;
     if (error.retry === 'never' && !MENDED_OUTSIDE.has(error.code)) {
       this.#gap = error.code === 'LOG_GAP' ? { epoch: this.#epoch, missing } : undefined;

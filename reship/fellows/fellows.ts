@@ -159,8 +159,7 @@ export class Fellows implements Service {
   }
 
   unready(): string | undefined {
-    const trouble = this.#gone ?? (this.isHeld ? undefined : this.#trouble);
-    return trouble && `${trouble.code}: ${trouble.message}`;
+    return (this.#gone ?? (this.isHeld ? undefined : this.#trouble))?.told;
   }
 
   /** Whether this process may append, and claim what it knows. */

@@ -98,7 +98,7 @@ export class TopicIntake {
       partition,
       offset,
       lagWrites: lag,
-      stopped: stopped === undefined ? '' : `${stopped.code}: ${stopped.message}`,
+      stopped: stopped?.told ?? '',
     }));
     return { topic, group, partitions, trouble: this.unready() ?? '' };
   }
@@ -117,7 +117,7 @@ export class TopicIntake {
 
   unready(): string | undefined {
     const [error] = this.#troubles.values();
-    return error && `${error.code}: ${error.message}`;
+    return error?.told;
   }
 
   /** Takes nothing more; what is in flight is finished and committed, and the other members get the partitions at once. */
