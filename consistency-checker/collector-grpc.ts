@@ -16,7 +16,7 @@ import {
   type TakeDirtyResponse,
   type TakeOverResponse,
 } from '../proto/gen/wmb/v1/inspection.ts';
-import { Outcome, type SubmitResponse, Wait, WritesClient } from '../proto/gen/wmb/v1/writes.ts';
+import { Outcome, type SubmitRequest, type SubmitResponse, Wait, WritesClient } from '../proto/gen/wmb/v1/writes.ts';
 import type { CacheRepair, RepairOutcome } from '../store/inspection.ts';
 import { Calls, type CallTarget } from './calls-grpc.ts';
 import type { OwnCollector } from './local-room.ts';
@@ -109,22 +109,35 @@ const CANARY_KIND = 'wmb.canary';
 
 /** Submits canaries at this room's intake, as any application would. */
 export class IntakeGrpc {
-  readonly #calls: Calls<WritesClient>;
+  readonly #calls: readonly Calls<WritesClient>[];
 
-  constructor(target: CallTarget) {
-    this.#calls = new Calls(WritesClient, target);
+  /** Where a reship does not answer, the next one of the room may. */
+  constructor(targets: readonly CallTarget[]) {
+    this.#calls = targets.map((target) => new Calls(WritesClient, target));
   }
 
   /** Rejects with the first error, where any canary was not taken. */
   async submitCanaries(canaries: readonly { readonly key: string }[]): Promise<void> {
     const writes = canaries.map(({ key }) => ({ requestId: '', kind: CANARY_KIND, key, payload: Buffer.alloc(0), traceparent: '' }));
-    const request = { writes, wait: Wait.WAIT_LOGGED, deadlineMs: 0, batchId: 0 };
-    const answer = await this.#calls.unary<SubmitResponse>((client, ...call) => client.submit(request, ...call));
+    const answer = await this.#submit({ writes, wait: Wait.WAIT_LOGGED, deadlineMs: 0, batchId: 0 });
     const error = answer.results.find((result) => result.error !== undefined)?.error;
     if (error !== undefined) throw new WmbError('UNREACHABLE', `a canary was not taken: ${error.code}: ${error.message}`);
   }
 
   close(): void {
-    this.#calls.close();
+    for (const calls of this.#calls) calls.close();
+  }
+
+  async #submit(request: SubmitRequest): Promise<SubmitResponse> {
+    let silence: unknown;
+    for (const calls of this.#calls) {
+      try {
+        return await calls.unary<SubmitResponse>((client, ...call) => client.submit(request, ...call));
+      } catch (cause) {
+        if (!(cause instanceof WmbError && cause.code === 'UNREACHABLE')) throw cause;
+        silence ??= cause;
+      }
+    }
+    throw silence;
   }
 }

@@ -16,6 +16,8 @@ import type { Service } from '../daemon/service.ts';
 import { readTls } from '../daemon/tls.ts';
 import { logFile } from '../log/embedded/embedded.ts';
 import { EmbeddedLogReader } from '../log/embedded/reader.ts';
+import { KafkaLog } from '../log/kafka/kafka.ts';
+import { Onlooker } from '../log/kafka/onlooker.ts';
 import { KafkaLogReader } from '../log/kafka/reader.ts';
 import type { LogReader } from '../log/log.ts';
 import { CheckerService, PeerService } from '../proto/gen/wmb/v1/checker.ts';
@@ -190,8 +192,8 @@ interface OwnRoom {
 function ownRoom(parts: DaemonParts): OwnRoom {
   const { config, runtime, logger } = parts;
   const { room, topology } = config;
-  const collector = new CollectorGrpc(ownTarget(parts, 'collector'));
-  const intake = new IntakeGrpc(ownTarget(parts, 'reship'));
+  const collector = new CollectorGrpc(listening(parts, 'collector'));
+  const intake = new IntakeGrpc([listening(parts, 'reship'), published(parts, 'reship')]);
   const inspector = inspectorOf(parts);
   const takeDirty = (max: number) => collector.takeDirty(max);
   const { sweepMs, workPercentMax } = room.checker;
@@ -204,21 +206,33 @@ function ownRoom(parts: DaemonParts): OwnRoom {
   return { instance: instanceName(room.id, runtime), view, leaves, collector, intake, background: [leaves, canaries] };
 }
 
-function writeLogOf({ config, runtime }: DaemonParts): LogReader {
+function writeLogOf({ config, runtime, logger }: DaemonParts): LogReader {
   const { topology, room } = config;
   const directory = join(room.directory, 'writes');
   const place = { log: 'writes', origin: room.id, runtime } as const;
   if (room.log.adapter === 'embedded') return new EmbeddedLogReader({ ...place, file: logFile(directory) });
-  return new KafkaLogReader({ ...place, kafka: room.log, directory, partitions: topology.partitions });
+  const kept = { ...place, kafka: room.log, partitions: topology.partitions };
+  return new Onlooker({
+    shared: new KafkaLogReader({ ...kept, directory }),
+    own: () => new KafkaLog({ ...kept, directory: join(directory, 'checker'), logger, tailBytesMax: 0 }),
+    ...{ runtime, logger },
+  });
 }
 
+type OwnDaemon = 'reship' | 'collector';
+
 /** Where the daemon listens; where that is every interface, as others reach it. */
-function ownTarget({ config, runtime }: DaemonParts, daemon: 'reship' | 'collector'): CallTarget {
-  const { topology, room } = config;
-  const listens = room.listen[daemon].grpc;
+function listening(parts: DaemonParts, daemon: OwnDaemon): CallTarget {
+  const target = published(parts, daemon);
+  const listens = parts.config.room.listen[daemon].grpc;
   const host = parseAddress(listens)?.host;
-  const published = roomEntry(topology, room.id)?.[daemon].grpc ?? listens;
-  const address = host === undefined || isWildcard(host) ? published : listens;
+  return host === undefined || isWildcard(host) ? target : { ...target, address: listens };
+}
+
+/** As others reach it, or another one of the room. */
+function published({ config, runtime }: DaemonParts, daemon: OwnDaemon): CallTarget {
+  const { topology, room } = config;
+  const address = roomEntry(topology, room.id)?.[daemon].grpc ?? room.listen[daemon].grpc;
   return { who: `${daemon} of ${room.id}`, room: room.id, address, tls: room.tls && readTls(room.tls), runtime, silence: 'UNREACHABLE' };
 }
 

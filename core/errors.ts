@@ -92,7 +92,7 @@ export const ERRORS = {
   LOG_DENIED: spec('never', 'FAILED_PRECONDITION', 500, EXIT.config, 'Kafka refuses the user of the log: wrong name or password, or a missing right.', 'Correct the user or its password in the configuration, or grant what the message names.'),
   LOG_UNFIT: spec('never', 'FAILED_PRECONDITION', 500, EXIT.config, 'Kafka is too old for a log, or a topic of it has a setting with which WMB cannot keep its promises.', 'Do what the message says; the setting and its value are named.'),
   LOG_UNPREPARED: spec('never', 'FAILED_PRECONDITION', 500, EXIT.config, 'Kafka has no topics of this log.', 'Run `wmb log init`.'),
-  LOG_GIVEN_UP: spec('later', 'UNAVAILABLE', 503, EXIT.unavailable, 'The other reships of the room have given this one up: they did not hear of it for too long, or another process has its directory. It appends nothing any more, and ends.', 'Start it again, or let its supervisor do it. What was not acked is sent again, to any reship of the room.'),
+  LOG_GIVEN_UP: spec('later', 'UNAVAILABLE', 503, EXIT.unavailable, 'The other reships of the room have given this one up: they did not hear of it for too long, or another process has its directory or a copy of it. It appends nothing any more, and ends.', 'Start it again, or let its supervisor do it. What was not acked is sent again, to any reship of the room.'),
   LOG_UNAVAILABLE: spec('later', 'UNAVAILABLE', 503, EXIT.unavailable, 'The log cannot be reached or failed to answer.', 'It is retried; see the cause.'),
   // frames and links
   FRAME_CORRUPT: spec('now', 'DATA_LOSS', 500, EXIT.refused, 'A frame does not match its checksum or cannot be decoded.', 'It is fetched again; if it persists, the origin’s log is damaged: see LOG_CORRUPT there.'),

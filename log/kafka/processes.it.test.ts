@@ -6,10 +6,13 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { describe, test } from 'node:test';
+import { silentLogger } from '../../core/logger.ts';
 import { NO_ENGINE } from '../../test/containers/engine.ts';
 import { assertSame, draftOf, readAll } from '../log.contract.ts';
 import type { FrameDraft } from '../log.ts';
+import { KafkaLog } from './kafka.ts';
 import { drafts, temporaryDirectory, testKafka, testRoom, until } from './kafka-kit.ts';
+import { Onlooker } from './onlooker.ts';
 import { KafkaLogReader } from './reader.ts';
 
 const CHILD = new URL('./appender.child.ts', import.meta.url).pathname;
@@ -67,6 +70,36 @@ describe('processes', { skip }, () => {
         [0, 1].map((partition) => other.extent(partition).next),
       );
     }
+  });
+
+  test('who looks things up where no process is at work has an index of its own, and finds what those append that are elsewhere', async (t) => {
+    const { place, directory, open } = await testRoom(t, address);
+    const elsewhere = await open({ directory: temporaryDirectory() });
+    const append = () => elsewhere.append(drafts(elsewhere, 3, { ms: 1_000, payloadBytes: 10 }));
+    await append();
+    const own = () => new KafkaLog({ ...place, directory: join(directory, 'checker'), logger: silentLogger, tailBytesMax: 0 });
+    const { runtime } = place;
+    const onlooker = new Onlooker({ shared: new KafkaLogReader({ ...place, directory }), own, runtime, logger: silentLogger });
+    t.after(() => onlooker.close());
+    const sees = async (other: KafkaLog) => {
+      await onlooker.catchUp();
+      for (const partition of [0, 1]) {
+        assert.deepEqual(onlooker.extent(partition), other.extent(partition));
+        assert.deepEqual(await readAll(onlooker, partition), await readAll(other, partition));
+      }
+    };
+    // No process was ever here.
+    await onlooker.open();
+    await sees(elsewhere);
+    await append();
+    await sees(elsewhere);
+    await onlooker.close();
+    // One was, and is gone.
+    const gone = await open();
+    await gone.close();
+    await onlooker.open();
+    await append();
+    await sees(elsewhere);
   });
 
   test('several append at once: each frame has one seq, none is missing, and all see the same log', async (t) => {

@@ -301,7 +301,7 @@ export class Fellows implements Service {
   #isGone(): void {
     this.#gone ??= new WmbError(
       'LOG_GIVEN_UP',
-      'the other reships of this room have given this one up: it was not heard of for too long, or another process has its directory',
+      'the other reships of this room have given this one up: it was not heard of for too long, or another process has its directory or a copy of it',
     );
     this.#options.logger.error({ code: this.#gone.code, reason: this.#gone.message }, 'this reship appends nothing any more');
     this.#fail(this.#gone);

@@ -1,6 +1,9 @@
-/** Several reships in one room, with its log in Kafka: all of them take write requests, and each ships what all have taken. */
+/**
+ * Several reships in one room, with its log in Kafka: all of them take write requests, and each ships what all have taken. Each has a directory of its own, as on a machine of its own: they
+ * share nothing but Kafka and the address that leads to any of them. The room's collector and checker are on the first one's.
+ */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { credentials } from '@grpc/grpc-js';
@@ -56,7 +59,7 @@ async function open(): Promise<Places> {
   const daemons = ['reship', 'collector', 'checker'] as const;
   const scene = await Scene.prepare({ count: 2, mode: 'independent', partitions: PARTITIONS, cacheOnly: true, daemons, roomSettings });
   const room = scene.room(SHARED);
-  const members = [room, ...(await moreDaemons(room, 'reship', 2))];
+  const members = [room, ...(await moreDaemons(room, 'reship', 2, { apart: true }))];
   for (const { reship } of members.slice(1)) room.proxy.alsoTo({ host: '127.0.0.1', port: Number(reship.grpc.split(':')[1]) });
   const clients = members.map((member) => new RoomClients(member));
   after(async () => {
@@ -204,6 +207,34 @@ test('over mq one of them feeds the inbox; when it is killed, another one does',
   await traffic.proves(scene);
 });
 
+test('a machine is lost for good under traffic: what it acked is in all rooms, and one with an empty directory takes its place', {
+  skip,
+}, async () => {
+  const { scene, members, clients } = here();
+  const [first, second, third] = clients as [RoomClients, RoomClients, RoomClients];
+  const machine = members[1] as RunningRoom;
+  const { instance } = await second.reshipStatus();
+  // What it was to ack is sent again to the one that takes its place, with the same request ids.
+  const traffic = new Traffic(scene, 'lost', [...clients, ...scene.clients.slice(1)]);
+  await traffic.flows(60);
+  await scene.rooms.end(machine, 'reship', 'SIGKILL');
+  rmSync(machine.directory, { recursive: true });
+  await reachesAll(first, 'without-it');
+  await reachesAll(third, 'nor-there');
+  mkdirSync(machine.directory);
+  const isTold = new RegExp(`${instance} at ${machine.reship.grpc}: ships to nobody, not heard of for`);
+  await Promise.all([
+    scene.rooms.start(machine, 'reship'),
+    until('its silence is told', async () => isTold.test((await scene.wmb(1, 'status')).stdout), TAKEN_OVER_MS_MAX),
+  ]);
+  await traffic.flows(60);
+  await reachesAll(second, 'in-its-place');
+  await traffic.proves(scene);
+  // It cannot be known that the other one is dead: it is given up in the next test.
+  const { members: met } = await first.reshipStatus();
+  assert.equal(met.find((member) => member.instance === instance)?.address, machine.reship.grpc);
+});
+
 test('a reship that stood still until the others gave it up ends when it wakes up, and says why; one that ends in order is missed by nobody', {
   skip,
 }, async () => {
@@ -228,6 +259,30 @@ test('a reship that stood still until the others gave it up ends when it wakes u
   assert.ok(performance.now() - stoppedMs < 5_000);
   await reachesAll(first, 'without it');
   await traffic.proves(scene);
+});
+
+test('the checker goes on while the reship on its machine is away: canaries go to another one, and the log is looked up without its index', {
+  skip,
+}, async () => {
+  const { scene, members, clients } = here();
+  const [, other] = clients as [RoomClients, RoomClients];
+  const room = scene.room(SHARED);
+  const checkerLog = () => readFileSync(join(room.directory, 'checker.log'), 'utf8');
+  const before = checkerLog().length;
+  await scene.rooms.end(room, 'reship', 'SIGTERM');
+  const write = cacheWrite('traced', [['SET', 'traced', '1']]);
+  await submit(other, [write], Wait.WAIT_EVERYWHERE);
+  const traced = await until('the write request is found', async () => {
+    const { code, stdout } = await scene.wmb(SHARED, 'trace', write.requestId);
+    return code === 0 && stdout;
+  });
+  for (const { id } of scene.rooms.rooms) assert.match(traced, new RegExp(`${id} .*applied`));
+  const checker = new CheckerClient(room.checker.grpc, credentials.createInsecure());
+  after(() => checker.close());
+  await verifiedAnew(checker);
+  assert.doesNotMatch(checkerLog().slice(before), /canaries cannot be submitted/);
+  await scene.rooms.start(members[SHARED] as RunningRoom, 'reship');
+  await company(clients.slice(0, 2), 2);
 });
 
 test('the floor follows, and the checkers have nothing to tell after all that', { skip }, async () => {

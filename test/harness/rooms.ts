@@ -169,16 +169,25 @@ export class Rooms {
   }
 }
 
-/** Daemons beside a room's first one: the room's file with other ports, and a directory for what it logs. Each is started and ended as its room's daemon. */
-export async function moreDaemons(room: RunningRoom, daemon: 'reship' | 'collector', count: number): Promise<RunningRoom[]> {
+/**
+ * Daemons beside a room's first one: the room's file with other ports, and a directory for what it logs. `apart`: that is the room's directory for it too, as it is on a machine of
+ * its own. Each is started and ended as its room's daemon.
+ */
+export async function moreDaemons(
+  room: RunningRoom,
+  daemon: 'reship' | 'collector',
+  count: number,
+  { apart = false }: { readonly apart?: boolean } = {},
+): Promise<RunningRoom[]> {
   const ports = await freePorts(2 * count);
   return Array.from({ length: count }, (_, index) => {
     const [grpc, http] = [`127.0.0.1:${ports[2 * index]}`, `127.0.0.1:${ports[2 * index + 1]}`];
     const configFile = room.configFile.replace('.yaml', `-${daemon}-${index}.yaml`);
     const file = parse(readFileSync(room.configFile, 'utf8'));
-    writeFileSync(configFile, stringify({ ...file, listen: { ...file.listen, [daemon]: { grpc, http } } }));
     const directory = join(room.directory, `${daemon}-${index}`);
     mkdirSync(directory);
+    const own = { listen: { ...file.listen, [daemon]: { grpc, http } }, ...(apart && { directory }) };
+    writeFileSync(configFile, stringify({ ...file, ...own }));
     return { ...room, id: `${room.id}-${index}`, configFile, directory, [daemon]: { grpc, http } };
   });
 }
