@@ -10,6 +10,8 @@ export interface ServerPair {
   readonly kind: 'mysql' | 'mariadb';
   readonly master: TestServer;
   readonly slave: TestServer;
+  /** A master of the other product. */
+  readonly stranger: TestServer | undefined;
 }
 
 /** The slave follows nobody, and has forgotten what it ever committed. */
@@ -50,6 +52,6 @@ export async function forEachPair(what: string, suite: (pair: ServerPair) => voi
   for (const [index, [name, kind]] of products.entries()) {
     const [master, slave] = servers[index] ?? [];
     if (master === undefined || slave === undefined) test(`${what} on ${name}`, { skip: NO_ENGINE }, () => {});
-    else describe(`${what} on ${name}`, () => suite({ kind, master, slave }));
+    else describe(`${what} on ${name}`, () => suite({ kind, master, slave, stranger: servers[1 - index]?.[0] }));
   }
 }

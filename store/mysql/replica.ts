@@ -5,7 +5,7 @@ import { gtidDifference } from './gtids.ts';
 import type { CellRow, Session } from './session.ts';
 
 /** The applier met a row that is not as it should be, or the master no longer has, or never had, what comes next. */
-const DIVERGED_ERRORS = new Set([1032, 1062, 1236, 1452, 13114, 13121]);
+const DIVERGED_ERRORS: ReadonlySet<number> = new Set([1032, 1062, 1236, 1452, 13114, 13121]);
 
 export const REMEDY = 'make this database anew from the master’s (docs/mysql.md, “When a slave has diverged”)';
 
@@ -16,6 +16,11 @@ export interface Threads {
   readonly applies: boolean;
   readonly errno: number;
   readonly error: string;
+}
+
+/** Whether one of the threads has ended for what only another database mends. */
+export function isDiverged({ receives, applies, errno }: Threads): boolean {
+  return DIVERGED_ERRORS.has(errno) && !(receives && applies);
 }
 
 /** Undefined: the server follows nobody. */
@@ -76,7 +81,7 @@ export function replicaStatus({ flavour }: Dialect, { threads, here, master, hea
   const errant = gtidDifference(flavour, here.own, master?.executed ?? '').text;
   if (errant !== '') return of('diverged', `it has committed by itself what the master does not have (${errant}); ${REMEDY}`);
   if (threads === undefined) return of('not-set-up', 'its server follows nobody; run `wmb db replicate --apply`');
-  if (DIVERGED_ERRORS.has(threads.errno) && !(threads.receives && threads.applies)) return of('diverged', `${threads.error}; ${REMEDY}`);
+  if (isDiverged(threads)) return of('diverged', `${threads.error}; ${REMEDY}`);
   if (threads.receives && threads.applies) return of('following', '');
   const which = threads.receives ? 'applies' : 'receives';
   return of(

@@ -6,7 +6,7 @@ import type { Dialect } from './dialect.ts';
 import { storeError } from './errors.ts';
 import { gtidDifference } from './gtids.ts';
 import { text } from './literals.ts';
-import { REMEDY, readIds, readThreads } from './replica.ts';
+import { isDiverged, REMEDY, readIds, readThreads } from './replica.ts';
 import { checkServer, type Server } from './server.ts';
 import { placeOf, type ServerAddress, Session } from './session.ts';
 
@@ -27,6 +27,8 @@ export interface ReplicateOptions {
 /** The threads run, or say why not, within this. */
 const START_MS_MAX = 15_000;
 const LOOK_MS = 200;
+/** So often in a row, the threads are believed to run. */
+const RUNNING_SEEN = 3;
 /** A slave whose master was away tries again so often. */
 const RECONNECT_SECONDS = 5;
 
@@ -188,9 +190,12 @@ function readOnlyStatements({ dialect, isSealed }: Server): readonly string[] {
 /** STORE_UNAVAILABLE, or REPLICA_DIVERGED, with what the server says. */
 async function started(session: Session, dialect: Dialect, runtime: Runtime): Promise<string> {
   const untilMs = runtime.monotonicMs() + START_MS_MAX;
-  for (;;) {
+  // A thread that has connected is said to run, and may be refused in its next step.
+  for (let seen = 0; ; ) {
     const threads = await readThreads(session, dialect);
-    if (threads?.receives && threads.applies) return `it follows ${threads.source}`;
+    seen = threads?.receives && threads.applies ? seen + 1 : 0;
+    if (threads !== undefined && seen >= RUNNING_SEEN) return `it follows ${threads.source}`;
+    if (threads !== undefined && isDiverged(threads)) throw new WmbError('REPLICA_DIVERGED', `${threads.error}; ${REMEDY}`);
     if (threads !== undefined && threads.errno !== 0 && !isTransient(threads.errno)) throw failed(threads.error);
     if (runtime.monotonicMs() > untilMs) throw failed(threads?.error || `its threads did not start within ${START_MS_MAX} ms`);
     await sleep(runtime, LOOK_MS);
