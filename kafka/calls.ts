@@ -1,7 +1,7 @@
 /** Single calls to the leader of a partition. Each is made once; what it rejects with is Kafka's or the library's, see trouble.ts. */
 import type { KafkaCluster } from './cluster.ts';
 import { LEADER_NOT_AVAILABLE, protocolError, UNKNOWN_TOPIC_OR_PARTITION } from './library.ts';
-import { ANYBODY } from './records.ts';
+import { ANYBODY, type BatchSender } from './records.ts';
 import { type FetchAnswer, type FetchPartition, fetchExchange, produceExchange } from './requests.ts';
 
 /** A broker answers with its own error when its replicas take longer. */
@@ -17,13 +17,22 @@ export function leaderOf(cluster: KafkaCluster, topic: string, partition: number
 }
 
 /** Appends one record, durably, and returns its offset. */
-export async function appendOnce(
+export function appendOnce(cluster: KafkaCluster, place: PartitionPlace, value: Uint8Array, nowMs: number): Promise<number> {
+  return appendBatch(cluster, place, { values: [value], sender: ANYBODY, nowMs });
+}
+
+export interface PartitionPlace {
+  readonly topic: string;
+  readonly partition: number;
+}
+
+/** Appends records side by side, durably, and returns the first one's offset. */
+export async function appendBatch(
   cluster: KafkaCluster,
-  { topic, partition }: { readonly topic: string; readonly partition: number },
-  value: Uint8Array,
-  nowMs: number,
+  { topic, partition }: PartitionPlace,
+  { values, sender, nowMs }: { readonly values: readonly Uint8Array[]; readonly sender: BatchSender; readonly nowMs: number },
 ): Promise<number> {
-  const batches = [{ partition, values: [value], sender: ANYBODY }];
+  const batches = [{ partition, values, sender }];
   const exchange = produceExchange({ topic, batches, timeoutMs: REPLICAS_MS_MAX, nowMs: Math.floor(nowMs) });
   const [answer] = await cluster.send(leaderOf(cluster, topic, partition), exchange);
   if (answer === undefined || answer.error !== 0) throw protocolError(answer?.error ?? -1, topic);

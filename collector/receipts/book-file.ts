@@ -4,6 +4,7 @@ import { WmbError } from '../../core/errors.ts';
 import { NO_STAMP } from '../../core/stamp.ts';
 import { type LogName, NOTHING_SEEN, type RoomId } from '../../core/words.ts';
 import { Checkpoints } from '../../log/embedded/checkpoints.ts';
+import type { BookJournal, WatchedChanges } from './book-journal.ts';
 import type { EpochLane } from './receipts.ts';
 import { bookError, type OpenedBook, openBookFile } from './schema.ts';
 
@@ -12,23 +13,36 @@ const CHECKPOINT_PAGES = 4_096;
 
 export type Row = Record<string, SQLOutputValue>;
 
+export interface BookFileOptions {
+  readonly file: string;
+  readonly room: RoomId;
+  /** Who must have the book's lease (lease.ts), where several collectors work in the room that share its files. */
+  readonly owner?: string | undefined;
+  /** Where what changes in the file is kept for whoever has the book next, on whichever machine. */
+  readonly journal?: BookJournal | undefined;
+}
+
 export class BookFile {
   readonly #file: string;
   readonly #room: RoomId;
-  /** Of the book's lease; undefined: nobody else has the file. */
   readonly #owner: string | undefined;
+  readonly #journal: BookJournal | undefined;
   readonly #statements = new Map<string, StatementSync>();
   readonly #laneIds = new Map<string, number>();
   #opened: (OpenedBook & { readonly checkpoints: Checkpoints }) | undefined;
 
-  constructor(options: { readonly file: string; readonly room: RoomId; readonly owner?: string | undefined }) {
+  constructor(options: BookFileOptions) {
     this.#file = options.file;
     this.#room = options.room;
     this.#owner = options.owner;
+    this.#journal = options.journal;
   }
 
-  open(): void {
+  async open(): Promise<void> {
+    await this.#journal?.restore();
     const { db, lock } = openBookFile(this.#file, this.#room, this.#owner !== undefined);
+    // Of a copy nothing needs to be there after a power cut.
+    if (this.#journal !== undefined) db.exec('PRAGMA synchronous = OFF');
     this.#opened = { db, lock, checkpoints: new Checkpoints({ db, file: this.#file, pages: CHECKPOINT_PAGES }) };
   }
 
@@ -38,6 +52,7 @@ export class BookFile {
     await opened?.checkpoints.close();
     opened?.db.close();
     opened?.lock?.release();
+    await this.#journal?.close();
     this.#statements.clear();
     this.#laneIds.clear();
   }
@@ -53,17 +68,28 @@ export class BookFile {
 
   transaction<T>(task: () => T): T {
     const { db, checkpoints } = this.#open();
+    let watched: WatchedChanges | undefined;
     try {
       db.exec('BEGIN IMMEDIATE');
       this.#demandLease();
+      watched = this.#journal?.watch(db);
       const result = task();
+      const changes = watched?.read();
       db.exec('COMMIT');
+      if (changes !== undefined) this.#journal?.committed(changes);
       checkpoints.committed();
       return result;
     } catch (cause) {
       if (db.isTransaction) db.exec('ROLLBACK');
       throw bookError(cause, this.#file);
+    } finally {
+      watched?.close();
     }
+  }
+
+  /** Resolves when what was committed until now survives this machine, where it has to. STORE_LOCKED, LOG_UNAVAILABLE. */
+  async durable(): Promise<void> {
+    await this.#journal?.durable();
   }
 
   /** A collector that was away for a while finds its lease in other hands. */
@@ -98,6 +124,7 @@ export class BookFile {
   laneId(lane: EpochLane): number {
     const found = this.findLane(lane);
     if (found !== undefined) return found;
+    if (!this.#open().db.isTransaction) return this.transaction(() => this.laneId(lane));
     this.sql('INSERT INTO lanes (log, origin, partition, epoch, seq, writes, stamp_last) VALUES (?, ?, ?, ?, -1, 0, ?)').run(
       lane.log,
       lane.origin,

@@ -3,8 +3,8 @@ import type { DatabaseSync } from 'node:sqlite';
 import type { ErrorCode } from '../../core/errors.ts';
 import { type FrameReceipts, RECEIPT_FRAMES_KEPT, type SeqRange } from '../../core/inspection.ts';
 import { NO_STAMP, type Stamp } from '../../core/stamp.ts';
-import { type Lane, type Mark, NOTHING_SEEN, type Outcome, type Position, type RoomId, type Seq } from '../../core/words.ts';
-import { BookFile, laneOf } from './book-file.ts';
+import { type Lane, type Mark, NOTHING_SEEN, type Outcome, type Position, type Seq } from '../../core/words.ts';
+import { BookFile, type BookFileOptions, laneOf } from './book-file.ts';
 import { FrameRows } from './frame-rows.ts';
 import { PARKING_LIMITS, type ParkingLimits, ParkingLot, RETRIED_LIMITS, type RetriedLimits } from './parking-lot.ts';
 import type {
@@ -28,11 +28,7 @@ const TRIM_EVERY_FRAMES = 512;
 const PUT_FRAME = `INSERT INTO frames (lane, seq, count, stamp_first, stamp_last, applied_ms) VALUES (?, ?, ?, ?, ?, ?)
   ON CONFLICT (lane, seq) DO UPDATE SET count = excluded.count, stamp_first = excluded.stamp_first, stamp_last = excluded.stamp_last`;
 
-export interface EmbeddedBookOptions {
-  readonly file: string;
-  readonly room: RoomId;
-  /** Who must have the book's lease (lease.ts), where several collectors work in the room. */
-  readonly owner?: string | undefined;
+export interface EmbeddedBookOptions extends BookFileOptions {
   /** See {@link RECEIPT_FRAMES_KEPT}; tests keep fewer, as with the limits. */
   readonly framesKept?: number;
   readonly parking?: ParkingLimits;
@@ -55,7 +51,7 @@ export class EmbeddedBook implements ReceiptBook {
   }
 
   async open(): Promise<void> {
-    this.#file.open();
+    await this.#file.open();
     this.#lot.recount();
   }
 
@@ -92,20 +88,21 @@ export class EmbeddedBook implements ReceiptBook {
     };
   }
 
-  async record(entries: readonly BookEntry[]): Promise<void> {
-    this.#changing(() => {
+  record(entries: readonly BookEntry[]): Promise<void> {
+    return this.#changing(() => {
       for (const entry of entries) this.#recordEntry(entry);
     });
   }
 
   /** A transaction that may change what is parked. */
-  #changing(task: () => void): void {
+  async #changing(task: () => void): Promise<void> {
     try {
       this.#file.transaction(task);
     } catch (cause) {
       this.#lot.recount();
       throw cause;
     }
+    await this.#file.durable();
   }
 
   #recordEntry(entry: BookEntry): void {
@@ -205,7 +202,7 @@ export class EmbeddedBook implements ReceiptBook {
   async settle({ position, requestId, outcome, code, effects }: Settlement): Promise<void> {
     const { seq, index } = position;
     const lane = this.#file.laneId(position);
-    this.#changing(() => {
+    await this.#changing(() => {
       this.#putException(lane, { seq, index, requestId, outcome, code });
       this.#lot.leave(lane, position, effects);
     });
@@ -218,6 +215,7 @@ export class EmbeddedBook implements ReceiptBook {
       this.#lot.failAgain(lane, it);
       this.#putException(lane, { seq, index, requestId: it.write.requestId, outcome: 'parked', code: it.code });
     });
+    await this.#file.durable();
   }
 
   async retried(lane: EpochLane, cacheSeq: Seq, after: number, limit: number): Promise<readonly RetriedWrite[]> {
@@ -225,7 +223,7 @@ export class EmbeddedBook implements ReceiptBook {
   }
 
   async forgetRetried(upTo: Stamp): Promise<void> {
-    this.#changing(() => this.#lot.forgetRetried(upTo));
+    await this.#changing(() => this.#lot.forgetRetried(upTo));
   }
 
   async parkAgain(
@@ -234,18 +232,21 @@ export class EmbeddedBook implements ReceiptBook {
   ): Promise<void> {
     const lane = this.#file.laneId(retried.position);
     const { seq, index } = retried.position;
-    this.#changing(() => {
+    await this.#changing(() => {
       this.#putException(lane, { seq, index, requestId: retried.requestId, outcome: 'parked', code: why.code });
       this.#lot.parkAgain(lane, retried, why);
     });
   }
 
   async beginSkip(draft: SkipDraft): Promise<Skip> {
-    return this.#skips.begin(draft);
+    const skip = this.#skips.begin(draft);
+    await this.#file.durable();
+    return skip;
   }
 
   async finishSkip(skip: Skip): Promise<void> {
     this.#skips.finish(skip);
+    await this.#file.durable();
   }
 
   async pendingSkip(lane: Lane): Promise<Skip | undefined> {
@@ -271,6 +272,11 @@ export class EmbeddedBook implements ReceiptBook {
   /** Runs `task` on the file, for what else is kept beside the receipts. Failures come as the book's own. */
   guarded<T>(task: (db: DatabaseSync) => T): T {
     return this.#file.guarded(task);
+  }
+
+  /** As `guarded`, for a task that changes something. */
+  change(task: (db: DatabaseSync) => void): void {
+    this.#file.transaction(() => this.#file.guarded(task));
   }
 
   close(): Promise<void> {

@@ -25,8 +25,8 @@ export class EmbeddedLinkStates implements LinkStateStore {
   }
 
   save({ lane, state, reason, sinceMs }: LinkStateRow): void {
-    this.#book.guarded((db) =>
-      db
+    this.#book.change((db) =>
+      void db
         .prepare('INSERT OR REPLACE INTO link_states VALUES (?, ?, ?, ?, ?, ?, ?)')
         .run(laneKey(lane), lane.log, lane.origin, lane.partition, state, reason, sinceMs),
     );
@@ -38,6 +38,6 @@ export class EmbeddedLinkStates implements LinkStateStore {
   }
 
   saveTransport(origin: RoomId, transport: Transport): void {
-    this.#book.guarded((db) => db.prepare('INSERT OR REPLACE INTO link_transports VALUES (?, ?)').run(origin, transport));
+    this.#book.change((db) => void db.prepare('INSERT OR REPLACE INTO link_transports VALUES (?, ?)').run(origin, transport));
   }
 }

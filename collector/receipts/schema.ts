@@ -7,7 +7,7 @@ import type { RoomId } from '../../core/words.ts';
 import { type DatabaseLock, lockDatabase } from '../../store/embedded/database-lock.ts';
 
 /** 2: frames say when they were applied. */
-const VERSION = 2;
+export const BOOK_VERSION = 2;
 const READONLY = 8;
 const FULL = 13;
 const CANTOPEN = 14;
@@ -59,6 +59,7 @@ CREATE TABLE IF NOT EXISTS link_states (
   state TEXT NOT NULL, reason TEXT NOT NULL, since_ms INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS link_transports (origin TEXT PRIMARY KEY, transport TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS journaled (one INTEGER PRIMARY KEY CHECK (one = 1), changes INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS lease (one INTEGER PRIMARY KEY CHECK (one = 1), owner TEXT NOT NULL, until_ms INTEGER NOT NULL);
 `;
 
@@ -98,7 +99,7 @@ function checkOwner(db: DatabaseSync, file: string, room: RoomId): void {
   const row = exists ? db.prepare('SELECT version, room FROM book').get() : undefined;
   const foreign = (what: string) =>
     new WmbError('STORE_FOREIGN', `the receipt book ${file} ${what}; give this room (${room}) its own directory`);
-  if (row !== undefined && Number(row['version']) > VERSION)
+  if (row !== undefined && Number(row['version']) > BOOK_VERSION)
     throw foreign(`was written by a newer WMB (version ${Number(row['version'])})`);
   if (row !== undefined && row['room'] !== room) throw foreign(`belongs to room ${String(row['room'])}`);
   migrate(db, room);
@@ -112,7 +113,7 @@ function migrate(db: DatabaseSync, room: RoomId): void {
   if (columns.length > 0 && !columns.some(({ name }) => name === 'applied_ms'))
     db.exec('ALTER TABLE frames ADD COLUMN applied_ms INTEGER NOT NULL DEFAULT 0');
   db.exec(SCHEMA);
-  db.prepare('INSERT INTO book VALUES (1, ?1, ?2) ON CONFLICT (one) DO UPDATE SET version = ?1').run(VERSION, room);
+  db.prepare('INSERT INTO book VALUES (1, ?1, ?2) ON CONFLICT (one) DO UPDATE SET version = ?1').run(BOOK_VERSION, room);
   db.exec('COMMIT');
 }
 

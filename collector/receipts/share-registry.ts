@@ -11,7 +11,7 @@ import type { Stamp } from '../../core/stamp.ts';
 import type { RoomId } from '../../core/words.ts';
 
 /** Who has not said anything for so long is not there. */
-const SILENCE_MS_MAX = 3_000;
+export const SILENCE_MS_MAX = 3_000;
 const WAIT_MS = 2_000;
 
 const SCHEMA = `

@@ -18,7 +18,7 @@ export class Skips {
     const sql = `INSERT INTO skips (lane, seq_from, seq_to, writes, outcome, code, next_epoch, next_seq, skipped_ms, done)
       VALUES (?, ?, ?, ?, 'rejected', 'LOG_GAP', ?, ?, ?, 0)`;
     const { from, to, writes, next, skippedMs } = draft;
-    const { lastInsertRowid } = this.#file.guarded(() =>
+    const { lastInsertRowid } = this.#file.transaction(() =>
       this.#file.sql(sql).run(lane, from, to ?? null, writes ?? null, next.epoch, next.seq, skippedMs),
     );
     return { ...draft, id: Number(lastInsertRowid), done: false };

@@ -24,10 +24,14 @@ export interface ShareWork {
   stop(): Promise<void>;
   unready(): string | undefined;
   news(): Omit<ShareNews, 'share'>;
+  /** Why it cannot go on, and has to begin anew, here or elsewhere. */
+  over?(): WmbError | undefined;
 }
 
 export interface Lease {
-  take(): boolean;
+  /** True: it is this collector's now. */
+  take(): boolean | Promise<boolean>;
+  /** False: somebody else has it. */
   renew(): boolean;
   release(): void;
   close(): void;
@@ -38,7 +42,7 @@ export interface KeeperOptions<Work extends ShareWork> {
   readonly count: number;
   readonly registry: {
     beat(self: Fellow, own: readonly ShareNews[], counts: boolean): Registered;
-    leave(name: string): void;
+    leave(name: string): void | Promise<void>;
     close(): void;
   };
   readonly lease: (share: number) => Lease;
@@ -62,6 +66,7 @@ export class ShareKeeper<Work extends ShareWork> implements Service {
   #registered: Registered = { collectors: [], shares: new Map() };
   #timer: Timer | undefined;
   #isStopped = false;
+  #isTaking = false;
   /** It takes no shares before. */
   #takesMs = Number.NEGATIVE_INFINITY;
   #failedMs = Number.NEGATIVE_INFINITY;
@@ -89,7 +94,7 @@ export class ShareKeeper<Work extends ShareWork> implements Service {
     await Promise.all([...this.#held.keys()].map((share) => this.#leave(share)));
     this.#timer?.cancel();
     const { registry, self } = this.#options;
-    registry.leave(self.name);
+    await registry.leave(self.name);
     for (const lease of this.#leases) lease.close();
     registry.close();
   }
@@ -133,18 +138,25 @@ export class ShareKeeper<Work extends ShareWork> implements Service {
   }
 
   #beat(): void {
-    const { registry, self, runtime, logger } = this.#options;
+    const { registry, self, runtime } = this.#options;
     try {
-      for (const share of this.#held.keys()) if (this.#leases[share]?.renew() === false) this.#lost(share);
+      for (const [share, { work, state }] of this.#held) {
+        if (this.#leases[share]?.renew() === false) this.#lost(share);
+        else if (state === 'working') this.#endIfOver(share, work);
+      }
       const own = [...this.#held].flatMap(([share, { work, state }]) => (state === 'working' ? [{ share, ...work.news() }] : []));
       this.#registered = registry.beat(self, own, runtime.monotonicMs() >= this.#failedMs + FAILED_MS);
       this.#trouble = undefined;
-      if (!this.#isStopped) this.#balance();
+      if (!this.#isStopped && !this.#isTaking) this.#balance();
     } catch (cause) {
-      const { code, message } = asWmbError(cause);
-      if (this.#trouble === undefined) logger.warn({ code, reason: message }, 'the shares of the room cannot be looked at');
-      this.#trouble = `${code}: ${message}`;
+      this.#failed(cause);
     }
+  }
+
+  #failed(cause: unknown): void {
+    const { code, message } = asWmbError(cause);
+    if (this.#trouble === undefined) this.#options.logger.warn({ code, reason: message }, 'the shares of the room cannot be looked at');
+    this.#trouble = `${code}: ${message}`;
   }
 
   /** One step at a time. */
@@ -155,13 +167,27 @@ export class ShareKeeper<Work extends ShareWork> implements Service {
     const free = [...this.#leases.keys()].filter((share) => !shares.has(share) && !this.#held.has(share));
     const fair = Math.ceil(count / Math.max(1, collectors.length));
     if (this.#held.size < fair && nowMs >= Math.max(this.#takesMs, this.#failedMs + FAILED_MS)) {
-      const taken = free.find((share) => this.#leases[share]?.take());
-      if (taken !== undefined) this.#begin(taken);
+      this.#isTaking = true;
+      this.#takeOne(free)
+        .catch((cause: unknown) => this.#failed(cause))
+        .finally(() => {
+          this.#isTaking = false;
+        });
     }
     const isMoving = [...this.#held.values()].some(({ state }) => state !== 'working');
     if (free.length > 0 || isMoving || this.#held.size < this.#fewest() + 2) return;
     this.#takesMs = nowMs + GIVEN_MS;
     void this.#leave(Math.max(...this.#held.keys()));
+  }
+
+  async #takeOne(free: readonly number[]): Promise<void> {
+    for (const share of free) {
+      const taken = this.#leases[share]?.take();
+      if (!(typeof taken === 'object' ? await taken : taken)) continue;
+      if (this.#isStopped) this.#leases[share]?.release();
+      else this.#begin(share);
+      return;
+    }
   }
 
   /** How many shares the collector has that has the fewest. */
@@ -218,6 +244,13 @@ export class ShareKeeper<Work extends ShareWork> implements Service {
     } catch (cause) {
       logger.warn({ share, reason: asWmbError(cause).message }, 'the work on a share did not end in order');
     }
+  }
+
+  #endIfOver(share: number, work: Work): void {
+    const reason = work.over?.();
+    if (reason === undefined) return;
+    this.#options.logger.warn({ share, reason: reason.told }, 'the work on a share cannot go on; it begins anew');
+    void this.#leave(share);
   }
 
   /** Somebody else has it: what is under way here is refused by the stores. */

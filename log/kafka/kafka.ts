@@ -165,7 +165,7 @@ export class KafkaLog implements Log {
     try {
       const topic = talkTopic(origin, this.log);
       await checkTopic(cluster, { ...kafka, topic, partitions: 1 }, runtime, TALK_MISSING);
-      return { talk: new KafkaTalk({ cluster, room: origin, log: this.log, runtime }), seat: slot.seat };
+      return { talk: new KafkaTalk({ cluster, topic, runtime }), seat: slot.seat };
     } catch (cause) {
       cluster.close();
       throw cause;

@@ -1,20 +1,17 @@
-/** The talk of the processes that append to a log, in a topic of one partition beside it. */
+/** What processes of a room say to each other, in a topic of one partition. */
 import type { Runtime } from '../../core/runtime.ts';
-import type { LogName, RoomId } from '../../core/words.ts';
 import type { KafkaCluster } from '../../kafka/cluster.ts';
 import { followTopic } from '../../kafka/topic-calls.ts';
 import type { Heard, Talk } from '../talk.ts';
 import { appendRecord, type Calling, tryAgain } from './calls.ts';
 import { kafkaError } from './errors.ts';
-import { talkTopic } from './topics.ts';
 
 const CALL_MS_MAX = 3_000;
 const HEAR_WAIT_MS = 500;
 
 export interface KafkaTalkOptions {
   readonly cluster: KafkaCluster;
-  readonly room: RoomId;
-  readonly log: LogName;
+  readonly topic: string;
   readonly runtime: Runtime;
 }
 
@@ -24,7 +21,7 @@ export class KafkaTalk implements Talk {
 
   constructor(options: KafkaTalkOptions) {
     this.#options = options;
-    this.#topic = talkTopic(options.room, options.log);
+    this.#topic = options.topic;
   }
 
   async say(value: Uint8Array): Promise<void> {

@@ -4,6 +4,8 @@
  *     wmb.log.ROOM.LOG            the registry (registry.ts): which epoch counts, leases, promises
  *     wmb.log.ROOM.LOG.talk       what the processes that append say to each other (log/talk.ts); of the write log only
  *     wmb.log.ROOM.LOG.EPOCH      the frames of one epoch: one record is one frame, its offset is its seq
+ *     wmb.receipts.ROOM           what changes in the receipt books of the room's shares (journal.ts): a partition each
+ *     wmb.receipts.ROOM.talk      what the room's collectors say to each other (log/talk.ts)
  *
  * An epoch has a topic of its own: whoever still appends under an older epoch cannot reach the newer one's frames, and offsets begin at 0.
  */
@@ -33,6 +35,14 @@ export function hasTalk(log: LogName): boolean {
 
 export function talkTopic(room: RoomId, log: LogName): string {
   return `${registryTopic(room, log)}.talk`;
+}
+
+export function receiptsTopic(room: RoomId): string {
+  return `wmb.receipts.${room}`;
+}
+
+export function receiptsTalkTopic(room: RoomId): string {
+  return `${receiptsTopic(room)}.talk`;
 }
 
 export interface TopicWish extends TopicSize {
