@@ -61,7 +61,14 @@ export function logAdministrations({ config, user, runtime }: Administered): rea
   const kafka = { ...kept, sasl: kept.sasl && { ...kept.sasl, ...user } };
   // The changes log of an embedded database lives in the database's own file.
   const logs = logsKept(topology, origin).filter((log) => log !== 'changes');
-  return logs.map((log) => new KafkaLogAdministration({ kafka, log, origin, partitions: topology.partitions, runtime }));
+  const receiptShares = room.collector?.receipts === 'kafka' ? room.collector.shares : undefined;
+  return logs.map(
+    (log) =>
+      new KafkaLogAdministration({
+        ...{ kafka, log, origin, partitions: topology.partitions, runtime },
+        receiptShares: log === 'writes' ? receiptShares : undefined,
+      }),
+  );
 }
 
 /** INBOX_UNPREPARED where the room's file names no Kafka for inboxes. */

@@ -82,12 +82,18 @@ test('the next machine has all receipts and everything that is parked', async (c
   const second = await machines.open();
   assert.deepEqual(await second.marks(), await first.marks());
   assert.deepEqual(await second.frames({ lane: LANE, from: 0, to: 3 }), await first.frames({ lane: LANE, from: 0, to: 3 }));
-  assert.deepEqual((await second.list('', 10)).map(({ position }) => position.seq), [2]);
+  assert.deepEqual(
+    (await second.list('', 10)).map(({ position }) => position.seq),
+    [2],
+  );
   assert.equal(second.parkedTotal(), 1);
   assert.equal((await second.pendingSkip(LANE))?.id, skip.id);
   await second.finishSkip(skip);
   const third = await machines.open();
-  assert.deepEqual((await third.marks()).map(({ seq }) => seq), [6]);
+  assert.deepEqual(
+    (await third.marks()).map(({ seq }) => seq),
+    [6],
+  );
   await third.close();
   assert.deepEqual(machines.left, []);
 });
@@ -101,7 +107,10 @@ test('who had the book before can promise nothing more', async (context) => {
   await assert.rejects(first.record([entry(1)]), { code: 'STORE_LOCKED' });
   await second.record([entry(1)]);
   await second.record([entry(2)]);
-  assert.deepEqual((await second.marks()).map(({ seq }) => seq), [2]);
+  assert.deepEqual(
+    (await second.marks()).map(({ seq }) => seq),
+    [2],
+  );
 });
 
 test('what was rolled back is not in the journal', async (context) => {
@@ -131,7 +140,10 @@ test('snapshots stand in the place of what the journal forgets, also where one w
   const last = await machines.open();
   assert.equal((await last.frames({ lane: LANE, from: 0, to: 2_999 })).length, 3_000);
   assert.equal(last.parkedTotal(), 30);
-  assert.deepEqual((await last.marks()).map(({ seq }) => seq), [2_999]);
+  assert.deepEqual(
+    (await last.marks()).map(({ seq }) => seq),
+    [2_999],
+  );
 });
 
 test('a journal that lacks something is refused', async (context) => {
@@ -158,5 +170,8 @@ test('an empty journal begins with the book that was in files, unless a collecto
   assert.equal(existsSync(before), false);
   const second = await machines.open({ before });
   assert.equal(second.parkedTotal(), 1);
-  assert.deepEqual((await second.marks()).map(({ seq }) => seq), [2]);
+  assert.deepEqual(
+    (await second.marks()).map(({ seq }) => seq),
+    [2],
+  );
 });

@@ -219,7 +219,10 @@ class Restored {
     const { room } = this.#options;
     const header = Buffer.from(value.buffer, value.byteOffset, HEADER_BYTES);
     if ((header[1] ?? 0) > BOOK_VERSION)
-      throw new WmbError('STORE_FOREIGN', `the receipts of room ${room} were written by a newer WMB (version ${header[1]}); run the same in all collectors`);
+      throw new WmbError(
+        'STORE_FOREIGN',
+        `the receipts of room ${room} were written by a newer WMB (version ${header[1]}); run the same in all collectors`,
+      );
     const number = header.readUIntBE(2, 6);
     const bytes = value.subarray(HEADER_BYTES);
     if (header[0] === PART) return this.#takePart(number, bytes);
@@ -231,7 +234,10 @@ class Restored {
   end(): { readonly changes: number; readonly bytes: number; readonly snapshotSize: number } {
     const { room } = this.#options;
     if (this.#db === undefined)
-      throw new WmbError('LOG_GAP', `what is kept of the receipts of room ${room} has no snapshot to begin with: records were removed by somebody else than WMB`);
+      throw new WmbError(
+        'LOG_GAP',
+        `what is kept of the receipts of room ${room} has no snapshot to begin with: records were removed by somebody else than WMB`,
+      );
     this.#commit();
     return { changes: this.#changes, bytes: this.#bytes, snapshotSize: this.#snapshotSize };
   }
@@ -262,7 +268,10 @@ class Restored {
     if (this.#uncommitted === 0) db?.exec('BEGIN');
     const isApplied = number === this.#changes + 1 && db?.applyChangeset(changes, { onConflict: () => constants.SQLITE_CHANGESET_ABORT });
     if (isApplied !== true)
-      throw new WmbError('LOG_GAP', `transaction ${number} of a share's receipts, at ${at} in its journal, does not follow transaction ${this.#changes}`);
+      throw new WmbError(
+        'LOG_GAP',
+        `transaction ${number} of a share's receipts, at ${at} in its journal, does not follow transaction ${this.#changes}`,
+      );
     this.#changes = number;
     this.#bytes += changes.length;
     this.#uncommitted += 1;

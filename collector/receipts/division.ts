@@ -29,6 +29,10 @@ export function registryFile(directory: string): string {
   return join(directory, 'shares.db');
 }
 
+export function hasBooks(directory: string): boolean {
+  return existsSync(directory) && readdirSync(directory).some((name) => BOOK_NAME.test(name));
+}
+
 export interface DivisionOptions {
   readonly directory: string;
   readonly room: RoomId;

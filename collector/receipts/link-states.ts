@@ -25,10 +25,11 @@ export class EmbeddedLinkStates implements LinkStateStore {
   }
 
   save({ lane, state, reason, sinceMs }: LinkStateRow): void {
-    this.#book.change((db) =>
-      void db
-        .prepare('INSERT OR REPLACE INTO link_states VALUES (?, ?, ?, ?, ?, ?, ?)')
-        .run(laneKey(lane), lane.log, lane.origin, lane.partition, state, reason, sinceMs),
+    this.#book.change(
+      (db) =>
+        void db
+          .prepare('INSERT OR REPLACE INTO link_states VALUES (?, ?, ?, ?, ?, ?, ?)')
+          .run(laneKey(lane), lane.log, lane.origin, lane.partition, state, reason, sinceMs),
     );
   }
 

@@ -9,7 +9,7 @@ import type { Logger } from '../../core/logger.ts';
 import { type Runtime, sleep } from '../../core/runtime.ts';
 import type { Talk } from '../../log/talk.ts';
 import { LEASE_MS } from '../receipts/lease.ts';
-import { type Fellow, type Registered, SILENCE_MS_MAX, type ShareNews } from '../receipts/share-registry.ts';
+import { type Fellow, type Registered, type ShareNews, SILENCE_MS_MAX } from '../receipts/share-registry.ts';
 import { type Claim, Claims, decodeShares, encodeShares } from './claims.ts';
 import type { Lease } from './keeper.ts';
 

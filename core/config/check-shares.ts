@@ -3,6 +3,7 @@ import type { RoomCheck } from './check-room.ts';
 
 export function checkShares({ room, topology, report }: RoomCheck): void {
   const shares = room.collector?.shares ?? 1;
+  if (room.collector?.receipts === 'kafka') checkReceipts(shares, { room, report });
   if (shares === 1) return;
   const path = ['collector', 'shares'];
   const { partitions } = topology;
@@ -20,4 +21,12 @@ export function checkShares({ room, topology, report }: RoomCheck): void {
       path,
       `is ${shares}, but ${store}.adapter is embedded, and one process has an embedded ${store}; allowed: 1, or a ${store} on servers`,
     );
+}
+
+function checkReceipts(shares: number, { room, report }: Pick<RoomCheck, 'room' | 'report'>): void {
+  const path = ['collector', 'receipts'];
+  if (shares === 1)
+    report(path, 'is kafka, but collector.shares is 1, and one collector keeps them in a file; allowed: files, or 2 shares and more');
+  if (room.log?.adapter !== 'kafka')
+    report(path, 'is kafka, but log.adapter is embedded, and receipts are kept beside a log in Kafka; allowed: files, or a log in Kafka');
 }

@@ -308,7 +308,11 @@ export const roomFileSchema = z.strictObject({
     .strictObject({
       shares: between(1, 64).default(1).meta({
         description:
-          'In how many shares the partitions are divided. With 2 or more, as many collectors work at once that have the same `directory`, on one machine. Stop all collectors of the room before you change it: the first that starts divides the receipts anew.',
+          'In how many shares the partitions are divided. With 2 or more, as many collectors work at once. Stop all collectors of the room before you change it: the first that starts divides the receipts anew (those in `files`; those in `kafka` stay divided as they are).',
+      }),
+      receipts: z.enum(['files', 'kafka']).default('files').meta({
+        description:
+          'Where the receipts and the parking lot of the shares are: in `files`, with one `directory` for all collectors, on one machine; or beside the room’s log in `kafka`, so that the collectors may be on any machines and none of them is needed for what another one has promised. `wmb log init` makes the topics.',
       }),
     })
     .prefault({})

@@ -100,8 +100,8 @@ export interface RoomConfig {
   readonly intake: IntakeLimits;
   /** Of Kafka: their records are write requests of this room. */
   readonly topics: readonly TopicConfig[];
-  /** In how many shares the room's partitions are divided; undefined: one. */
-  readonly collector?: { readonly shares: number } | undefined;
+  /** In how many shares the room's partitions are divided, and where their receipts are; undefined: one, in a file. */
+  readonly collector?: { readonly shares: number; readonly receipts?: 'files' | 'kafka' | undefined } | undefined;
   readonly link: LinkLimits;
   readonly checker: CheckerConfig;
   readonly drainMsMax: number;

@@ -8,15 +8,30 @@ import { tryAgain } from './calls.ts';
 import { kafkaError } from './errors.ts';
 import { lostTail } from './known.ts';
 import { checkTopic, endsOf, type LogPlace, requireSame } from './open.ts';
+import { checkShares } from './receipts.ts';
 import { type LogState, Registry } from './registry.ts';
-import { framesTopic, hasTalk, needsOf, REGISTRY_PARTITIONS, type TopicWish, talkTopic } from './topics.ts';
+import {
+  framesTopic,
+  hasTalk,
+  needsOf,
+  REGISTRY_PARTITIONS,
+  receiptsTalkTopic,
+  receiptsTopic,
+  type TopicWish,
+  talkTopic,
+} from './topics.ts';
 
 const CALL_MS_MAX = 5_000;
 
-export class KafkaLogAdministration implements LogAdministration {
-  readonly #place: LogPlace;
+export interface AdministeredLog extends LogPlace {
+  /** Of a room that keeps its receipts beside this log: in how many shares. */
+  readonly receiptShares?: number | undefined;
+}
 
-  constructor(place: LogPlace) {
+export class KafkaLogAdministration implements LogAdministration {
+  readonly #place: AdministeredLog;
+
+  constructor(place: AdministeredLog) {
     this.#place = place;
   }
 
@@ -26,6 +41,7 @@ export class KafkaLogAdministration implements LogAdministration {
       const registry = new Registry({ cluster, room: this.#place.origin, log: this.#place.log, runtime: this.#place.runtime });
       yield* this.#topic(cluster, this.#wish(registry.topic, REGISTRY_PARTITIONS), dryRun);
       if (hasTalk(this.#place.log)) yield* this.#topic(cluster, this.#wish(talkTopic(this.#place.origin, this.#place.log), 1), dryRun);
+      yield* this.#receipts(cluster, dryRun);
       const state = cluster.partitions(registry.topic) && (await registry.load());
       if (state !== undefined) requireSame(state, this.#place, registry.topic);
       if (state === undefined || newEpoch) yield* this.#begin(cluster, registry, { state, dryRun });
@@ -62,6 +78,16 @@ export class KafkaLogAdministration implements LogAdministration {
     } finally {
       cluster.close();
     }
+  }
+
+  async *#receipts(cluster: KafkaCluster, dryRun: boolean): AsyncGenerator<string> {
+    const { origin: room, receiptShares: shares, runtime } = this.#place;
+    if (shares === undefined) return;
+    const topic = receiptsTopic(room);
+    await tryAgain({ cluster, runtime, doing: `the topic ${topic} cannot be looked for`, msMax: CALL_MS_MAX }, () => cluster.watch(topic));
+    checkShares(cluster, { room, shares }, topic);
+    yield* this.#topic(cluster, this.#wish(topic, shares), dryRun);
+    yield* this.#topic(cluster, this.#wish(receiptsTalkTopic(room), 1), dryRun);
   }
 
   /** Makes the topic, or checks the one that is there. */

@@ -62,6 +62,7 @@ export class KafkaJournal implements Journal {
 
   async take(): Promise<Taken> {
     const { cluster, topic, partition, owner } = this.#options;
+    await tryAgain(this.#calling('be looked for', CALL_MS_MAX), () => cluster.watch(topic));
     const producer = await tryAgain(this.#calling('be written', CALL_MS_MAX), () => cluster.producerId());
     this.#sender = { ...producer, sequence: 0 };
     const at = await appendRecord(this.#calling('be written', CALL_MS_MAX), topic, partition, framed(TAKEN, 0, Buffer.from(owner)));

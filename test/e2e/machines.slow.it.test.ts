@@ -1,0 +1,141 @@
+/** Several collectors in one room whose machines share no files: what each has promised is in Kafka, and none of them is needed for it. */
+import assert from 'node:assert/strict';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { after, test } from 'node:test';
+import { credentials } from '@grpc/grpc-js';
+import { parse, stringify } from 'yaml';
+import type { CollectorStatus } from '../../proto/gen/wmb/v1/admin.ts';
+import { CheckerClient, type ListDriftsResponse } from '../../proto/gen/wmb/v1/checker.ts';
+import { containersAvailable, NO_ENGINE } from '../containers/engine.ts';
+import { type KafkaServer, startKafka } from '../containers/kafka.ts';
+import { startRedis } from '../containers/redis.ts';
+import { unary } from '../harness/clients.ts';
+import { moreDaemons, type RunningRoom } from '../harness/rooms.ts';
+import { QUICK_LINK, Scene, until, verifiedAnew } from './scene.ts';
+import { Traffic } from './traffic.ts';
+
+const skip = !(await containersAvailable()) && NO_ENGINE;
+const PARTITIONS = 8;
+const SHARED = 1;
+const TAKEN_OVER_MS_MAX = 10_000;
+const QUICK_CHECKER = { roundMs: 300, graceMs: 2_000, sweepMs: 5_000, canaryMs: 300, silenceMsMax: 60_000 };
+
+interface Places {
+  readonly scene: Scene;
+  readonly kafka: KafkaServer;
+  readonly machines: readonly RunningRoom[];
+}
+
+const places: Places | undefined = skip ? undefined : await open();
+
+async function open(): Promise<Places> {
+  const [redis, kafka] = await Promise.all([startRedis({ image: 'redis:8' }), startKafka()]);
+  after(() => Promise.all([redis.remove(), kafka.remove()]));
+  const roomSettings = (room: string) => ({
+    link: QUICK_LINK,
+    checker: QUICK_CHECKER,
+    ...(room === 'guangzhou' && {
+      log: { adapter: 'kafka', brokers: [kafka.address], replicas: 1, minInSyncReplicas: 1 },
+      cache: { adapter: 'redis', nodes: [{ address: redis.address }] },
+      collector: { shares: 4, receipts: 'kafka' },
+    }),
+  });
+  const scene = await Scene.prepare({
+    ...{ count: 2, mode: 'independent', partitions: PARTITIONS, cacheOnly: true },
+    daemons: ['reship', 'collector', 'checker'],
+    roomSettings,
+  });
+  const machines = [scene.room(SHARED), ...(await moreDaemons(scene.room(SHARED), 'collector', 2))];
+  for (const machine of machines.slice(1)) ownDirectory(machine);
+  after(() => Promise.all(machines.map((machine) => scene.rooms.end(machine, 'collector', 'SIGTERM'))));
+  const { code, stderr } = await scene.wmb(SHARED, 'log', 'init');
+  assert.equal(code, 0, stderr);
+  await scene.rooms.startAll();
+  return { scene, kafka, machines };
+}
+
+function ownDirectory({ configFile, directory }: RunningRoom): void {
+  writeFileSync(configFile, stringify({ ...parse(readFileSync(configFile, 'utf8')), directory }));
+}
+
+/** Killed, and everything on its disk is gone. The first one's has the reship's files too. */
+async function lose({ scene, machines }: Places, index: number): Promise<void> {
+  const machine = machines[index] as RunningRoom;
+  await scene.rooms.end(machine, 'collector', 'SIGKILL');
+  rmSync(index === 0 ? `${machine.directory}/receipts` : machine.directory, { recursive: true, force: true });
+  mkdirSync(machine.directory, { recursive: true });
+}
+
+function here(): Places & { readonly start: (index: number) => Promise<unknown> } {
+  assert.ok(places !== undefined);
+  const { scene, machines } = places;
+  return { ...places, start: (index) => scene.rooms.start(machines[index] as RunningRoom, 'collector') };
+}
+
+async function divided(scene: Scene, counts: readonly number[]): Promise<CollectorStatus> {
+  return until(`the partitions are divided as ${counts}`, async () => {
+    const status = await scene.collector(SHARED);
+    const found = status.members.map(({ partitions }) => partitions.length).sort();
+    const all = status.members.flatMap(({ partitions }) => partitions).sort((a, b) => a - b);
+    const isWhole = all.length === PARTITIONS && all.every((partition, index) => partition === index);
+    return isWhole && found.join() === [...counts].sort().join() ? status : undefined;
+  });
+}
+
+test('collectors on three machines divide the room while traffic goes on', { skip }, async () => {
+  const { scene, start } = here();
+  await divided(scene, [8]);
+  const traffic = new Traffic(scene, 'join');
+  await traffic.flows(60);
+  await start(1);
+  await start(2);
+  await divided(scene, [2, 2, 4]);
+  await traffic.flows(60);
+  await traffic.proves(scene);
+});
+
+test('a machine is lost with its disk: the others have its shares within ten seconds, and all of its receipts', { skip }, async () => {
+  const { scene, start } = here();
+  const traffic = new Traffic(scene, 'lost');
+  await traffic.flows(60);
+  const lostMs = performance.now();
+  await lose(here(), 1);
+  await divided(scene, [4, 4]);
+  assert.ok(performance.now() - lostMs < TAKEN_OVER_MS_MAX, `${performance.now() - lostMs} ms`);
+  await traffic.flows(60);
+  await start(1);
+  await divided(scene, [2, 2, 4]);
+  await traffic.proves(scene);
+});
+
+test('a machine stands still, the others take its shares, and when it wakes up it is refused', { skip }, async () => {
+  const { scene, machines } = here();
+  const traffic = new Traffic(scene, 'zombie');
+  await traffic.flows(60);
+  const pid = scene.rooms.pid(machines[2] as RunningRoom, 'collector') ?? 0;
+  process.kill(pid, 'SIGSTOP');
+  await divided(scene, [4, 4]);
+  await traffic.flows(60);
+  process.kill(pid, 'SIGCONT');
+  await divided(scene, [2, 2, 4]);
+  await traffic.flows(60);
+  await traffic.proves(scene);
+});
+
+test('all machines are lost at once, and others begin with empty disks; the checkers have nothing to tell', { skip }, async () => {
+  const { scene, machines, start } = here();
+  const traffic = new Traffic(scene, 'all');
+  await traffic.flows(60);
+  await Promise.all(machines.map((_, index) => lose(here(), index)));
+  await Promise.all(machines.map((_, index) => start(index)));
+  await divided(scene, [2, 2, 4]);
+  await traffic.flows(60);
+  await traffic.proves(scene);
+  const checkers = [0, 1].map((index) => new CheckerClient(scene.room(index).checker.grpc, credentials.createInsecure()));
+  after(() => checkers.map((checker) => checker.close()));
+  for (const checker of checkers) {
+    await verifiedAnew(checker);
+    const { drifts } = await unary<ListDriftsResponse>((answer) => checker.listDrifts({ status: 'all', limit: 100, id: '' }, answer));
+    assert.deepEqual(drifts, []);
+  }
+});
