@@ -19,8 +19,8 @@ export interface Journal {
   /** Ends the time of whoever had it. LOG_UNAVAILABLE, LOG_DENIED, LOG_UNFIT, LOG_FOREIGN. */
   take(): Promise<Taken>;
   /**
-   * Durable when it resolves, with where it stands. Records come in the order of the calls. STORE_LOCKED where another process has taken the journal, LOG_UNAVAILABLE where nobody knows whether it is
-   * durable: either way nothing more is appended.
+   * Durable when it resolves, with where it stands. Records come in the order of the calls. STORE_LOCKED where another process has taken the journal, LOG_UNAVAILABLE: either
+   * way nobody knows whether the record counts, and nothing more is appended until the journal is taken anew.
    */
   append(value: Uint8Array): Promise<number>;
   /** Begins a new part of the list, in its place among the appends: resolves with where. Rejects as {@link append}. */

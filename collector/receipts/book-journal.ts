@@ -11,15 +11,15 @@
  */
 import { existsSync, rmSync } from 'node:fs';
 import { mkdir, open, rename, stat } from 'node:fs/promises';
-import { dirname, extname } from 'node:path';
+import { dirname } from 'node:path';
 import { constants, type DatabaseSync } from 'node:sqlite';
 import { promisify } from 'node:util';
-import { Worker } from 'node:worker_threads';
 import { zstdCompress, zstdDecompress } from 'node:zlib';
 import { asWmbError, WmbError } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Runtime } from '../../core/runtime.ts';
 import type { RoomId } from '../../core/words.ts';
+import { copyDatabase } from '../../log/embedded/database-copy.ts';
 import type { Journal, JournalRecord } from '../../log/journal.ts';
 import { ShareLease } from './lease.ts';
 import { BOOK_VERSION, openBookFile } from './schema.ts';
@@ -98,7 +98,7 @@ export class BookJournal {
     try {
       if (!lease.take()) throw new WmbError('STORE_LOCKED', `a collector without collector.receipts kafka works with ${before}; stop it`);
       removeFile(file);
-      await copyFile(before, file);
+      await copyDatabase(before, file);
       await this.#putSnapshot();
     } finally {
       lease.close();
@@ -170,7 +170,7 @@ export class BookJournal {
     try {
       // What is appended before it is committed in the file already.
       const at = await journal.turn();
-      this.#snapshotSize = await copyFile(file, copy);
+      this.#snapshotSize = await copyDatabase(file, copy);
       await this.#appendParts(copy);
       await journal.forget(at);
       logger.debug({ bytes: this.#snapshotSize }, 'a snapshot of a share’s receipts is in the journal');
@@ -303,18 +303,6 @@ class Restored {
     this.#open();
     for (const { at, number, changes } of this.#early.splice(0)) this.#apply(at, number, changes);
   }
-}
-
-/** The file as it is at one moment between two transactions, by another thread. Resolves with its bytes. */
-async function copyFile(file: string, copy: string): Promise<number> {
-  rmSync(copy, { force: true });
-  // The same extension as this file's: .ts from source, .js from dist/.
-  const worker = new Worker(new URL(`./snapshot-worker${extname(import.meta.url)}`, import.meta.url), { workerData: { file, copy } });
-  await new Promise<void>((resolve, reject) => {
-    worker.once('error', reject);
-    worker.once('exit', () => resolve());
-  });
-  return (await stat(copy)).size;
 }
 
 function removeFile(file: string): void {

@@ -11,6 +11,14 @@ runCases([
     ],
   },
   {
+    name: 'Receipts in Kafka of one collector, and without a log there',
+    room: [[AT_END, 'collector: { receipts: kafka }']],
+    lines: [
+      'beijing.yaml:8:24 collector.receipts: is kafka, but collector.shares is 1, and one collector keeps them in a file; allowed: files, or 2 shares and more',
+      'beijing.yaml:8:24 collector.receipts: is kafka, but log.adapter is embedded, and receipts are kept beside a log in Kafka; allowed: files, or a log in Kafka',
+    ],
+  },
+  {
     name: 'More shares than partitions',
     room: [[AT_END, 'collector: { shares: 64 }\ncache: { adapter: redis, nodes: [{ address: 127.0.0.1:6379 }] }']],
     lines: [

@@ -1,4 +1,4 @@
-/** The thread that copies a book while another one writes into it. */
+/** The thread that copies a database while another one writes into it. */
 import { DatabaseSync } from 'node:sqlite';
 import { workerData } from 'node:worker_threads';
 
