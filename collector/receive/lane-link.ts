@@ -122,6 +122,12 @@ export class LaneLink {
     void this.#resume(attempt).catch((cause) => this.#fail(attempt, asWmbError(cause)));
   }
 
+  /** A session is up that does not offer this lane's log: it is not there yet, or is in files of another machine than this reship's. */
+  notOffered({ welcome }: LinkSession): void {
+    if (this.#state === 'connecting')
+      this.#reason = `${welcome.instance} has no log ${this.lane.log}: it is not there yet, or its files are on another machine`;
+  }
+
   resumed(message: Extract<Downward, { type: 'resumed' }>): void {
     const attempt = this.#attempt;
     if (attempt === undefined || attempt.expected !== undefined) return;

@@ -316,6 +316,8 @@ export class OriginLink {
         this.#lanes.get(`${log}/${partition}`)?.connected(session, epoch);
       }
     }
+    const isOffered = (lane: LaneLink) => session.welcome.logs.some(({ log }) => log === lane.lane.log);
+    for (const lane of this.#lanes.values()) if (!isOffered(lane)) lane.notOffered(session);
   }
 
   async #watchSilence(over: AbortSignal): Promise<WmbError | undefined> {

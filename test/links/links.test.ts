@@ -128,6 +128,15 @@ test('frames of eight partitions arrive exactly once and in order over a line th
   }
 });
 
+test('a lane whose log the reship that answers does not have says so', async () => {
+  const { address } = await origin({ mode: 'master-slave' });
+  const { start, lane } = await peer(address, { mode: 'master-slave' });
+  await start();
+  await until(() => lane(0)?.reason !== 'the link is being made');
+  assert.deepEqual([lane(0)?.log, lane(0)?.state], ['effects', 'connecting']);
+  assert.equal(lane(0)?.reason, 'b-1 has no log effects: it is not there yet, or its files are on another machine');
+});
+
 test('a lane that stands still neither stalls the others nor holds more than its credit and a frame', { timeout: 30_000 }, async () => {
   const { log, address } = await origin();
   const laneBytesMax = 50_000;
