@@ -3,7 +3,7 @@
  * and none of WMB. Ratios are what carries over from machine to machine, and only within one run.
  *
  *     npm run bench [-- --quick] [--only throughput,latency,backlog,checker] [--json]
- *     npm run bench -- --real [--quick] [--only apply,rooms,latency,link,database,memory,sweep,sizing,kafka-rooms,kafka-latency,shares] [--minutes 10] [--json]
+ *     npm run bench -- --real [--quick] [--only apply,rooms,latency,link,database,memory,sweep,sizing,kafka-rooms,kafka-latency,shares,receipts] [--minutes 10] [--json]
  *
  * `--real`: on servers in containers, which needs a Docker engine. `--minutes`: how long `memory` keeps its load up.
  */
@@ -20,6 +20,7 @@ import { measureKafkaLatency, measureKafkaRooms } from './real/kafka.ts';
 import { measureRealLatency } from './real/latency.ts';
 import { measureLink } from './real/link.ts';
 import { measureMemory } from './real/memory.ts';
+import { measureReceipts } from './real/receipts.ts';
 import { measureRooms } from './real/rooms.ts';
 import { removedCpuSeconds } from './real/servers.ts';
 import { measureShares } from './real/shares.ts';
@@ -68,6 +69,7 @@ const REAL: Readonly<Record<string, Measure>> = {
   'kafka-rooms': (directory) => measureKafkaRooms(directory, 800_000),
   'kafka-latency': (directory) => measureKafkaLatency(directory, 10_000, 30),
   shares: (directory) => measureShares(directory, 300_000),
+  receipts: (directory) => measureReceipts(directory),
 };
 const QUICK_REAL: Readonly<Record<string, Measure>> = {
   apply: () => measureApply(2_048, 1),
@@ -81,6 +83,7 @@ const QUICK_REAL: Readonly<Record<string, Measure>> = {
   'kafka-rooms': (directory) => measureKafkaRooms(directory, 2_048),
   'kafka-latency': (directory) => measureKafkaLatency(directory, 100, 1),
   shares: (directory) => measureShares(directory, 2_048, 1_000),
+  receipts: (directory) => measureReceipts(directory, 64),
 };
 
 const sets = options.real ? { full: REAL, quick: QUICK_REAL } : { full: FULL, quick: QUICK };

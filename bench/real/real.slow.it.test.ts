@@ -41,6 +41,8 @@ test('a quick bench on real servers has every row, each with a number', { skip: 
     'three on three processors, against one',
     'as fast as the busiest of them',
     'while a collector joins',
+    'receipt of a frame, in Kafka: processor',
+    'another machine has the book',
   ].filter((name) => !rows.some((row) => row.what.includes(name) && Number.isFinite(row.value)));
   assert.deepEqual(missing, []);
 });

@@ -10,6 +10,7 @@ import { systemRuntime } from '../../core/runtime.ts';
 import { MemoryJournal, MemoryJournalTopic } from '../../log/memory/journal.ts';
 import { BookJournal, type BookJournalOptions } from './book-journal.ts';
 import { EmbeddedBook } from './embedded.ts';
+import { ShareLease } from './lease.ts';
 import type { BookEntry, EpochLane, FrameReceipt, ParkedWrite } from './receipts.ts';
 
 const LANE: EpochLane = { log: 'writes', origin: 'beijing', partition: 3, epoch: '0123456789abcdef' };
@@ -165,6 +166,11 @@ test('an empty journal begins with the book that was in files, unless a collecto
   await old.open();
   await old.record([entry(0), parking(1)]);
   await old.close();
+  const lease = new ShareLease({ file: before, room: 'guangzhou', owner: 'a collector of files', runtime: systemRuntime });
+  lease.take();
+  await assert.rejects(machines.open({ before }), { code: 'STORE_LOCKED', message: /a collector without collector.receipts kafka/ });
+  lease.release();
+  lease.close();
   const first = await machines.open({ before });
   await first.record([entry(2)]);
   assert.equal(existsSync(before), false);

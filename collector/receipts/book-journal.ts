@@ -204,7 +204,6 @@ class Restored {
   /** Change sets that stand before the end of the snapshot that they belong to. */
   #early: { readonly at: number; readonly number: number; readonly changes: Uint8Array }[] = [];
   #parts: Awaited<ReturnType<typeof open>> | undefined;
-  #nextPart = 0;
   #changes = 0;
   #bytes = 0;
   #snapshotSize = 0;
@@ -283,18 +282,15 @@ class Restored {
     this.#uncommitted = 0;
   }
 
-  /** The first whole snapshot is where the book begins; those behind it say nothing new. */
+  /** The first whole snapshot is where the book begins, and those behind it say nothing new. One that nobody finished gives way to the next. */
   async #takePart(place: number, bytes: Uint8Array): Promise<void> {
     if (this.#db !== undefined) return;
     const { file } = this.#options;
     if (place === 0) {
       await this.#parts?.close();
       this.#parts = await open(`${file}.parts`, 'w');
-      this.#nextPart = 0;
     }
-    // The rest of one that nobody finished.
-    if (place !== this.#nextPart || this.#parts === undefined) return;
-    this.#nextPart += 1;
+    if (this.#parts === undefined) throw new WmbError('LOG_GAP', `a snapshot of a share's receipts begins with its part ${place}`);
     if (bytes.length > 0) return void (await this.#parts.write(await decompress(bytes)));
     await this.#parts.close();
     this.#parts = undefined;
