@@ -147,6 +147,28 @@ test('snapshots stand in the place of what the journal forgets, also where one w
   );
 });
 
+test('what is parked may be larger than a record of the journal, also where an owner died in the middle of it', async (context) => {
+  const machines = new Machines(context);
+  const first = await machines.open();
+  await first.record([parking(0)]);
+  const payloads = ['a', 'b'].map((letter) => letter.repeat(3_500_000));
+  await first.record([
+    entry(1, { parked: payloads.map((payload, index) => ({ ...parked(1, payload), position: { ...LANE, seq: 1, index } })) }),
+  ]);
+  assert.ok(machines.topic.records.every(({ value }) => value.length < 1_100_000));
+  const second = await machines.open();
+  assert.deepEqual(
+    (await second.list('', 10)).map(({ write }) => Buffer.from(write.payload).toString()),
+    ['p', ...payloads],
+  );
+  // Only some pieces of it had come, and another one has the book.
+  machines.topic.records.splice(-3);
+  const third = await machines.open();
+  assert.equal(third.parkedTotal(), 1);
+  await third.record([entry(1, { parked: [parked(1, 'c'.repeat(2_500_000))] })]);
+  assert.equal((await machines.open()).parkedTotal(), 2);
+});
+
 test('a journal that lacks something is refused', async (context) => {
   const machines = new Machines(context);
   const first = await machines.open();

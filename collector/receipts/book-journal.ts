@@ -7,7 +7,9 @@
  *          0     1  1: changes, 2: a part of a snapshot
  *          1     1  version of the tables
  *          2     6  changes: the number of the transaction, from 1; a part: its place, from 0
- *          8        changes: a change set; a part: the file's bytes there, compressed with zstd; none: the snapshot is whole
+ *          8     2  changes: which piece of the change set it is, from 0
+ *         10     2  changes: how many pieces are to come
+ *         12        changes: a change set, or a piece of one; a part: the file's bytes there, compressed with zstd; none: the snapshot is whole
  */
 import { existsSync, rmSync } from 'node:fs';
 import { mkdir, open, rename, stat } from 'node:fs/promises';
@@ -26,12 +28,15 @@ import { BOOK_VERSION, openBookFile } from './schema.ts';
 
 const CHANGES = 1;
 const PART = 2;
-const HEADER_BYTES = 8;
+const HEADER_BYTES = 12;
+/** Of a snapshot's part, and of a piece of a change set: one that parks many large write requests is larger than a record may be. */
 const PART_BYTES = 1024 * 1024;
 /** Change sets of so many bytes are applied in about two seconds. */
 const SNAPSHOT_BYTES = 32 * 1024 * 1024;
 /** Transactions that are applied in one. */
 const APPLIED_AT_ONCE = 1_000;
+
+const WHOLE = { piece: 0, more: 0 };
 
 const compress = promisify(zstdCompress);
 const decompress = promisify(zstdDecompress);
@@ -118,7 +123,12 @@ export class BookJournal {
   committed(changes: Uint8Array): void {
     this.#changes += 1;
     this.#bytes += changes.length;
-    this.#append(CHANGES, this.#changes, changes);
+    const pieces = Math.ceil(changes.length / PART_BYTES);
+    for (let piece = 0; piece < pieces; piece += 1)
+      this.#append(CHANGES, this.#changes, changes.subarray(piece * PART_BYTES, (piece + 1) * PART_BYTES), {
+        piece,
+        more: pieces - piece - 1,
+      });
     const { snapshotBytes = SNAPSHOT_BYTES } = this.#options;
     if (this.#bytes < Math.max(snapshotBytes, this.#snapshotSize / 2)) return;
     this.#snapshot ??= this.#takeSnapshot().finally(() => {
@@ -143,11 +153,13 @@ export class BookJournal {
     removeFile(this.#options.file);
   }
 
-  #append(kind: number, number: number, bytes: Uint8Array): void {
+  #append(kind: number, number: number, bytes: Uint8Array, { piece, more } = WHOLE): void {
     const header = Buffer.alloc(HEADER_BYTES);
     header[0] = kind;
     header[1] = BOOK_VERSION;
     header.writeUIntBE(number, 2, 6);
+    header.writeUInt16BE(piece, 8);
+    header.writeUInt16BE(more, 10);
     this.#last = this.#options.journal.append(Buffer.concat([header, bytes])).catch((cause: unknown) => {
       this.#over ??= asWmbError(cause);
     });
@@ -203,6 +215,7 @@ class Restored {
   #release: () => void = () => {};
   /** Change sets that stand before the end of the snapshot that they belong to. */
   #early: { readonly at: number; readonly number: number; readonly changes: Uint8Array }[] = [];
+  #pieces: Uint8Array[] = [];
   #parts: Awaited<ReturnType<typeof open>> | undefined;
   #changes = 0;
   #bytes = 0;
@@ -225,9 +238,19 @@ class Restored {
     const number = header.readUIntBE(2, 6);
     const bytes = value.subarray(HEADER_BYTES);
     if (header[0] === PART) return this.#takePart(number, bytes);
-    if (this.#db !== undefined) this.#apply(at, number, bytes);
+    const changes = this.#whole(header.readUInt16BE(8), header.readUInt16BE(10), bytes);
+    if (changes === undefined) return;
+    if (this.#db !== undefined) this.#apply(at, number, changes);
     // A view of what was fetched would keep all of it.
-    else this.#early.push({ at, number, changes: bytes.slice() });
+    else this.#early.push({ at, number, changes: changes.slice() });
+  }
+
+  /** Undefined until its last piece is there. The pieces of an owner that did not get that far give way to another one's first. */
+  #whole(piece: number, more: number, bytes: Uint8Array): Uint8Array | undefined {
+    if (piece === 0 && more === 0) return bytes;
+    if (piece === 0) this.#pieces = [];
+    this.#pieces.push(bytes.slice());
+    return more > 0 ? undefined : Buffer.concat(this.#pieces);
   }
 
   end(): { readonly changes: number; readonly bytes: number; readonly snapshotSize: number } {

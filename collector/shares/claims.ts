@@ -2,7 +2,7 @@
  * Who has which share of the room, by what the room's collectors say in one order that all hear (docs/adr/0015). A claim names what its writer believed of the owner: the last word that it has heard
  * of it. It holds if that was still so where the claim stands. So all who hear it agree, and an owner that has said something since keeps its share.
  */
-import { WmbError } from '../../core/errors.ts';
+import { decodeWord, encodeWord } from '../../log/talk.ts';
 import type { Fellow, Registered, ShareNews } from '../receipts/share-registry.ts';
 
 const FORMAT = 1;
@@ -41,23 +41,12 @@ interface Member extends Fellow {
 }
 
 export function encodeShares(said: SharesSaid): Uint8Array {
-  return Buffer.from(JSON.stringify({ format: FORMAT, ...said }));
+  return encodeWord(FORMAT, said);
 }
 
-/** Undefined where a stranger said it. LOG_FOREIGN where it is a newer WMB's. */
+/** As {@link decodeWord}. */
 export function decodeShares(value: Uint8Array): SharesSaid | undefined {
-  let parsed: (SharesSaid & { readonly format: number }) | undefined;
-  try {
-    parsed = JSON.parse(Buffer.from(value).toString('utf8'));
-  } catch {
-    return undefined;
-  }
-  if (typeof parsed?.format !== 'number') return undefined;
-  if (parsed.format === FORMAT) return parsed;
-  throw new WmbError(
-    'LOG_FOREIGN',
-    `a collector of this room says to the others what is of format ${parsed.format}, and this one knows format ${FORMAT}; run the same WMB in all of them`,
-  );
+  return decodeWord<SharesSaid>(FORMAT, value, 'collector');
 }
 
 export class Claims {

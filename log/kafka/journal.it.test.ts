@@ -1,12 +1,12 @@
 /** A journal on a real Kafka: who has it may append, and nobody who had it. */
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import { Kafka, Partitioners } from 'kafkajs';
+import { Partitioners } from 'kafkajs';
 import { systemRuntime } from '../../core/runtime.ts';
 import { NO_ENGINE } from '../../test/containers/engine.ts';
 import type { Journal, Taken } from '../journal.ts';
 import { KafkaLogAdministration } from './administration.ts';
-import { kafkaAt, placeAt, testKafka } from './kafka-kit.ts';
+import { kafkaAt, placeAt, testClient, testKafka } from './kafka-kit.ts';
 import { openReceipts, type ReceiptsPlace } from './receipts.ts';
 import { receiptsTopic } from './topics.ts';
 
@@ -14,10 +14,7 @@ const SHARES = 3;
 const kafka = await testKafka();
 const skip = kafka === undefined && NO_ENGINE;
 const address = kafka?.address ?? '';
-const client = new Kafka({ ...kafka?.client, brokers: [address], logLevel: 0 });
-const admin = client.admin();
-if (kafka !== undefined) await admin.connect();
-after(() => admin.disconnect());
+const { client, admin } = await testClient(kafka);
 
 async function prepared(): Promise<ReceiptsPlace> {
   const place = placeAt(address);

@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, type TestContext } from 'node:test';
+import { type Admin, Kafka } from 'kafkajs';
 import type { KafkaLogConfig } from '../../core/config/types.ts';
 import { silentLogger } from '../../core/logger.ts';
 import { systemRuntime } from '../../core/runtime.ts';
@@ -23,6 +24,15 @@ export async function testKafka(): Promise<KafkaServer | undefined> {
   const kafka = await startKafka();
   after(() => kafka.remove());
   return kafka;
+}
+
+/** How kafkajs reaches it; its administration is connected, where there is one, until the file is done. */
+export async function testClient(kafka: KafkaServer | undefined): Promise<{ readonly client: Kafka; readonly admin: Admin }> {
+  const client = new Kafka({ ...kafka?.client, brokers: [kafka?.address ?? ''], logLevel: 0 });
+  const admin = client.admin();
+  if (kafka !== undefined) await admin.connect();
+  after(() => admin.disconnect());
+  return { client, admin };
 }
 
 export function kafkaAt(address: string, more: Partial<KafkaLogConfig> = {}): KafkaLogConfig {

@@ -1,12 +1,12 @@
 /** What somebody may do to the topics of a log in Kafka. */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { after, describe, test } from 'node:test';
-import { Kafka, Partitioners } from 'kafkajs';
+import { describe, test } from 'node:test';
+import { Partitioners } from 'kafkajs';
 import { type LogFields, type Logger, silentLogger } from '../../core/logger.ts';
 import { NO_ENGINE } from '../../test/containers/engine.ts';
 import { assertSame, draftOf, readAll } from '../log.contract.ts';
-import { drafts, init, kafkaAt, openLog, stopped, temporaryDirectory, testKafka, testRoom, until } from './kafka-kit.ts';
+import { drafts, init, kafkaAt, openLog, stopped, temporaryDirectory, testClient, testKafka, testRoom, until } from './kafka-kit.ts';
 import { framesTopic, registryTopic } from './topics.ts';
 
 const ALL_BYTES = 1_000_000;
@@ -14,10 +14,7 @@ const ALL_BYTES = 1_000_000;
 const kafka = await testKafka();
 const skip = kafka === undefined && NO_ENGINE;
 const address = kafka?.address ?? '';
-const client = new Kafka({ ...kafka?.client, brokers: [address], logLevel: 0 });
-const admin = client.admin();
-if (kafka !== undefined) await admin.connect();
-after(() => admin.disconnect());
+const { client, admin } = await testClient(kafka);
 
 /** Collects what is logged as an error. */
 function collected(): { readonly logger: Logger; readonly errors: LogFields[] } {

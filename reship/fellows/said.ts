@@ -1,7 +1,7 @@
 /** What a reship says of itself to the others of its room. Each record says all that counts now, but for acks: of these all now and then, and in between those that are new. */
-import { WmbError } from '../../core/errors.ts';
 import type { Stamp } from '../../core/stamp.ts';
 import type { LogEpoch, Seq } from '../../core/words.ts';
+import { decodeWord, encodeWord } from '../../log/talk.ts';
 import type { PeerAck, PeerSessionName } from '../ship/peer-ack.ts';
 
 const FORMAT = 1;
@@ -50,21 +50,10 @@ export interface Said {
 }
 
 export function encodeSaid(said: Said): Uint8Array {
-  return Buffer.from(JSON.stringify({ format: FORMAT, ...said }));
+  return encodeWord(FORMAT, said);
 }
 
-/** Undefined where a stranger said it. LOG_FOREIGN where it is a newer WMB's: what that one says must not be passed over. */
+/** As {@link decodeWord}. */
 export function decodeSaid(value: Uint8Array): Said | undefined {
-  let parsed: (Said & { readonly format: number }) | undefined;
-  try {
-    parsed = JSON.parse(Buffer.from(value).toString('utf8'));
-  } catch {
-    return undefined;
-  }
-  if (typeof parsed?.format !== 'number') return undefined;
-  if (parsed.format === FORMAT) return parsed;
-  throw new WmbError(
-    'LOG_FOREIGN',
-    `a reship of this room says to the others what is of format ${parsed.format}, and this one knows format ${FORMAT}; run the same WMB in all of them`,
-  );
+  return decodeWord<Said>(FORMAT, value, 'reship');
 }

@@ -1,28 +1,22 @@
 /** Several collectors in one room whose machines share no files: what each has promised is in Kafka, and none of them is needed for it. */
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { after, test } from 'node:test';
 import { credentials } from '@grpc/grpc-js';
-import { parse, stringify } from 'yaml';
-import type { CollectorStatus } from '../../proto/gen/wmb/v1/admin.ts';
 import { CheckerClient, type ListDriftsResponse } from '../../proto/gen/wmb/v1/checker.ts';
 import { containersAvailable, NO_ENGINE } from '../containers/engine.ts';
-import { type KafkaServer, startKafka } from '../containers/kafka.ts';
+import { startKafka } from '../containers/kafka.ts';
 import { startRedis } from '../containers/redis.ts';
 import { unary } from '../harness/clients.ts';
 import { moreDaemons, type RunningRoom } from '../harness/rooms.ts';
-import { QUICK_LINK, Scene, until, verifiedAnew } from './scene.ts';
+import { divided, PARTITIONS, QUICK_CHECKER, SHARED, TAKEN_OVER_MS_MAX } from './divided-room.ts';
+import { QUICK_LINK, Scene, verifiedAnew } from './scene.ts';
 import { Traffic } from './traffic.ts';
 
 const skip = !(await containersAvailable()) && NO_ENGINE;
-const PARTITIONS = 8;
-const SHARED = 1;
-const TAKEN_OVER_MS_MAX = 10_000;
-const QUICK_CHECKER = { roundMs: 300, graceMs: 2_000, sweepMs: 5_000, canaryMs: 300, silenceMsMax: 60_000 };
 
 interface Places {
   readonly scene: Scene;
-  readonly kafka: KafkaServer;
   readonly machines: readonly RunningRoom[];
 }
 
@@ -45,17 +39,12 @@ async function open(): Promise<Places> {
     daemons: ['reship', 'collector', 'checker'],
     roomSettings,
   });
-  const machines = [scene.room(SHARED), ...(await moreDaemons(scene.room(SHARED), 'collector', 2))];
-  for (const machine of machines.slice(1)) ownDirectory(machine);
+  const machines = [scene.room(SHARED), ...(await moreDaemons(scene.room(SHARED), 'collector', 2, { apart: true }))];
   after(() => Promise.all(machines.map((machine) => scene.rooms.end(machine, 'collector', 'SIGTERM'))));
   const { code, stderr } = await scene.wmb(SHARED, 'log', 'init');
   assert.equal(code, 0, stderr);
   await scene.rooms.startAll();
-  return { scene, kafka, machines };
-}
-
-function ownDirectory({ configFile, directory }: RunningRoom): void {
-  writeFileSync(configFile, stringify({ ...parse(readFileSync(configFile, 'utf8')), directory }));
+  return { scene, machines };
 }
 
 /** Killed, and everything on its disk is gone. The first one's has the reship's files too. */
@@ -70,16 +59,6 @@ function here(): Places & { readonly start: (index: number) => Promise<unknown> 
   assert.ok(places !== undefined);
   const { scene, machines } = places;
   return { ...places, start: (index) => scene.rooms.start(machines[index] as RunningRoom, 'collector') };
-}
-
-async function divided(scene: Scene, counts: readonly number[]): Promise<CollectorStatus> {
-  return until(`the partitions are divided as ${counts}`, async () => {
-    const status = await scene.collector(SHARED);
-    const found = status.members.map(({ partitions }) => partitions.length).sort();
-    const all = status.members.flatMap(({ partitions }) => partitions).sort((a, b) => a - b);
-    const isWhole = all.length === PARTITIONS && all.every((partition, index) => partition === index);
-    return isWhole && found.join() === [...counts].sort().join() ? status : undefined;
-  });
 }
 
 test('collectors on three machines divide the room while traffic goes on', { skip }, async () => {

@@ -6,22 +6,17 @@ import { after, test } from 'node:test';
 import { credentials } from '@grpc/grpc-js';
 import { Redis } from 'ioredis';
 import { parse, stringify } from 'yaml';
-import type { CollectorStatus } from '../../proto/gen/wmb/v1/admin.ts';
 import { CheckerClient, type DriftReport, type ListDriftsResponse } from '../../proto/gen/wmb/v1/checker.ts';
 import { containersAvailable, NO_ENGINE } from '../containers/engine.ts';
 import { startKafka } from '../containers/kafka.ts';
 import { type RedisServer, startRedis } from '../containers/redis.ts';
 import { unary } from '../harness/clients.ts';
 import { moreDaemons, type RunningRoom } from '../harness/rooms.ts';
+import { divided, PARTITIONS, QUICK_CHECKER, SHARED, TAKEN_OVER_MS_MAX } from './divided-room.ts';
 import { QUICK_LINK, Scene, until, VERIFIED_MS_MAX, verifiedAnew } from './scene.ts';
 import { Traffic } from './traffic.ts';
 
 const skip = !(await containersAvailable()) && NO_ENGINE;
-const PARTITIONS = 8;
-/** Of the room with several collectors. */
-const SHARED = 1;
-const TAKEN_OVER_MS_MAX = 10_000;
-const QUICK_CHECKER = { roundMs: 300, graceMs: 2_000, sweepMs: 5_000, canaryMs: 300, silenceMsMax: 60_000 };
 
 interface Places {
   readonly scene: Scene;
@@ -72,17 +67,6 @@ function withShares({ configFile }: RunningRoom, shares: number): string {
   const file = configFile.replace('.yaml', `-${shares}.yaml`);
   writeFileSync(file, stringify({ ...parse(readFileSync(configFile, 'utf8')), collector: { shares } }));
   return file;
-}
-
-/** How many partitions each collector has, and that all together are all. */
-async function divided(scene: Scene, counts: readonly number[]): Promise<CollectorStatus> {
-  return until(`the partitions are divided as ${counts}`, async () => {
-    const status = await scene.collector(SHARED);
-    const found = status.members.map(({ partitions }) => partitions.length).sort();
-    const all = status.members.flatMap(({ partitions }) => partitions).sort((a, b) => a - b);
-    const isWhole = all.length === PARTITIONS && all.every((partition, index) => partition === index);
-    return isWhole && found.join() === [...counts].sort().join() ? status : undefined;
-  });
 }
 
 test('one collector has all shares; those that join get theirs while traffic goes on', { skip }, async () => {
