@@ -1,19 +1,27 @@
 /** Several collectors in one room whose machines share no files: what each has promised is in Kafka, and none of them is needed for it. */
 import assert from 'node:assert/strict';
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { credentials } from '@grpc/grpc-js';
 import { CheckerClient, type ListDriftsResponse } from '../../proto/gen/wmb/v1/checker.ts';
+import { Outcome, Wait } from '../../proto/gen/wmb/v1/writes.ts';
 import { containersAvailable, NO_ENGINE } from '../containers/engine.ts';
 import { startKafka } from '../containers/kafka.ts';
 import { startRedis } from '../containers/redis.ts';
 import { unary } from '../harness/clients.ts';
 import { moreDaemons, type RunningRoom } from '../harness/rooms.ts';
 import { divided, PARTITIONS, QUICK_CHECKER, SHARED, TAKEN_OVER_MS_MAX } from './divided-room.ts';
-import { QUICK_LINK, Scene, verifiedAnew } from './scene.ts';
+import { QUICK_LINK, Scene, scratch, verifiedAnew, write } from './scene.ts';
 import { Traffic } from './traffic.ts';
 
 const skip = !(await containersAvailable()) && NO_ENGINE;
+
+/** Of kind note: its processor cannot bear one. */
+const NOTE = write({ kind: 'note', key: 'n:sick', requestId: 'sick-1', payload: '{}' });
+const MODULE = `import { defineProcessor } from '${new URL('../../collector/process/processor.ts', import.meta.url).href}';
+export const processor = defineProcessor({ note: () => { throw new Error('no'); } });
+`;
 
 interface Places {
   readonly scene: Scene;
@@ -25,9 +33,11 @@ const places: Places | undefined = skip ? undefined : await open();
 async function open(): Promise<Places> {
   const [redis, kafka] = await Promise.all([startRedis({ image: 'redis:8' }), startKafka()]);
   after(() => Promise.all([redis.remove(), kafka.remove()]));
+  const directory = scratch();
+  const module = join(directory, 'note.mjs');
+  writeFileSync(module, MODULE);
   const roomSettings = (room: string) => ({
-    link: QUICK_LINK,
-    checker: QUICK_CHECKER,
+    ...{ link: QUICK_LINK, checker: QUICK_CHECKER, processors: { note: { module } } },
     ...(room === 'guangzhou' && {
       log: { adapter: 'kafka', brokers: [kafka.address], replicas: 1, minInSyncReplicas: 1 },
       cache: { adapter: 'redis', nodes: [{ address: redis.address }] },
@@ -36,7 +46,8 @@ async function open(): Promise<Places> {
   });
   const scene = await Scene.prepare({
     ...{ count: 2, mode: 'independent', partitions: PARTITIONS, cacheOnly: true },
-    daemons: ['reship', 'collector', 'checker'],
+    ...{ directory, daemons: ['reship', 'collector', 'checker'] },
+    topologySettings: { kinds: { note: {} } },
     roomSettings,
   });
   const machines = [scene.room(SHARED), ...(await moreDaemons(scene.room(SHARED), 'collector', 2, { apart: true }))];
@@ -101,13 +112,25 @@ test('a machine stands still, the others take its shares, and when it wakes up i
   await traffic.proves(scene);
 });
 
-test('all machines are lost at once, and others begin with empty disks; the checkers have nothing to tell', { skip }, async () => {
+test('all machines are lost at once, and others begin with empty disks: what was parked is there; the checkers have nothing to tell', {
+  skip,
+}, async () => {
   const { scene, machines, start } = here();
   const traffic = new Traffic(scene, 'all');
   await traffic.flows(60);
+  const [result] = await scene.submit(SHARED, [NOTE], Wait.WAIT_APPLIED);
+  assert.equal(result?.outcome, Outcome.OUTCOME_PARKED);
   await Promise.all(machines.map((_, index) => lose(here(), index)));
   await Promise.all(machines.map((_, index) => start(index)));
   await divided(scene, [2, 2, 4]);
+  for (const room of [0, SHARED]) {
+    const { writes } = await scene.wmbJson<{ writes: { requestId: string; code: string }[] }>(room, 'parked', 'list');
+    assert.deepEqual(
+      writes.map(({ requestId, code }) => [requestId, code]),
+      [['sick-1', 'PROCESSOR_FAILED']],
+    );
+    assert.equal((await scene.wmb(room, 'parked', 'discard', 'sick-1')).code, 0);
+  }
   await traffic.flows(60);
   await traffic.proves(scene);
   const checkers = [0, 1].map((index) => new CheckerClient(scene.room(index).checker.grpc, credentials.createInsecure()));

@@ -230,9 +230,6 @@ test('a machine is lost for good under traffic: what it acked is in all rooms, a
   await traffic.flows(60);
   await reachesAll(second, 'in-its-place');
   await traffic.proves(scene);
-  // It cannot be known that the other one is dead: it is given up in the next test.
-  const { members: met } = await first.reshipStatus();
-  assert.equal(met.find((member) => member.instance === instance)?.address, machine.reship.grpc);
 });
 
 test('a reship that stood still until the others gave it up ends when it wakes up, and says why; one that ends in order is missed by nobody', {
