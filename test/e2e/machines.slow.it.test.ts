@@ -138,6 +138,10 @@ test('all machines are lost at once, and others begin with empty disks: what was
   for (const checker of checkers) {
     await verifiedAnew(checker);
     const { drifts } = await unary<ListDriftsResponse>((answer) => checker.listDrifts({ status: 'all', limit: 100, id: '' }, answer));
-    assert.deepEqual(drifts, []);
+    // What was discarded in one room was still parked in the other for a moment.
+    assert.deepEqual(
+      drifts.filter(({ kind, status }) => kind !== 'parked' || status === 'open'),
+      [],
+    );
   }
 });
