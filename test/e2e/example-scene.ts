@@ -7,8 +7,6 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after } from 'node:test';
-import { whyNotVerified } from '../../bench/soak/rest.ts';
-import { Watch } from '../../bench/soak/watch.ts';
 import { asEntry } from '../../examples/messages/demo/verify.ts';
 import { compareCache, compareRows } from '../../examples/messages/expected.ts';
 import type { Row } from '../../store/database.ts';
@@ -16,14 +14,12 @@ import { Messages } from '../faults/messages.ts';
 import { type ExampleOptions, exampleRooms } from '../harness/example-rooms.ts';
 import { type Daemon, Rooms } from '../harness/rooms.ts';
 import { Scene, scratch, until } from './scene.ts';
+import { none, QUICK_CHECKER, WatchedCheckers } from './watched-checkers.ts';
 
-/** A fifth of what the examples have: tests wait for it. */
-const GRACE_MS = 2_000;
-const CHECKER = `\nchecker: { roundMs: 500, graceMs: ${GRACE_MS}, sweepMs: 10000, canaryMs: 500, workPercentMax: 50 }\n`;
+const CHECKER = `\nchecker: ${JSON.stringify(QUICK_CHECKER)}\n`;
 const MESSAGES = 1_000;
 const MESSAGES_PER_SECOND = 300;
 const VERIFY_MS_MAX = 60_000;
-const SHOWN_MAX = 8;
 const FILE = new URL('../../examples/messages/CollegeMsg.txt', import.meta.url);
 
 export interface ExampleSceneOptions extends Pick<ExampleOptions, 'name' | 'servers' | 'mode'> {
@@ -39,19 +35,15 @@ export class ExampleScene {
   readonly scene: Scene;
   readonly messages: Messages;
   readonly #options: ExampleSceneOptions;
-  readonly #watch: Watch;
-  readonly #falseOnes: string[] = [];
+  readonly #checkers: WatchedCheckers;
 
   private constructor(scene: Scene, options: ExampleSceneOptions) {
     const { clients } = scene;
     this.scene = scene;
     this.#options = options;
-    this.#watch = new Watch(clients, ({ kind, subject, wrong, why }) => this.#falseOnes.push(`${kind} ${subject} in ${wrong}: ${why}`));
+    this.#checkers = new WatchedCheckers(clients);
     this.messages = new Messages({ clients, text: someMessages(), perSecond: MESSAGES_PER_SECOND, refusedFor: undefined });
-    after(async () => {
-      this.messages.stop();
-      await this.#watch.end();
-    });
+    after(() => this.messages.stop());
   }
 
   /** All daemons are ready, and messages come into every room. It ends with the file's tests. */
@@ -91,21 +83,9 @@ export class ExampleScene {
     for (const client of clients)
       none(`the cache of ${client.room.id}`, compareCache(expected, [...(await client.dump()).values()].map(asEntry)));
     await this.scene.equalRooms();
-    await this.#verified();
-    await this.#watch.stop();
-    none('drifts that nobody made', this.#falseOnes);
+    await this.#checkers.areSilent();
     // Before their servers: daemons that stop have something to say to them.
     await this.scene.rooms.stop();
-  }
-
-  async #verified(): Promise<void> {
-    const sinceMs = Date.now() + GRACE_MS;
-    const isVerified = async () => {
-      const reasons = await whyNotVerified(this.scene.clients, sinceMs);
-      if (reasons.length > 0) throw new Error(reasons.join('; '));
-      return true;
-    };
-    await until('all rooms are verified', isVerified, VERIFY_MS_MAX);
   }
 
   async #rows(room: string): Promise<readonly Row[]> {
@@ -118,10 +98,6 @@ export class ExampleScene {
       database.close();
     }
   }
-}
-
-function none(what: string, differences: readonly string[]): void {
-  assert.deepEqual(differences.slice(0, SHOWN_MAX), [], `${what}: ${differences.length} differences`);
 }
 
 /** After the line with the titles. */

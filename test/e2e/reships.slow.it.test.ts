@@ -109,7 +109,7 @@ test('two reships join the first one under traffic: each takes write requests, a
   for (const member of members.slice(1)) await scene.rooms.start(member, 'reship');
   const { members: met } = await company(clients, 3);
   assert.equal(new Set(met.map(({ instance }) => instance)).size, 3);
-  const all = new Traffic(scene, 'all', [...clients, ...scene.clients.slice(1)]);
+  const all = new Traffic(scene, 'all', { clients: [...clients, ...scene.clients.slice(1)] });
   await all.flows(100);
   // Rooms are compared when both are over.
   await traffic.stop();
@@ -127,7 +127,7 @@ test('each reship is killed under traffic: the others ship what it took, within 
   skip,
 }, async () => {
   const { scene, members, clients } = here();
-  const traffic = new Traffic(scene, 'killed', [...clients, ...scene.clients.slice(1)]);
+  const traffic = new Traffic(scene, 'killed', { clients: [...clients, ...scene.clients.slice(1)] });
   for (const [index, member] of members.entries()) {
     await traffic.flows(30);
     await scene.rooms.end(member, 'reship', 'SIGKILL');
@@ -186,7 +186,7 @@ test('they divide the partitions of an application’s topic; those of one that 
 
 test('over mq one of them feeds the inbox; when it is killed, another one does', { skip }, async () => {
   const { scene, members, clients } = here();
-  const traffic = new Traffic(scene, 'mq', [...clients, ...scene.clients.slice(1)]);
+  const traffic = new Traffic(scene, 'mq', { clients: [...clients, ...scene.clients.slice(1)] });
   const switchTo = async (transport: string) => {
     const { code, stderr } = await scene.wmb(0, 'link', 'transport', 'beijing', 'guangzhou', transport);
     assert.equal(code, 0, stderr);
@@ -215,7 +215,7 @@ test('a machine is lost for good under traffic: what it acked is in all rooms, a
   const machine = members[1] as RunningRoom;
   const { instance } = await second.reshipStatus();
   // What it was to ack is sent again to the one that takes its place, with the same request ids.
-  const traffic = new Traffic(scene, 'lost', [...clients, ...scene.clients.slice(1)]);
+  const traffic = new Traffic(scene, 'lost', { clients: [...clients, ...scene.clients.slice(1)] });
   await traffic.flows(60);
   await scene.rooms.end(machine, 'reship', 'SIGKILL');
   rmSync(machine.directory, { recursive: true });
@@ -238,7 +238,7 @@ test('a reship that stood still until the others gave it up ends when it wakes u
   const { scene, members, clients } = here();
   const [first, second, zombie] = clients as [RoomClients, RoomClients, RoomClients];
   const member = members[2] as RunningRoom;
-  const traffic = new Traffic(scene, 'zombie', [first, second, ...scene.clients.slice(1)]);
+  const traffic = new Traffic(scene, 'zombie', { clients: [first, second, ...scene.clients.slice(1)] });
   process.kill(scene.rooms.pid(member, 'reship') ?? 0, 'SIGSTOP');
   await reachesAll(first, 'while it stands');
   await company([first, second], 2, GIVEN_UP_MS_MAX);

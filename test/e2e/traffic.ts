@@ -12,9 +12,17 @@ const PAUSE_MS = 20;
 /** Traffic of less proves nothing. */
 const KEYS_MIN = 50;
 
+export interface TrafficOptions {
+  /** Which reships take it; default: every room's. */
+  readonly clients?: readonly RoomClients[];
+  /** Between two calls to one of them: more where many rooms share the machine. */
+  readonly pauseMs?: number;
+}
+
 export class Traffic {
   readonly #clients: readonly RoomClients[];
   readonly #name: string;
+  readonly #pauseMs: number;
   readonly #acked: number[];
   readonly #expected = new Map<string, object>();
   readonly #counts = new Map<string, number>();
@@ -22,9 +30,10 @@ export class Traffic {
   #stopping = false;
   #retries = 0;
 
-  /** Begins at once, in every room unless `clients` says with which reships. The keys of one traffic start with its name. */
-  constructor(scene: Pick<Scene, 'clients'>, name: string, clients: readonly RoomClients[] = scene.clients) {
+  /** Begins at once. The keys of one traffic start with its name. */
+  constructor(scene: Pick<Scene, 'clients'>, name: string, { clients = scene.clients, pauseMs = PAUSE_MS }: TrafficOptions = {}) {
     this.#clients = clients;
+    this.#pauseMs = pauseMs;
     this.#name = name;
     this.#acked = clients.map(() => 0);
     this.#running = clients.map((_, index) => this.#run(index));
@@ -64,7 +73,7 @@ export class Traffic {
     for (let batch = 0; !this.#stopping; batch += 1) {
       const writes = Array.from({ length: BATCH_WRITES }, (_, at) => this.#next(index, batch * BATCH_WRITES + at));
       await this.#submit(index, writes);
-      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+      await new Promise((resolve) => setTimeout(resolve, this.#pauseMs));
     }
   }
 
