@@ -11,7 +11,7 @@ import { startKafka } from '../containers/kafka.ts';
 import { startRedis } from '../containers/redis.ts';
 import { unary } from '../harness/clients.ts';
 import { moreDaemons, type RunningRoom } from '../harness/rooms.ts';
-import { divided, PARTITIONS, QUICK_CHECKER, SHARED, TAKEN_OVER_MS_MAX } from './divided-room.ts';
+import { divided, PARTITIONS, QUICK_CHECKER, SHARED, standsStill, TAKEN_OVER_MS_MAX } from './divided-room.ts';
 import { QUICK_LINK, Scene, scratch, verifiedAnew, write } from './scene.ts';
 import { Traffic } from './traffic.ts';
 
@@ -100,16 +100,7 @@ test('a machine is lost with its disk: the others have its shares within ten sec
 
 test('a machine stands still, the others take its shares, and when it wakes up it is refused', { skip }, async () => {
   const { scene, machines } = here();
-  const traffic = new Traffic(scene, 'zombie');
-  await traffic.flows(60);
-  const pid = scene.rooms.pid(machines[2] as RunningRoom, 'collector') ?? 0;
-  process.kill(pid, 'SIGSTOP');
-  await divided(scene, [4, 4]);
-  await traffic.flows(60);
-  process.kill(pid, 'SIGCONT');
-  await divided(scene, [2, 2, 4]);
-  await traffic.flows(60);
-  await traffic.proves(scene);
+  await standsStill(scene, machines[2]);
 });
 
 test('all machines are lost at once, and others begin with empty disks: what was parked is there; the checkers have nothing to tell', {

@@ -12,7 +12,7 @@ import { startKafka } from '../containers/kafka.ts';
 import { type RedisServer, startRedis } from '../containers/redis.ts';
 import { unary } from '../harness/clients.ts';
 import { moreDaemons, type RunningRoom } from '../harness/rooms.ts';
-import { divided, PARTITIONS, QUICK_CHECKER, SHARED, TAKEN_OVER_MS_MAX } from './divided-room.ts';
+import { divided, PARTITIONS, QUICK_CHECKER, SHARED, standsStill, TAKEN_OVER_MS_MAX } from './divided-room.ts';
 import { QUICK_LINK, Scene, until, VERIFIED_MS_MAX, verifiedAnew } from './scene.ts';
 import { Traffic } from './traffic.ts';
 
@@ -103,16 +103,7 @@ test('a collector stands still, the others take its shares, and when it wakes up
   const { scene, members } = here();
   await scene.rooms.start(members[1] as RunningRoom, 'collector');
   await divided(scene, [2, 2, 4]);
-  const traffic = new Traffic(scene, 'zombie');
-  await traffic.flows(60);
-  const pid = scene.rooms.pid(members[2] as RunningRoom, 'collector') ?? 0;
-  process.kill(pid, 'SIGSTOP');
-  await divided(scene, [4, 4]);
-  await traffic.flows(60);
-  process.kill(pid, 'SIGCONT');
-  await divided(scene, [2, 2, 4]);
-  await traffic.flows(60);
-  await traffic.proves(scene);
+  await standsStill(scene, members[2]);
 });
 
 test('over mq each collector reads its own part of the inbox; the link is switched there and back, and one is killed meanwhile', {
