@@ -108,6 +108,16 @@ export class KafkaCluster {
     return this.#partitions.get(topic);
   }
 
+  /** Whether each broker that answers knows who leads the topic's partitions: the others hear of a new one later than the one that said that it is made. */
+  async isKnownEverywhere(topic: string): Promise<boolean> {
+    const knowing = [...this.#nodes.values()].map(async (place) => {
+      const { topicMetadata } = await this.#at(place, 'ask', (broker) => metadataOf(broker, [topic]));
+      const partitions = topicMetadata.flatMap(({ topicErrorCode, partitionMetadata }) => (topicErrorCode === 0 ? partitionMetadata : []));
+      return partitions.length > 0 && partitions.every(({ leader }) => leader >= 0);
+    });
+    return (await Promise.all(knowing.map((known) => known.catch(() => true)))).every((known) => known);
+  }
+
   /** Sends it to one broker. What it rejects with is the library's, see trouble.ts. */
   send<T>(node: number, exchange: Exchange<T>, use: ConnectionUse = 'ask'): Promise<T> {
     return this.#with(node, use, (broker) => exchangeWith(broker, exchange));

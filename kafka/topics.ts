@@ -86,7 +86,7 @@ export interface TopicSize {
   readonly replicas: number;
 }
 
-/** Makes the topic, unless somebody else was first, and returns when its partitions have leaders, or are waited for in vain. */
+/** Makes the topic, unless somebody else was first, and returns when its partitions have leaders and every broker knows of it, or that is waited for in vain. */
 export async function makeTopic(cluster: KafkaCluster, size: TopicSize, needs: TopicNeeds, runtime: Runtime): Promise<void> {
   const { topic, partitions, replicas } = size;
   const settings = [
@@ -99,7 +99,6 @@ export async function makeTopic(cluster: KafkaCluster, size: TopicSize, needs: T
     if (troubleOf(cause).type !== 'TOPIC_ALREADY_EXISTS') throw cause;
   }
   const startedMs = runtime.monotonicMs();
-  const isSeen = () => cluster.partitions(topic)?.every(({ leader }) => leader !== undefined) === true;
-  for (await cluster.refresh(); !isSeen() && runtime.monotonicMs() - startedMs < SEEN_MS_MAX; await cluster.refresh())
-    await sleep(runtime, SEEN_POLL_MS);
+  while (!(await cluster.isKnownEverywhere(topic)) && runtime.monotonicMs() - startedMs < SEEN_MS_MAX) await sleep(runtime, SEEN_POLL_MS);
+  await cluster.refresh();
 }

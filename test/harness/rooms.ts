@@ -119,7 +119,8 @@ export class Rooms {
     daemon: Daemon,
     { configFile = room.configFile, main = MAIN, env = {} }: StartOptions = {},
   ): Promise<void> {
-    const log = openSync(join(room.directory, `${daemon}.log`), 'a');
+    const file = join(room.directory, `${daemon}.log`);
+    const log = openSync(file, 'a');
     const child = spawn(
       process.execPath,
       ['--disable-warning=ExperimentalWarning', '--v8-pool-size=0', main, daemon, '--config', configFile],
@@ -132,7 +133,7 @@ export class Rooms {
     child.channel?.unref();
     closeSync(log);
     this.#children.set(`${room.id}/${daemon}`, child);
-    await ready(`http://${room[daemon].http}/readyz`, child, `${room.id}’s ${daemon} (log: ${join(room.directory, `${daemon}.log`)})`);
+    await ready(`http://${room[daemon].http}/readyz`, child, `${room.id}’s ${daemon}`, file);
   }
 
   /** Sends the signal and waits for the process to be gone; returns its exit code (null where the signal ended it). */
@@ -253,14 +254,21 @@ function roomFile(room: RunningRoom, options: RoomsOptions): unknown {
 /** Also on a machine that is busy with other things. */
 const READY_MS_MAX = 60_000;
 
-async function ready(url: string, child: ChildProcess, who: string): Promise<void> {
+async function ready(url: string, child: ChildProcess, who: string, log: string): Promise<void> {
   const deadline = Date.now() + READY_MS_MAX;
+  let answer = 'no answer';
   while (Date.now() < deadline) {
     if (child.exitCode !== null || child.signalCode !== null)
-      throw new Error(`${who} ended at start with ${child.exitCode ?? child.signalCode}`);
-    const answer = await fetch(url).catch(() => undefined);
-    if (answer?.ok) return;
+      throw new Error(`${who} ended at start with ${child.exitCode ?? child.signalCode}:\n${end(log)}`);
+    const response = await fetch(url).catch(() => undefined);
+    if (response?.ok) return;
+    answer = (await response?.text().catch(() => undefined)) ?? 'no answer';
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-  throw new Error(`${who} was not ready within ${READY_MS_MAX} ms`);
+  throw new Error(`${who} was not ready within ${READY_MS_MAX} ms: ${answer}\n${end(log)}`);
+}
+
+/** Who reads of it may not have the machine on which it was. */
+function end(log: string): string {
+  return readFileSync(log, 'utf8').trimEnd().split('\n').slice(-15).join('\n');
 }
