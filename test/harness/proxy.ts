@@ -197,27 +197,46 @@ function destroy({ near, far }: Pair): void {
 
 /** Below the range from which connections get their own ports: the port of a daemon that is down for a moment stays free. */
 const PORTS = { from: 10_000, count: 20_000 } as const;
+/** Of test files that run at once each has blocks of its own: otherwise one could get what another has and does not listen on yet. */
+const BLOCK = 100;
 
-/** By this process, which may not listen on them yet. */
-const given = new Set<number>();
+/** What is left of this process' newest block. */
+let [next, end] = [0, 0];
 
-/** `count` ports of 127.0.0.1 that were free a moment ago, and that nobody else in this process got. */
+/** `count` ports of 127.0.0.1 that were free a moment ago, and that nobody else gets while this process lives. */
 export async function freePorts(count: number): Promise<number[]> {
   const ports: number[] = [];
-  for (let port = PORTS.from + Math.floor(Math.random() * PORTS.count); ports.length < count; port += 1) {
-    if (given.has(port)) continue;
-    given.add(port);
+  while (ports.length < count) {
+    if (next === end) [next, end] = await takeBlock();
+    const port = next;
+    next += 1;
     if (await isFree(port)) ports.push(port);
   }
   return ports;
 }
 
+/** Whoever listens on the first port of a block has it. */
+async function takeBlock(): Promise<[next: number, end: number]> {
+  for (;;) {
+    const first = PORTS.from + BLOCK * Math.floor((Math.random() * PORTS.count) / BLOCK);
+    const guard = await listenOn(first);
+    guard?.unref();
+    if (guard !== undefined) return [first + 1, first + BLOCK];
+  }
+}
+
 async function isFree(port: number): Promise<boolean> {
+  const server = await listenOn(port);
+  if (server !== undefined) await new Promise((resolve) => server.close(resolve));
+  return server !== undefined;
+}
+
+/** Undefined: somebody else does. */
+async function listenOn(port: number): Promise<Server | undefined> {
   const server = createServer().listen(port, '127.0.0.1');
-  const free = await once(server, 'listening').then(
+  const listens = await once(server, 'listening').then(
     () => true,
     () => false,
   );
-  if (free) await new Promise((resolve) => server.close(resolve));
-  return free;
+  return listens ? server : undefined;
 }
