@@ -57,8 +57,9 @@ export class BookFile {
     this.#laneIds.clear();
   }
 
-  /** Runs `task` on the file. Failures come as the book's own. */
+  /** Runs `task` on the file. Failures come as the book's own. A copy that is over has receipts that were never written: nobody is to hear of them, least of all an origin. */
   guarded<T>(task: (db: DatabaseSync) => T): T {
+    if (this.#journal?.over !== undefined) throw this.#journal.over;
     try {
       return task(this.#open().db);
     } catch (cause) {

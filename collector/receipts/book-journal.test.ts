@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
+import { WmbError } from '../../core/errors.ts';
 import { silentLogger } from '../../core/logger.ts';
 import { systemRuntime } from '../../core/runtime.ts';
 import { MemoryJournal, MemoryJournalTopic } from '../../log/memory/journal.ts';
@@ -114,6 +115,18 @@ test('who had the book before can promise nothing more', async (context) => {
   );
 });
 
+test('a receipt that was refused is not told either: its frame is not acked', async (context) => {
+  const machines = new Machines(context);
+  const first = await machines.open();
+  await first.record([entry(0)]);
+  await machines.open();
+  await assert.rejects(first.record([parking(1)]), { code: 'STORE_LOCKED' });
+  // A lane that is resumed acks what these say.
+  await assert.rejects(first.summary(LANE), { code: 'STORE_LOCKED' });
+  await assert.rejects(first.marks(), { code: 'STORE_LOCKED' });
+  await assert.rejects(first.list('', 10), { code: 'STORE_LOCKED' });
+});
+
 test('what was rolled back is not in the journal', async (context) => {
   const machines = new Machines(context);
   const first = await machines.open();
@@ -200,6 +213,26 @@ test('an empty journal begins with the book that was in files, unless a collecto
   assert.equal(second.parkedTotal(), 1);
   assert.deepEqual(
     (await second.marks()).map(({ seq }) => seq),
+    [2],
+  );
+});
+
+test('a book that was in files is there for other machines when the one that had it was lost before the journal forgot anything', async (context) => {
+  const machines = new Machines(context);
+  const before = machines.file('book-0of2.db');
+  const old = new EmbeddedBook({ file: before, room: 'guangzhou' });
+  await old.open();
+  await old.record([entry(0), parking(1)]);
+  await old.close();
+  context.mock.method(MemoryJournal.prototype, 'forget', async () => Promise.reject(new WmbError('LOG_DENIED', 'no right to')), {
+    times: 1,
+  });
+  await assert.rejects(machines.open({ before }), { code: 'LOG_DENIED' });
+  const second = await machines.open();
+  assert.equal(second.parkedTotal(), 1);
+  await second.record([entry(2)]);
+  assert.deepEqual(
+    (await (await machines.open()).marks()).map(({ seq }) => seq),
     [2],
   );
 });

@@ -211,6 +211,7 @@ export class BookJournal {
 /** A book as the records of a journal make it, one after the other. */
 class Restored {
   readonly #options: BookJournalOptions;
+  readonly #isWhole: boolean;
   #db: DatabaseSync | undefined;
   #release: () => void = () => {};
   /** Change sets that stand before the end of the snapshot that they belong to. */
@@ -224,7 +225,7 @@ class Restored {
 
   constructor(options: BookJournalOptions, isWhole: boolean) {
     this.#options = options;
-    if (isWhole) this.#open();
+    this.#isWhole = isWhole;
   }
 
   async take({ at, value }: JournalRecord): Promise<void> {
@@ -240,6 +241,7 @@ class Restored {
     if (header[0] === PART) return this.#takePart(number, bytes);
     const changes = this.#whole(header.readUInt16BE(8), header.readUInt16BE(10), bytes);
     if (changes === undefined) return;
+    if (this.#isWhole) this.#openEmpty();
     if (this.#db !== undefined) this.#apply(at, number, changes);
     // A view of what was fetched would keep all of it.
     else this.#early.push({ at, number, changes: changes.slice() });
@@ -255,6 +257,7 @@ class Restored {
 
   end(): { readonly changes: number; readonly bytes: number; readonly snapshotSize: number } {
     const { room } = this.#options;
+    if (this.#isWhole) this.#openEmpty();
     if (this.#db === undefined)
       throw new WmbError(
         'LOG_GAP',
@@ -270,6 +273,11 @@ class Restored {
     this.#db?.close();
     this.#release();
     rmSync(`${this.#options.file}.parts`, { force: true });
+  }
+
+  /** A book that was in files stands before all changes, as a snapshot: the journal begins with that, also where nothing was forgotten yet. */
+  #openEmpty(): void {
+    if (this.#db === undefined) this.#open();
   }
 
   #open(): void {
