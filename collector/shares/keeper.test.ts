@@ -144,6 +144,43 @@ test('work that cannot begin is tried again, by others too', async (context) => 
   await sound.stop();
 });
 
+const full = () => {
+  throw new WmbError('STORE_FULL', 'no space is left');
+};
+
+test('where one share cannot be renewed, the others are not lost with it', async (context) => {
+  const room = new TestRoom(context);
+  const only = await room.join('a');
+  await room.time.advance(MOVED_MS);
+  const { renew } = ShareLease.prototype;
+  // Of the first share, each time.
+  const renewed = context.mock.method(ShareLease.prototype, 'renew', function (this: ShareLease) {
+    return renewed.mock.callCount() % SHARES === 0 ? full() : renew.call(this);
+  });
+  await room.time.advance(2 * LEASE_MS);
+  assert.match(only.unready() ?? '', /STORE_FULL/);
+  const other = await room.join('b');
+  await room.time.advance(1_000);
+  assert.deepEqual(room.counts, [4, 0]);
+  renewed.mock.restore();
+  await room.time.advance(1_000);
+  assert.equal(only.unready(), undefined);
+  for (const keeper of [only, other]) await keeper.stop();
+});
+
+test('a share that cannot be given back runs out, and the collector lives on', async (context) => {
+  const room = new TestRoom(context);
+  const first = await room.join('a');
+  await room.time.advance(MOVED_MS);
+  const second = await room.join('b');
+  const released = context.mock.method(ShareLease.prototype, 'release', full);
+  await room.time.advance(2 * MOVED_MS);
+  assert.deepEqual(room.counts, [2, 2]);
+  assert.equal(released.mock.callCount(), 2);
+  released.mock.restore();
+  for (const keeper of [first, second]) await keeper.stop();
+});
+
 test('a registry of another room, or divided otherwise, is refused', (context) => {
   const room = new TestRoom(context);
   const at = (id: string, shares: number) =>

@@ -140,14 +140,35 @@ export class ShareKeeper<Work extends ShareWork> implements Service {
   #beat(): void {
     const { registry, self, runtime } = this.#options;
     try {
-      for (const [share, { work, state }] of this.#held) {
-        if (this.#leases[share]?.renew() === false) this.#lost(share);
-        else if (state === 'working') this.#endIfOver(share, work);
-      }
+      const refused = this.#renew();
       const own = [...this.#held].flatMap(([share, { work, state }]) => (state === 'working' ? [{ share, ...work.news() }] : []));
       this.#registered = registry.beat(self, own, runtime.monotonicMs() >= this.#failedMs + FAILED_MS);
+      if (refused !== undefined) throw refused;
       this.#trouble = undefined;
       if (!this.#isStopped && !this.#isTaking) this.#balance();
+    } catch (cause) {
+      this.#failed(cause);
+    }
+  }
+
+  /** Of all shares, also where one cannot be: the others are not to be lost with it. Returns why the first one could not. */
+  #renew(): unknown {
+    let refused: unknown;
+    for (const [share, { work, state }] of this.#held) {
+      try {
+        if (this.#leases[share]?.renew() === false) this.#lost(share);
+        else if (state === 'working') this.#endIfOver(share, work);
+      } catch (cause) {
+        refused ??= cause;
+      }
+    }
+    return refused;
+  }
+
+  /** Where it cannot be given back, nobody renews it any more: it runs out. */
+  #release(share: number): void {
+    try {
+      this.#leases[share]?.release();
     } catch (cause) {
       this.#failed(cause);
     }
@@ -228,7 +249,7 @@ export class ShareKeeper<Work extends ShareWork> implements Service {
     held.state = 'leaving';
     held.ended = this.#end(share, held.work, begun).then(() => {
       this.#held.delete(share);
-      this.#leases[share]?.release();
+      this.#release(share);
       this.#beat();
     });
     return held.ended;
