@@ -27,10 +27,14 @@ function rig(options: { remembered?: LinkStateRow; after?: Seq; laneBytesMax?: n
     mark: options.after ?? -1,
     hold: undefined as Promise<void> | undefined,
     error: undefined as WmbError | undefined,
+    unread: undefined as WmbError | undefined,
     stale: false,
   };
   const consumer = {
-    resume: async () => ({ after: state.mark, historyWrites: 0 }),
+    resume: async () => {
+      if (state.unread !== undefined) throw state.unread;
+      return { after: state.mark, historyWrites: 0 };
+    },
     take: async (frames: readonly LinkFrame[]) => {
       await state.hold;
       if (state.error !== undefined) throw state.error;
@@ -209,6 +213,17 @@ test('a store that refuses this room is tried again until somebody has put it ri
   lane.frames([frame(1)]);
   await time.advance(0);
   assert.deepEqual([lane.state, lane.trouble], ['stopped-on-gap', 'STORE_CORRUPT: damaged']);
+});
+
+test('a store that could not be read when a lane was resumed is no trouble any more when it can, also where nothing comes to be taken', async () => {
+  const { lane, connect, resumed, state, time } = rig();
+  state.unread = new WmbError('STORE_UNAVAILABLE', 'away');
+  await connect();
+  assert.deepEqual([lane.state, lane.trouble], ['backing-off', 'STORE_UNAVAILABLE: away']);
+  state.unread = undefined;
+  await time.advance(1_000);
+  resumed(0);
+  assert.deepEqual([lane.state, lane.trouble], ['streaming', undefined]);
 });
 
 test('an origin that sends more than it may is refused rather than queued', async () => {

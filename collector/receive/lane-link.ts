@@ -61,6 +61,8 @@ export class LaneLink {
   /** First missing seq of the last hole, until a take succeeds. */
   #hole: Seq | undefined;
   #trouble: string | undefined;
+  /** It came before any frame: nothing need be taken for it to be over. */
+  #isResumeTrouble = false;
   /** What it stopped on, where a person may give that up. */
   #gap: LaneGap | undefined;
 
@@ -241,6 +243,7 @@ export class LaneLink {
     if (this.#attempt !== attempt) return;
     const { after, historyWrites } = await this.#options.consumer.resume({ epoch: this.#epoch });
     if (this.#attempt !== attempt) return;
+    if (this.#isResumeTrouble) this.#trouble = undefined;
     const { log, partition } = this.lane;
     const creditBytes = attempt.credit.asked();
     attempt.session.send({ type: 'resume', log, partition, epoch: this.#epoch, after, historyWrites, creditBytes });
@@ -329,6 +332,7 @@ export class LaneLink {
     this.#abandon();
     const reason = error.told;
     this.#trouble = error.code.startsWith('STORE_') ? reason : undefined;
+    this.#isResumeTrouble = attempt.expected === undefined;
     if (error.retry === 'never' && !MENDED_OUTSIDE.has(error.code)) {
       this.#gap = error.code === 'LOG_GAP' ? { epoch: this.#epoch, missing } : undefined;
       this.#move('gap', reason);
