@@ -176,6 +176,11 @@ export class KafkaCluster {
     return new Map(answer.resources[0]?.configEntries.map(({ configName, configValue }) => [configName, configValue]));
   }
 
+  /** Nothing that is asked of it succeeds any more. */
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
   /** What is on its way is rejected. */
   close(): void {
     this.#isClosed = true;

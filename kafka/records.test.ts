@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Parts } from './parts.ts';
-import { ANYBODY, addBatch, batchBytes, batchesOf, recordsOf } from './records.ts';
+import { ANYBODY, addBatch, batchBytes, batchesOf, laterSequence, recordsOf } from './records.ts';
 
 function written(batches: readonly (readonly Uint8Array[])[]): Buffer {
   const parts = new Parts(batches.reduce((sum, values) => sum + batchBytes(values), 0));
@@ -54,4 +54,11 @@ test('records that are longer than their batch are refused', () => {
   const { records } = batch;
   assert.throws(() => [...recordsOf({ ...batch, count: 2 })], RangeError);
   assert.throws(() => [...recordsOf({ ...batch, records: records.subarray(0, records.length - 2) })], RangeError);
+});
+
+test('a sender that has sent as many records as there are numbers begins again at 0', () => {
+  const sequence = laterSequence(2 ** 31 - 2, 3);
+  assert.equal(sequence, 1);
+  const values = [Buffer.from('a')];
+  addBatch(new Parts(batchBytes(values)), { values, sender: { producerId: 1n, producerEpoch: 0, sequence }, nowMs: 0 });
 });

@@ -40,6 +40,14 @@ export interface BatchSender {
   readonly sequence: number;
 }
 
+/** Numbers begin at 0 again behind the greatest. */
+const SEQUENCE_MAX = 2 ** 31;
+
+/** Of the record that comes `records` later. */
+export function laterSequence(sequence: number, records: number): number {
+  return (sequence + records) % SEQUENCE_MAX;
+}
+
 /** One whose batches Kafka does not tell from others. */
 export const ANYBODY: BatchSender = { producerId: -1n, producerEpoch: -1, sequence: -1 };
 

@@ -12,7 +12,7 @@ import type { LogName, RoomId } from '../../core/words.ts';
 import { leaderOf, REPLICAS_MS_MAX } from '../../kafka/calls.ts';
 import type { KafkaCluster } from '../../kafka/cluster.ts';
 import { protocolError } from '../../kafka/library.ts';
-import type { FoundRecord } from '../../kafka/records.ts';
+import { type FoundRecord, laterSequence } from '../../kafka/records.ts';
 import { produceExchange } from '../../kafka/requests.ts';
 import { appendRecord, lastRecords } from '../../kafka/topic-calls.ts';
 import type { Downward, Hello, LinkFrame, ServedSession, Upward, Welcome } from '../link.ts';
@@ -27,7 +27,6 @@ const LANE_BYTES_MAX = 4 * 1024 * 1024;
 const BYTES_MAX = 32 * 1024 * 1024;
 const CONTROL_LIMITS = { bytesMax: 1_048_576, countMax: 1_048_576 } as const;
 const PENDING_MAX = 16_384;
-const SEQUENCE_MAX = 2 ** 31;
 
 export interface MqServedParts {
   readonly cluster: KafkaCluster;
@@ -188,7 +187,7 @@ export class MqServedSession implements ServedSession {
 
   #sequence(lane: string, records: number): number {
     const sequence = this.#sequences.get(lane) ?? 0;
-    this.#sequences.set(lane, (sequence + records) % SEQUENCE_MAX);
+    this.#sequences.set(lane, laterSequence(sequence, records));
     return sequence;
   }
 

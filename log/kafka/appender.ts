@@ -12,6 +12,7 @@ import type { Seq } from '../../core/words.ts';
 import { leaderOf, REPLICAS_MS_MAX } from '../../kafka/calls.ts';
 import type { KafkaCluster } from '../../kafka/cluster.ts';
 import { protocolError } from '../../kafka/library.ts';
+import { laterSequence } from '../../kafka/records.ts';
 import { type ProduceAnswer, type ProduceBatch, produceExchange } from '../../kafka/requests.ts';
 import { type Trouble, troubleOf } from '../../kafka/trouble.ts';
 import { answerGroup, takeGroup, type WaitingAppend } from '../groups.ts';
@@ -30,7 +31,6 @@ const APPEND_MS_MAX = 30_000;
 const SLOW_MS = 2_000;
 /** What a round failed with is remembered so long, where nobody appends and finds out whether it still holds. */
 const REMEMBERED_MS = 10_000;
-const SEQUENCE_MAX = 2 ** 31;
 
 export interface AppenderOptions {
   readonly cluster: KafkaCluster;
@@ -265,7 +265,7 @@ export class Appender {
       this.#failed(cause);
       return batch;
     }
-    sender.sequences[partition] = ((sender.sequences[partition] ?? 0) + drafts.length) % SEQUENCE_MAX;
+    sender.sequences[partition] = laterSequence(sender.sequences[partition] ?? 0, drafts.length);
     for (const [index, place] of places.entries()) seqs[place] = answer.firstOffset + index;
     await this.#options.placed(partition, answer.firstOffset, drafts);
     return undefined;

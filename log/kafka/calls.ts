@@ -18,14 +18,15 @@ export interface Calling {
   readonly msMax: number;
 }
 
-/** Runs `work` until it succeeds, fails for good, or `msMax` has passed; between two attempts it asks who leads what. */
+/** Runs `work` until it succeeds, fails for good, `msMax` has passed or the cluster is closed; between two attempts it asks who leads what. */
 export async function tryAgain<T>({ cluster, runtime, doing, msMax }: Calling, work: () => Promise<T>): Promise<T> {
   const startedMs = runtime.monotonicMs();
   for (let attempt = 0; ; attempt += 1) {
     try {
       return await work();
     } catch (cause) {
-      if (!isPassing(troubleOf(cause)) || runtime.monotonicMs() - startedMs > msMax) throw kafkaError(cause, cluster.place, doing);
+      const isOver = cluster.isClosed || runtime.monotonicMs() - startedMs > msMax;
+      if (isOver || !isPassing(troubleOf(cause))) throw kafkaError(cause, cluster.place, doing);
     }
     await pause(runtime, attempt);
     // Where it fails too, the next attempt says so.

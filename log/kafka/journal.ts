@@ -13,7 +13,8 @@ import { asWmbError, WmbError } from '../../core/errors.ts';
 import type { Runtime } from '../../core/runtime.ts';
 import { appendBatch, fetchOnce } from '../../kafka/calls.ts';
 import type { KafkaCluster } from '../../kafka/cluster.ts';
-import type { BatchSender, FoundRecord } from '../../kafka/records.ts';
+import { LEADER_NOT_AVAILABLE, protocolError } from '../../kafka/library.ts';
+import { type BatchSender, type FoundRecord, laterSequence } from '../../kafka/records.ts';
 import { recordsFrom } from '../../kafka/topic-calls.ts';
 import type { Journal, JournalRecord, Taken } from '../journal.ts';
 import { appendRecord, type Calling, tryAgain } from './calls.ts';
@@ -132,7 +133,7 @@ export class KafkaJournal implements Journal {
     if (first !== this.#next)
       throw new WmbError('STORE_LOCKED', `partition ${partition} of the topic ${topic} was taken by another process of the room`);
     this.#next += values.length;
-    this.#sender = { ...sender, sequence: sender.sequence + values.length };
+    this.#sender = { ...sender, sequence: laterSequence(sender.sequence, values.length) };
     return first;
   }
 
@@ -156,7 +157,12 @@ export class KafkaJournal implements Journal {
     const { cluster, topic, partition } = this.#options;
     for (let from = first; from < end; ) {
       const place = { partition, from, bytesMax: FETCH_BYTES_MAX };
-      const answer = await tryAgain(this.#calling('be read', CALL_MS_MAX), () => fetchOnce(cluster, topic, place));
+      const answer = await tryAgain(this.#calling('be read', CALL_MS_MAX), async () => {
+        const found = await fetchOnce(cluster, topic, place);
+        // They were acked: who leads the partition since a moment ago does not know yet how much of it was.
+        if (found.end <= from) throw protocolError(LEADER_NOT_AVAILABLE);
+        return found;
+      });
       const before = from;
       for (const record of recordsFrom(answer, from, topic)) {
         if (record.offset >= end) return;
