@@ -57,7 +57,6 @@ export interface LocalRoomOptions {
 
 /** Keys read before others have their turn: reading is synchronous in the embedded store. */
 const KEYS_PER_TURN = 32;
-const BUCKETS_PER_TURN = 16;
 
 export class LocalRoom implements RoomView, CopySide {
   readonly room: RoomId;
@@ -79,15 +78,9 @@ export class LocalRoom implements RoomView, CopySide {
     return this.#options.leaves.nodes(query);
   }
 
-  async entries(buckets: readonly number[], urgent = false): Promise<readonly (readonly EntryDigest[])[]> {
+  entries(buckets: readonly number[], urgent = false): Promise<readonly (readonly EntryDigest[])[]> {
     const { inspector, leaves, runtime } = this.#options;
-    if (!urgent) return leaves.entries(buckets);
-    const found: (readonly EntryDigest[])[] = [];
-    for (const [place, bucket] of buckets.entries()) {
-      if (place % BUCKETS_PER_TURN === BUCKETS_PER_TURN - 1) await runtime.turn();
-      found.push(await inspector.entries(bucket, runtime.nowMs()));
-    }
-    return found;
+    return urgent ? inspector.entries(buckets, runtime.nowMs()) : leaves.entries(buckets);
   }
 
   async states(keys: readonly string[]): Promise<readonly StateAnswer[]> {
@@ -106,14 +99,8 @@ export class LocalRoom implements RoomView, CopySide {
     return this.#options.collector.cachePlaces();
   }
 
-  async keys(buckets: readonly number[]): Promise<readonly (readonly string[])[]> {
-    const { inspector, runtime } = this.#options;
-    const found: (readonly string[])[] = [];
-    for (let at = 0; at < buckets.length; at += BUCKETS_PER_TURN) {
-      if (at > 0) await runtime.turn();
-      found.push(...(await inspector.keys(buckets.slice(at, at + BUCKETS_PER_TURN))));
-    }
-    return found;
+  keys(buckets: readonly number[]): Promise<readonly (readonly string[])[]> {
+    return this.#options.inspector.keys(buckets);
   }
 
   receiptDigests(ranges: readonly SeqRange[]): Promise<readonly string[]> {

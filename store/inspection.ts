@@ -39,8 +39,8 @@ export interface CacheInspector {
   open(): Promise<void>;
   /** In the order asked for. */
   digests(buckets: readonly number[], nowMs: number): Promise<readonly BucketDigest[]>;
-  /** The visible keys of a bucket, ascending by compareText. */
-  entries(bucket: number, nowMs: number): Promise<readonly EntryDigest[]>;
+  /** In the order asked for: the visible keys of a bucket, ascending by compareText. */
+  entries(buckets: readonly number[], nowMs: number): Promise<readonly (readonly EntryDigest[])[]>;
   /**
    * In the order asked for: every key of a bucket of which anything is remembered, also where nothing of it is visible, ascending by compareText. Some
    * of which nothing is remembered may be among them.

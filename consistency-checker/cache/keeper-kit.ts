@@ -42,7 +42,7 @@ export class Bench {
     this.keeper = new LeafKeeper({
       inspector: {
         ...{ digests, open: () => inspector.open(), close: () => inspector.close() },
-        ...{ entries: (bucket, nowMs) => inspector.entries(bucket, nowMs), states: (keys) => inspector.states(keys) },
+        ...{ entries: (buckets, nowMs) => inspector.entries(buckets, nowMs), states: (keys) => inspector.states(keys) },
         keys: (buckets) => inspector.keys(buckets),
       },
       takeDirty: async (max) => {

@@ -130,7 +130,7 @@ export class LeafKeeper {
     for (const bucket of buckets) {
       await untilServing();
       const worked = this.#budget.measure();
-      found.push(await inspector.entries(bucket, runtime.nowMs()));
+      found.push(...(await inspector.entries([bucket], runtime.nowMs())));
       this.#budget.spend(worked(), true);
       if (found.length % ENTRIES_AT_ONCE === 0) await runtime.turn();
     }

@@ -184,7 +184,7 @@ for (const [what, key, sql, shown] of GARBAGE) {
     const before = await digest(bucket);
     tamper(sql);
     assert.notDeepEqual(await digest(bucket), before);
-    const found: readonly EntryDigest[] = await inspector.entries(bucket, NOW);
+    const [found = []]: readonly (readonly EntryDigest[])[] = await inspector.entries([bucket], NOW);
     const [state] = await inspector.states([key]);
     const seen = await store.get(key, NOW);
     assert.deepEqual(found.length, shown === undefined ? 0 : 1);

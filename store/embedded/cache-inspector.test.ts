@@ -77,7 +77,7 @@ function tamper(sql: string): void {
   }
 }
 
-const entries = (key: string, nowMs = NOW) => inspector.entries(bucketOf(key), nowMs);
+const entries = async (key: string, nowMs = NOW) => (await inspector.entries([bucketOf(key)], nowMs)).flat();
 async function digest(bucket: number, nowMs = NOW) {
   const [found] = await inspector.digests([bucket], nowMs);
   return [found?.high, found?.low];
@@ -237,7 +237,10 @@ for (const wrong of ['7', '-3', '99999', '2.5', `'abc'`, `x'ff'`, '9223372036854
     const changed = after.filter(({ low }, bucket) => low !== before[bucket]?.low);
     assert.equal(changed.length, 1);
     assert.deepEqual(
-      (await inspector.entries(changed[0]?.bucket ?? -1, NOW)).map(({ key }) => key).filter((key) => key !== 'c'),
+      (await inspector.entries([changed[0]?.bucket ?? -1], NOW))
+        .flat()
+        .map(({ key }) => key)
+        .filter((key) => key !== 'c'),
       ['evil'],
     );
     const [evil, right] = await inspector.states(['evil', 'c']);

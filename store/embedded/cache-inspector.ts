@@ -52,32 +52,28 @@ export class EmbeddedCacheInspector implements CacheInspector {
     this.#read(() => {});
   }
 
-  async digests(buckets: readonly number[], nowMs: number): Promise<readonly BucketDigest[]> {
-    const digests: BucketDigest[] = [];
+  digests(buckets: readonly number[], nowMs: number): Promise<readonly BucketDigest[]> {
+    return this.#ofEach(buckets, (cells, bucket) => digestOf(bucket, cells, nowMs));
+  }
+
+  entries(buckets: readonly number[], nowMs: number): Promise<readonly (readonly EntryDigest[])[]> {
+    return this.#ofEach(buckets, (cells) => entriesOf(cells, nowMs));
+  }
+
+  keys(buckets: readonly number[]): Promise<readonly (readonly string[])[]> {
+    return this.#ofEach(buckets, (cells) => cells.map(([key]) => key));
+  }
+
+  async #ofEach<T>(buckets: readonly number[], tell: (cells: ReturnType<typeof cellsOf>, bucket: number) => T): Promise<readonly T[]> {
+    const told: T[] = [];
     for (let from = 0; from < buckets.length; from += BUCKETS_A_TURN) {
       if (from > 0) await this.#runtime.turn();
       const some = buckets.slice(from, from + BUCKETS_A_TURN);
       this.#read((tables) => {
-        for (const bucket of some) digests.push(digestOf(bucket, cellsOf(tables, bucket), nowMs));
+        for (const bucket of some) told.push(tell(cellsOf(tables, bucket), bucket));
       });
     }
-    return digests;
-  }
-
-  async entries(bucket: number, nowMs: number): Promise<readonly EntryDigest[]> {
-    return this.#read((tables) => entriesOf(cellsOf(tables, bucket), nowMs));
-  }
-
-  async keys(buckets: readonly number[]): Promise<readonly (readonly string[])[]> {
-    const keys: (readonly string[])[] = [];
-    for (let from = 0; from < buckets.length; from += BUCKETS_A_TURN) {
-      if (from > 0) await this.#runtime.turn();
-      const some = buckets.slice(from, from + BUCKETS_A_TURN);
-      this.#read((tables) => {
-        for (const bucket of some) keys.push(cellsOf(tables, bucket).map(([key]) => key));
-      });
-    }
-    return keys;
+    return told;
   }
 
   async states(keys: readonly string[]): Promise<readonly (KeyState | undefined)[]> {

@@ -18,8 +18,8 @@ export class MemoryCacheInspector implements CacheInspector {
     return buckets.map((bucket) => digestOf(bucket, this.#cells(bucket), nowMs));
   }
 
-  async entries(bucket: number, nowMs: number): Promise<readonly EntryDigest[]> {
-    return entriesOf(this.#cells(bucket), nowMs);
+  async entries(buckets: readonly number[], nowMs: number): Promise<readonly (readonly EntryDigest[])[]> {
+    return buckets.map((bucket) => entriesOf(this.#cells(bucket), nowMs));
   }
 
   async keys(buckets: readonly number[]): Promise<readonly (readonly string[])[]> {

@@ -267,7 +267,7 @@ function evictionTests(): void {
     await client.del('k', 'h');
     await sweep(store, stamp(5_000), nowMs);
     for (const key of ['k', 'h']) {
-      const entry = (await inspector.entries(bucketOf(key), nowMs)).find((one) => one.key === key);
+      const entry = (await inspector.entries([bucketOf(key)], nowMs)).flat().find((one) => one.key === key);
       assert.equal(entry?.hash, '0'.repeat(16));
       const [state] = await inspector.states([key]);
       assert.deepEqual([isEvicted(state), isDamaged(state)], [true, false]);

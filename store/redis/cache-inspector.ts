@@ -57,30 +57,33 @@ export class RedisCacheInspector implements CacheInspector {
     await this.#nodes();
   }
 
-  async digests(buckets: readonly number[], nowMs: number): Promise<readonly BucketDigest[]> {
-    const digests: BucketDigest[] = [];
+  digests(buckets: readonly number[], nowMs: number): Promise<readonly BucketDigest[]> {
+    return this.#ofEach(buckets, nowMs, (seen, bucket) => digestOf(bucket, cellsOf(seen), nowMs));
+  }
+
+  entries(buckets: readonly number[], nowMs: number): Promise<readonly (readonly EntryDigest[])[]> {
+    return this.#ofEach(buckets, nowMs, (seen) => {
+      const evicted = new Set(seen.filter(({ isEvicted }) => isEvicted).map(({ key }) => key));
+      const entries = entriesOf(cellsOf(seen), nowMs);
+      return evicted.size === 0 ? entries : entries.map((entry) => (evicted.has(entry.key) ? { ...entry, hash: EVICTED_HASH } : entry));
+    });
+  }
+
+  keys(buckets: readonly number[]): Promise<readonly (readonly string[])[]> {
+    return this.#ofEach(buckets, this.#options.runtime.nowMs(), (seen) => seen.map(({ key }) => key));
+  }
+
+  async #ofEach<T>(
+    buckets: readonly number[],
+    nowMs: number,
+    tell: (seen: readonly SeenKey[], bucket: number) => T,
+  ): Promise<readonly T[]> {
+    const told: T[] = [];
     for (let from = 0; from < buckets.length; from += BUCKETS_AT_ONCE) {
       const some = buckets.slice(from, from + BUCKETS_AT_ONCE);
-      for (const [index, seen] of (await this.#seen(some, nowMs)).entries()) digests.push(digestOf(some[index] ?? 0, cellsOf(seen), nowMs));
+      for (const [index, seen] of (await this.#seen(some, nowMs)).entries()) told.push(tell(seen, some[index] ?? 0));
     }
-    return digests;
-  }
-
-  async entries(bucket: number, nowMs: number): Promise<readonly EntryDigest[]> {
-    const [seen = []] = await this.#seen([bucket], nowMs);
-    const evicted = new Set(seen.filter(({ isEvicted }) => isEvicted).map(({ key }) => key));
-    const entries = entriesOf(cellsOf(seen), nowMs);
-    return evicted.size === 0 ? entries : entries.map((entry) => (evicted.has(entry.key) ? { ...entry, hash: EVICTED_HASH } : entry));
-  }
-
-  async keys(buckets: readonly number[]): Promise<readonly (readonly string[])[]> {
-    const keys: (readonly string[])[] = [];
-    const nowMs = this.#options.runtime.nowMs();
-    for (let from = 0; from < buckets.length; from += BUCKETS_AT_ONCE) {
-      const seen = await this.#seen(buckets.slice(from, from + BUCKETS_AT_ONCE), nowMs);
-      for (const some of seen) keys.push(some.map(({ key }) => key));
-    }
-    return keys;
+    return told;
   }
 
   async states(keys: readonly string[]): Promise<readonly (KeyState | undefined)[]> {
