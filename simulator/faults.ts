@@ -129,7 +129,7 @@ function pause(world: World): void {
 }
 
 export function setPaused(room: Room, origin: string, paused: boolean): void {
-  room.collector?.receiver.setPaused(origin, paused);
+  void room.collector?.receiver.setPaused(origin, paused);
 }
 
 /** Also what a collector that was down remembers. */

@@ -221,6 +221,8 @@ export class GatedStates implements LinkStateStore {
   }
 
   saveTransport(): void {}
+
+  async durable(): Promise<void> {}
 }
 
 export interface SessionWatch {

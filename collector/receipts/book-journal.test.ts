@@ -12,6 +12,7 @@ import { MemoryJournal, MemoryJournalTopic } from '../../log/memory/journal.ts';
 import { BookJournal, type BookJournalOptions } from './book-journal.ts';
 import { EmbeddedBook } from './embedded.ts';
 import { ShareLease } from './lease.ts';
+import { EmbeddedLinkStates } from './link-states.ts';
 import type { BookEntry, EpochLane, FrameReceipt, ParkedWrite } from './receipts.ts';
 
 const LANE: EpochLane = { log: 'writes', origin: 'beijing', partition: 3, epoch: '0123456789abcdef' };
@@ -125,6 +126,18 @@ test('a receipt that was refused is not told either: its frame is not acked', as
   await assert.rejects(first.summary(LANE), { code: 'STORE_LOCKED' });
   await assert.rejects(first.marks(), { code: 'STORE_LOCKED' });
   await assert.rejects(first.list('', 10), { code: 'STORE_LOCKED' });
+});
+
+test('a link that was switched is said to be so when the journal has it', async (context) => {
+  const machines = new Machines(context);
+  const first = await machines.open();
+  const states = new EmbeddedLinkStates(first);
+  states.saveTransport('beijing', 'mq');
+  await states.durable();
+  const second = await machines.open();
+  assert.deepEqual([...new EmbeddedLinkStates(second).transports()], [['beijing', 'mq']]);
+  states.saveTransport('beijing', 'rpc');
+  await assert.rejects(states.durable(), { code: 'STORE_LOCKED' });
 });
 
 test('what was rolled back is not in the journal', async (context) => {

@@ -279,6 +279,11 @@ export class EmbeddedBook implements ReceiptBook {
     this.#file.transaction(() => this.#file.guarded(task));
   }
 
+  /** Resolves when what was changed until now survives this machine, where it has to. STORE_LOCKED, LOG_UNAVAILABLE. */
+  durable(): Promise<void> {
+    return this.#file.durable();
+  }
+
   close(): Promise<void> {
     return this.#file.close();
   }

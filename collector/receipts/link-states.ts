@@ -41,4 +41,8 @@ export class EmbeddedLinkStates implements LinkStateStore {
   saveTransport(origin: RoomId, transport: Transport): void {
     this.#book.change((db) => void db.prepare('INSERT OR REPLACE INTO link_transports VALUES (?, ?)').run(origin, transport));
   }
+
+  durable(): Promise<void> {
+    return this.#book.durable();
+  }
 }

@@ -92,20 +92,22 @@ export class Receiver implements Service, FloorSource {
     return this.#links.map((link) => link.status());
   }
 
-  /** Pauses or resumes the link from `origin`, over restarts. Resuming also retries lanes that stopped on a gap. ROOM_UNKNOWN. */
-  setPaused(origin: RoomId, paused: boolean): LaneStatus[] {
+  /** Pauses or resumes the link from `origin`, over restarts. Resuming also retries lanes that stopped on a gap. ROOM_UNKNOWN, and as LinkStateStore.durable. */
+  async setPaused(origin: RoomId, paused: boolean): Promise<LaneStatus[]> {
     const link = this.#linkFrom(origin);
     link.setPaused(paused);
+    await this.#options.states.durable();
     return link.status().lanes;
   }
 
-  /** Over what the link from `origin` runs from now on, over restarts; returns over what it ran. ROOM_UNKNOWN, USAGE, and as InboxDialer.check. */
+  /** Over what the link from `origin` runs from now on, over restarts; returns over what it ran. ROOM_UNKNOWN, USAGE, and as InboxDialer.check and LinkStateStore.durable. */
   async setTransport(origin: RoomId, transport: Transport): Promise<Transport> {
     const link = this.#linkFrom(origin);
     const { config, inbox, states } = this.#options;
     if (origin === config.room.id) throw new WmbError('USAGE', 'a room’s link to itself has no transport to choose');
     if (transport === 'mq') await inbox?.check(origin);
     states.saveTransport(origin, transport);
+    await states.durable();
     return link.switchTo(transport);
   }
 

@@ -21,4 +21,6 @@ export interface LinkStateStore {
   /** By origin, of the links whose transport somebody chose. */
   transports(): ReadonlyMap<RoomId, Transport>;
   saveTransport(origin: RoomId, transport: Transport): void;
+  /** Resolves when what was saved until now is there for whoever goes on with the lanes, also where that is another machine. STORE_LOCKED, LOG_UNAVAILABLE. */
+  durable(): Promise<void>;
 }

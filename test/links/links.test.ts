@@ -260,7 +260,7 @@ test('a failure that does not pass stops its lane until somebody resumes the lin
   await start();
   await until(() => lane(0)?.state === 'stopped-on-gap');
   consumer.gate = async () => {};
-  receiver.setPaused('beijing', false);
+  await receiver.setPaused('beijing', false);
   await until(() => consumer.mark === 0);
   assert.equal(lane(0)?.state, 'streaming');
 });
@@ -272,7 +272,7 @@ test('a paused link takes nothing, stays paused over a restart, and goes on wher
   await first.start();
   await append(log, 0, { ms: NOW_MS });
   await until(() => first.consumers.of('beijing', 0).mark === 0);
-  assert.ok(first.receiver.setPaused('beijing', true).every((lane) => lane.state === 'paused'));
+  assert.ok((await first.receiver.setPaused('beijing', true)).every((lane) => lane.state === 'paused'));
   await append(log, 0, { ms: NOW_MS + 1 });
   await first.receiver.drain();
   await first.receiver.stop();
@@ -287,9 +287,13 @@ test('a paused link takes nothing, stays paused over a restart, and goes on wher
   assert.equal(second.lane(0)?.state, 'paused');
   assert.equal(second.receiver.status().find((link) => link.origin === 'beijing')?.paused, true);
   assert.deepEqual(second.consumers.of('beijing', 0).seqs, []);
-  second.receiver.setPaused('beijing', false);
+  await second.receiver.setPaused('beijing', false);
   await until(() => second.consumers.of('beijing', 0).mark === 1);
-  assert.throws(() => second.receiver.setPaused('nowhere', true), { code: 'ROOM_UNKNOWN' });
+  await assert.rejects(second.receiver.setPaused('nowhere', true), { code: 'ROOM_UNKNOWN' });
+  // Nobody is told that it stays so before it does.
+  states.durable = async () => Promise.reject(new WmbError('LOG_UNAVAILABLE', 'Kafka is away'));
+  await assert.rejects(second.receiver.setPaused('beijing', true), { code: 'LOG_UNAVAILABLE' });
+  await assert.rejects(second.receiver.setTransport('beijing', 'rpc'), { code: 'LOG_UNAVAILABLE' });
 });
 
 test('draining finishes what was taken, takes no more, and tells the last acks', { timeout: 20_000 }, async () => {

@@ -193,7 +193,7 @@ test('the tail that a log has lost is not taken from the inbox', { skip, timeout
   // As `wmb link skip` does it.
   for (const partition of [0, 1, 2, 3]) rig.consumer(partition).mark = 5;
   await appendAll(second.log, 3);
-  rig.receiver?.setPaused(rig.origin, false);
+  await rig.receiver?.setPaused(rig.origin, false);
   const all = [...upTo(10), 6, 7, 8];
   await until(() => [0, 1, 2, 3].every((partition) => rig.consumer(partition).seqs.length === all.length));
   for (const partition of [0, 1, 2, 3]) assert.deepEqual(rig.consumer(partition).seqs, all);

@@ -240,6 +240,8 @@ export class MemoryStates implements LinkStateStore {
   saveTransport(origin: RoomId, transport: Transport): void {
     this.chosen.set(origin, transport);
   }
+
+  async durable(): Promise<void> {}
 }
 
 export interface LogLine extends LogFields {
