@@ -252,7 +252,7 @@ function roomFile(room: RunningRoom, options: RoomsOptions): unknown {
 }
 
 /** Also on a machine that is busy with other things. */
-const READY_MS_MAX = 60_000;
+const READY_MS_MAX = 120_000;
 
 async function ready(url: string, child: ChildProcess, who: string, log: string): Promise<void> {
   const deadline = Date.now() + READY_MS_MAX;
