@@ -69,6 +69,8 @@ class Talking {
   readonly working = new Map<string, Set<number>>();
   readonly keepers = new Map<string, ShareKeeper<ShareWork>>();
   delayMs = 5;
+  /** Called with the collector that makes the work on a share; it may throw. */
+  made: (name: string) => object = () => ({});
 
   async join(name: string, time: VirtualTime, over: () => boolean = () => false): Promise<void> {
     const own = new Set<number>();
@@ -80,6 +82,7 @@ class Talking {
       ...{ self, count: SHARES, registry: shares, runtime: time, logger: silentLogger },
       lease: (share) => shares.lease(share),
       work: (share) => ({
+        ...this.made(name),
         start: async () => void own.add(share),
         drain: async () => {},
         stop: async () => void own.delete(share),
@@ -146,4 +149,21 @@ test('work that cannot go on begins anew', async () => {
   isOver = false;
   await time.advance(MOVED_MS);
   assert.deepEqual(room.counts, [4]);
+});
+
+test('a share on which a collector cannot even begin goes to another one', async () => {
+  const time = new VirtualTime();
+  const room = new Talking();
+  room.made = (name): object => {
+    if (name === 'a') throw new WmbError('CONFIG_UNREADABLE', 'a certificate is being replaced');
+    return {};
+  };
+  await room.join('a', time);
+  await time.advance(1_000);
+  await room.join('b', time);
+  await time.advance(2 * MOVED_MS);
+  assert.deepEqual(room.counts, [0, 4]);
+  room.made = () => ({});
+  await time.advance(2 * MOVED_MS);
+  assert.deepEqual(room.counts, [2, 2]);
 });

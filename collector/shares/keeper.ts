@@ -220,7 +220,7 @@ export class ShareKeeper<Work extends ShareWork> implements Service {
 
   #begin(share: number): void {
     const { logger } = this.#options;
-    const work = this.#options.work(share);
+    const work = this.#workOn(share);
     const held: Held<Work> = { work, state: 'starting', ended: Promise.resolve() };
     this.#held.set(share, held);
     logger.info({ share }, 'a share of the room is taken');
@@ -238,6 +238,17 @@ export class ShareKeeper<Work extends ShareWork> implements Service {
         if (this.#held.get(share) === held) void this.#leave(share);
       },
     );
+  }
+
+  /** Where it cannot even be made, the share is not to stay with this collector: nobody else would take it. */
+  #workOn(share: number): Work {
+    try {
+      return this.#options.work(share);
+    } catch (cause) {
+      this.#failedMs = this.#options.runtime.monotonicMs();
+      this.#release(share);
+      throw cause;
+    }
   }
 
   /** Ends the work on a share in order, and gives it away. */
