@@ -1,38 +1,44 @@
 /** A directory for the copies of receipts that one process works with. What a killed one has left is removed by the next one that starts beside it. */
-import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { asWmbError } from '../../core/errors.ts';
-import { lockDatabase } from '../../store/embedded/database-lock.ts';
+import { type DatabaseLock, lockDatabase } from '../../store/embedded/database-lock.ts';
 
 const OWNED = 'owner';
+/** Begins the name of a directory that is being made. */
+const NEW = '.';
 
 export interface Copies {
   readonly directory: string;
   remove(): void;
 }
 
-/** STORE_UNAVAILABLE. */
+/** STORE_READONLY, STORE_FULL. */
 export function openCopies(parent: string, owner: string): Copies {
   mkdirSync(parent, { recursive: true });
-  for (const name of readdirSync(parent)) removeDead(join(parent, name));
+  for (const name of readdirSync(parent)) if (!name.startsWith(NEW)) removeDead(join(parent, name));
   const directory = join(parent, owner);
-  mkdirSync(directory);
-  const lock = lockDatabase(join(directory, OWNED));
-  return {
-    directory,
-    remove: () => {
-      lock.release();
-      rmSync(directory, { recursive: true, force: true });
-    },
-  };
+  // Under its name it is there with its lock only: others that start at this moment look for what nobody has locked.
+  const made = join(parent, `${NEW}${owner}`);
+  mkdirSync(made);
+  const lock = lockDatabase(join(made, OWNED));
+  renameSync(made, directory);
+  return { directory, remove: () => remove(directory, lock) };
 }
 
 function removeDead(directory: string): void {
   try {
-    lockDatabase(join(directory, OWNED)).release();
-  } catch (cause) {
-    if (asWmbError(cause).code === 'STORE_LOCKED') return;
-    throw cause;
+    remove(directory, lockDatabase(join(directory, OWNED)));
+  } catch {
+    // Somebody works with it, or has removed it.
   }
-  rmSync(directory, { recursive: true, force: true });
+}
+
+/** Others that start at this moment remove it too: what stays is gone with the next start. */
+function remove(directory: string, lock: DatabaseLock): void {
+  try {
+    rmSync(directory, { recursive: true, force: true });
+  } catch {
+    // As above.
+  }
+  lock.release();
 }
