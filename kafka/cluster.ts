@@ -83,7 +83,11 @@ export class KafkaCluster {
 
   /** The topic's partitions are known from now on, where it exists. Rejects where the user may not know of it. */
   async watch(topic: string): Promise<void> {
-    this.#topics.add(topic);
+    if (!this.#topics.has(topic)) {
+      this.#topics.add(topic);
+      // Who asks at this moment has not asked about it.
+      await this.#refreshing?.catch(() => {});
+    }
     await this.refresh();
     this.requireSeen(topic);
   }
