@@ -15,10 +15,19 @@ export interface LeaderLoopsOptions {
   readonly runtime: Runtime;
   /** Between two attempts with a broker that fails. */
   readonly backoff: { readonly msMin: number; readonly msMax: number };
-  /** Asks one broker once for partitions that it leads; waits there, or otherwise, where there is nothing. */
+  /** Asks one broker once for partitions that it leads, in this order; waits there, or otherwise, where there is nothing. */
   readonly ask: (node: number, partitions: readonly number[], signal: AbortSignal) => Promise<void>;
   /** A broker cannot be asked (why), or all can again (undefined). */
   readonly onTrouble: (cause: unknown) => void;
+}
+
+/**
+ * Another one first with each turn: what is larger than was asked for comes of the first partition that has something, and of the others never. So behind one that always has something nothing large
+ * would come.
+ */
+export function inTurn<T>(partitions: readonly T[], turn: number): readonly T[] {
+  const at = turn % Math.max(1, partitions.length);
+  return [...partitions.slice(at), ...partitions.slice(0, at)];
 }
 
 export class LeaderLoops {
@@ -65,9 +74,11 @@ export class LeaderLoops {
     const { cluster, runtime, backoff, ask } = this.#options;
     const { signal } = this.#over;
     let failures = 0;
+    let turn = 0;
     for (let led = this.#led(node); !signal.aborted && led.length > 0; led = this.#led(node)) {
       try {
-        await ask(node, led, signal);
+        await ask(node, inTurn(led, turn), signal);
+        turn += 1;
         this.#tell(node, undefined);
         failures = 0;
       } catch (cause) {

@@ -2,6 +2,7 @@
 import { Wakeup } from '../../core/flow/wakeup.ts';
 import { leaderOf } from '../../kafka/calls.ts';
 import type { KafkaCluster } from '../../kafka/cluster.ts';
+import { inTurn } from '../../kafka/leaders.ts';
 import { fetchExchange } from '../../kafka/requests.ts';
 import { recordsFrom } from '../../kafka/topic-calls.ts';
 import type { Dealt, InboxLane } from './inbox-lane.ts';
@@ -49,8 +50,10 @@ export class InboxReader {
 
   async #read({ leader, lanes, wakeup }: Led): Promise<void> {
     const { cluster, topic, onDealt, signal } = this.#options;
-    while (!signal.aborted) {
-      const partitions = lanes.map(({ wants }) => wants).filter((wants) => wants !== undefined);
+    for (let turn = 0; !signal.aborted; turn += 1) {
+      const partitions = inTurn(lanes, turn)
+        .map(({ wants }) => wants)
+        .filter((wants) => wants !== undefined);
       if (partitions.length === 0) {
         await wakeup.wait();
         continue;

@@ -52,9 +52,10 @@ export class Fetchers {
   async #ask(node: number, led: readonly number[], signal: AbortSignal): Promise<void> {
     const { cluster, topic, partitions, runtime } = this.#options;
     const asked = new Map<number, { readonly place: FetchPartition; readonly partition: PartitionIntake }>();
-    for (const partition of partitions) {
-      const place = led.includes(partition.partition) ? partition.place() : undefined;
-      if (place !== undefined) asked.set(place.partition, { place, partition });
+    for (const one of led) {
+      const partition = partitions.find((each) => each.partition === one);
+      const place = partition?.place();
+      if (partition !== undefined && place !== undefined) asked.set(one, { place, partition });
     }
     if (asked.size === 0) return sleep(runtime, FULL_MS, signal);
     const places = [...asked.values()].map(({ place }) => place);
