@@ -167,3 +167,21 @@ test('a share on which a collector cannot even begin goes to another one', async
   await time.advance(2 * MOVED_MS);
   assert.deepEqual(room.counts, [2, 2]);
 });
+
+test('a claim that comes a second time, when its share is free again, leaves the share with nobody who does not work on it', async () => {
+  const time = new VirtualTime();
+  const room = new Talking();
+  const { topic } = room;
+  await room.join('a', time);
+  await room.join('b', time);
+  await time.advance(2 * MOVED_MS);
+  assert.deepEqual(room.counts, [2, 2]);
+  const given = [...(room.working.get('a') ?? [])];
+  const leaving = room.keepers.get('a')?.stop();
+  while (decodeShares(topic.records.at(-1) ?? Buffer.alloc(0))?.leaves !== true) await time.advance(1);
+  // A broker that did not answer had kept what b had said when both claimed them.
+  for (const share of given) topic.records.push(encodeShares(said('b', { claims: free(share) })));
+  await time.advance(2 * MOVED_MS);
+  await leaving;
+  assert.deepEqual(room.counts, [0, 4]);
+});

@@ -33,8 +33,8 @@ export class TalkedShares {
   readonly #claims = new Claims();
   readonly #over = new AbortController();
   readonly #heard = new Wakeup();
-  /** Given back, and not claimed since. */
-  readonly #released = new Set<number>();
+  /** Claimed, and not given back since. What is this one's all the same, because a word that was said twice came late, is said to be nobody's. */
+  readonly #kept = new Set<number>();
   #saying: Promise<void> = Promise.resolve();
   #isSaying = false;
   #word: { readonly news: readonly ShareNews[]; readonly counts: boolean } = { news: [], counts: true };
@@ -67,7 +67,7 @@ export class TalkedShares {
     return {
       take: () => this.#take(share),
       renew: () => this.#isMine(share),
-      release: () => void this.#released.add(share),
+      release: () => void this.#kept.delete(share),
       close: () => {},
     };
   }
@@ -82,17 +82,17 @@ export class TalkedShares {
   }
 
   #isMine(share: number): boolean {
-    return this.#claims.ownerOf(share) === this.#options.self.name && !this.#released.has(share);
+    return this.#claims.ownerOf(share) === this.#options.self.name && this.#kept.has(share);
   }
 
   async #take(share: number): Promise<boolean> {
     const claim = this.#claims.claim(share, this.#options.runtime.monotonicMs(), LEASE_MS);
     if (claim === undefined) return false;
-    this.#released.delete(share);
-    if (await this.#says(claim, UNHEARD_MS)) return this.#isMine(share);
-    // It may be heard later; then it is given back.
-    this.#released.add(share);
-    return false;
+    this.#kept.add(share);
+    const isMine = (await this.#says(claim, UNHEARD_MS)) && this.#isMine(share);
+    // It may be heard later, or again; then it is given back.
+    if (!isMine) this.#kept.delete(share);
+    return isMine;
   }
 
   /** Says it, and waits until it is heard. */
@@ -125,7 +125,7 @@ export class TalkedShares {
     const turn = this.#turn;
     this.#turn += 1;
     this.#isSaying = true;
-    const holds = this.#claims.heldBy(self.name).filter(({ share }) => !this.#released.has(share));
+    const holds = this.#claims.heldBy(self.name).filter(({ share }) => this.#kept.has(share));
     const news = this.#word.news.filter(({ share }) => this.#isMine(share));
     try {
       await talk.say(encodeShares({ ...self, turn, heardTo: this.#heardTo, counts: this.#word.counts, holds, news, claims, leaves }));
