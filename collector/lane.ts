@@ -23,8 +23,8 @@ export interface LaneConsumer {
   take(frames: readonly LinkFrame[]): Promise<void>;
   /** True: a store came back from an older copy since it was resumed. It takes nothing until it is resumed again, though nothing failed. */
   readonly isStale?: boolean;
-  /** The origin's newest pulse for this lane. */
-  pulse(end: LaneEnd): void;
+  /** The origin's newest pulse for this lane, and its wall clock when it was sent. */
+  pulse(end: LaneEnd, sentMs: number): void;
   /**
    * Of a lane that stopped on a gap: what would be lost, and, where it is `confirmed`, the end of waiting for it: the marks move to where the lane can go on.
    * Rejects with the reason where that must not be done. A consumer without it never skips.

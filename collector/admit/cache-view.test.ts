@@ -30,7 +30,7 @@ function quiet(room: TestRoom, ends: Readonly<Record<string, TestLog>>): void {
     const log = ends[origin] ?? new TestLog({ origin });
     const seq = log.frames.length - 1;
     const end = { log: 'writes' as const, partition: 0, epoch: log.epoch, seq, writes: seq + 1, stamp: SEEN_BY_ALL };
-    room.applier.consumers(log.lane).pulse(end);
+    room.applier.consumers(log.lane).pulse(end, 0);
   }
   room.setFloor(SEEN_BY_ALL);
 }
@@ -127,7 +127,7 @@ test('there is no floor, nor does a sweep name one or the horizon say what was s
     });
   const taking = room.applier.consumers(slow.lane).take(slow.add({ kind: 'message', key: 'c' }).after(0));
   quiet(room, { beijing: log });
-  room.applier.consumers(slow.lane).pulse({ log: 'writes', partition: 0, epoch: slow.epoch, seq: 0, writes: 1, stamp: SEEN_BY_ALL });
+  room.applier.consumers(slow.lane).pulse({ log: 'writes', partition: 0, epoch: slow.epoch, seq: 0, writes: 1, stamp: SEEN_BY_ALL }, 0);
   assert.equal(room.applier.floor(), SEEN_BY_ALL);
   const seen = async () => (await room.applier.horizon()).map((place) => place.seen);
   assert.deepEqual(await seen(), [SEEN_BY_ALL, SEEN_BY_ALL]);

@@ -57,13 +57,13 @@ export class ChangesLane implements LaneConsumer {
   async #batch(lane: EpochLane, frames: readonly SeqFrame[]): Promise<void> {
     const startedMs = this.#context.runtime.monotonicMs();
     const expected = this.#progress.mark;
-    const next = frames.at(-1)?.seq ?? expected;
+    const last = frames.at(-1);
+    const next = last?.seq ?? expected;
     const changes = frames.flatMap((frame) => frame.writes.map((write) => write.payload));
     const { moved, stored } = await this.#database.applyChanges({ ...lane, expected, next }, changes);
     if (!moved) throw markMoved(lane, 'database', expected, stored);
-    this.#progress.mark = next;
+    if (last !== undefined) this.#progress.reach(last);
     this.#progress.writes += changes.length;
-    this.#progress.through = frames.at(-1)?.header.through ?? NO_STAMP;
     this.#context.acks.publish(lane, { seq: next, parkedSeq: NOTHING_SEEN }, []);
     this.#context.meters.batch(
       this.#lane,
@@ -81,8 +81,8 @@ export class ChangesLane implements LaneConsumer {
     );
   }
 
-  pulse(end: LaneEnd): void {
-    this.#progress.pulse(end, this.#context.runtime.nowMs());
+  pulse(end: LaneEnd, sentMs: number): void {
+    this.#progress.pulse(end, sentMs);
   }
 
   progress(): LaneProgress {

@@ -22,7 +22,9 @@ async function masterAndSlave() {
 
 /** Nothing was ever written in beijing: its pulses say that nothing is missing. */
 function sees(room: TestRoom, stamp: string): void {
-  room.applier.consumers({ ...WRITES, origin: 'beijing' }).pulse({ log: 'writes', partition: 0, epoch: EPOCH, seq: -1, writes: 0, stamp });
+  room.applier
+    .consumers({ ...WRITES, origin: 'beijing' })
+    .pulse({ log: 'writes', partition: 0, epoch: EPOCH, seq: -1, writes: 0, stamp }, 0);
 }
 
 function effectsIn({ lanes }: CachePlaces): CachePlace | undefined {

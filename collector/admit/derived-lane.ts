@@ -126,8 +126,8 @@ export class DerivedLane implements LaneConsumer, Retryable {
     return { outcome, code, message: '' };
   }
 
-  pulse(end: LaneEnd): void {
-    this.#progress.pulse(end, this.#context.runtime.nowMs());
+  pulse(end: LaneEnd, sentMs: number): void {
+    this.#progress.pulse(end, sentMs);
   }
 
   progress(): LaneProgress {

@@ -148,14 +148,8 @@ test('a slave database that comes back behind lacks what lies after its mark, no
   slave.restart();
   const changes = slave.applier.consumers(log.lane);
   await changes.resume({ epoch: log.epoch });
-  changes.pulse({
-    log: 'changes',
-    partition: 0,
-    epoch: log.epoch,
-    seq: 2,
-    writes: 3,
-    stamp: formatStamp({ ms: 1, counter: 0, writer: 1 }),
-  });
+  const stamp = formatStamp({ ms: 1, counter: 0, writer: 1 });
+  changes.pulse({ log: 'changes', partition: 0, epoch: log.epoch, seq: 2, writes: 3, stamp }, 1);
   const { mark, lagWrites } = changes.progress();
   assert.deepEqual({ mark, lagWrites }, { mark: 1, lagWrites: 1 });
 });

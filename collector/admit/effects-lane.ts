@@ -261,8 +261,7 @@ export class EffectsLane implements LaneConsumer {
     for (const { seq, header } of frames) if (seq > at.book) this.#progress.writes += header.count;
     at.book = Math.max(at.book, last.seq);
     at.next = last.seq + 1;
-    this.#progress.mark = last.seq;
-    this.#progress.through = last.header.through;
+    this.#progress.reach(last);
     this.#context.acks.publish(at.lane, { seq: last.seq, parkedSeq: NOTHING_SEEN }, []);
   }
 
@@ -274,8 +273,8 @@ export class EffectsLane implements LaneConsumer {
     );
   }
 
-  pulse(end: LaneEnd): void {
-    this.#progress.pulse(end, this.#context.runtime.nowMs());
+  pulse(end: LaneEnd, sentMs: number): void {
+    this.#progress.pulse(end, sentMs);
   }
 
   progress(): LaneProgress {

@@ -32,9 +32,9 @@ test('the horizon follows the marks, the pulses and the lag of a lane', async ()
   assert.deepEqual(await place(room, 'guangzhou'), { ...passed, seen: newest(log), lagWrites: 0 });
   const quiet = 'ffffffffffff000000000002';
   const pulse = { log: 'writes', partition: 0, epoch: EPOCH, stamp: quiet } as const;
-  room.applier.consumers(log.lane).pulse({ ...pulse, seq: 0, writes: 1 });
+  room.applier.consumers(log.lane).pulse({ ...pulse, seq: 0, writes: 1 }, 0);
   assert.deepEqual(await place(room, 'guangzhou'), { ...passed, seen: quiet, lagWrites: 0 });
-  room.applier.consumers(log.lane).pulse({ ...pulse, seq: 2, writes: 4 });
+  room.applier.consumers(log.lane).pulse({ ...pulse, seq: 2, writes: 4 }, 0);
   assert.deepEqual(await place(room, 'guangzhou'), { ...passed, seen: newest(log), lagWrites: 3 });
 });
 

@@ -54,7 +54,7 @@ function quiet(room: TestRoom, seq: number): void {
   ] as const)
     room.applier
       .consumers({ log: 'writes', origin, partition: 0 })
-      .pulse({ log: 'writes', partition: 0, epoch: EPOCH, seq: end, writes: end + 1, stamp: SEEN_BY_ALL });
+      .pulse({ log: 'writes', partition: 0, epoch: EPOCH, seq: end, writes: end + 1, stamp: SEEN_BY_ALL }, 0);
   room.setFloor(SEEN_BY_ALL);
 }
 

@@ -34,6 +34,27 @@ test('a lane that was never complete lags since the newest write request applied
   assert.equal(progress.report(6_000).lagMs, 5_000);
 });
 
+test('while nothing more can be settled, because a dead reship is waited for, what is applied at once does not lag', () => {
+  const progress = applied(4, 10, 1_000);
+  progress.pulse(end(4, 10, 900_000), 900_000);
+  progress.reach({ seq: 5, header: { stampLast: at(910_000), through: at(900_000) } });
+  progress.writes = 11;
+  progress.pulse(end(6, 12, 900_000), 910_100);
+  assert.equal(progress.report(910_300).lagMs, 300, 'since what was applied last');
+  progress.reach({ seq: 6, header: { stampLast: at(910_100), through: at(900_000) } });
+  progress.writes = 12;
+  progress.pulse(end(6, 12, 900_000), 912_000);
+  progress.pulse(end(7, 13, 900_000), 913_000);
+  assert.equal(progress.report(913_200).lagMs, 1_200, 'since the origin said that nothing is missing');
+});
+
+test('what was long on its way lags for as long: pulses count by the clock of the origin', () => {
+  const progress = applied(4, 10, 1_000);
+  progress.pulse(end(4, 10, 900_000), 900_000);
+  progress.pulse(end(5, 11, 901_000), 901_000);
+  assert.equal(progress.report(912_000).lagMs, 12_000);
+});
+
 test('a lane that has everything has no lag', () => {
   const progress = applied(4, 10, 1_000);
   progress.pulse(end(4, 10, 5_000), 5_000);

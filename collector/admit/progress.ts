@@ -1,6 +1,7 @@
 /** How far this room is in one lane: for acks, for status, and for its share of the floor. */
 import { NO_STAMP, type Stamp, stampMs } from '../../core/stamp.ts';
 import { type LogEpoch, NOTHING_SEEN, type Seq } from '../../core/words.ts';
+import type { FrameHeader } from '../../link/frame.ts';
 import type { LaneEnd } from '../../link/link.ts';
 import type { LaneProgress } from '../lane.ts';
 
@@ -12,10 +13,10 @@ export class Progress {
   /** Every write request behind the mark has a greater stamp; empty where that is not known. */
   through: Stamp = NO_STAMP;
   parked = 0;
+  /** Stamp of the newest write request up to the mark; empty where that is not known. */
+  newest: Stamp = NO_STAMP;
   #end: LaneEnd | undefined;
-  /** The last moment, by the origin's stamps, at which nothing was missing here. */
-  #completeAt: Stamp = NO_STAMP;
-  /** The same by this room's clock; before a pulse has found nothing missing, when the first one came. 0: none has. */
+  /** The last moment, by the origin's clock, at which nothing was missing here; before a pulse has found nothing missing, when the first one was sent. 0: none was. */
   #completeMs = 0;
   #wasComplete = false;
 
@@ -31,17 +32,24 @@ export class Progress {
     this.mark = state.mark;
     this.writes = state.writes;
     this.through = state.through;
+    this.newest = state.through;
     this.parked = state.parked;
   }
 
-  /** `nowMs`: wall clock of this room. */
-  pulse(end: LaneEnd, nowMs: number): void {
+  /** The room has applied the lane's frames up to this one. */
+  reach({ seq, header }: { readonly seq: Seq; readonly header: Pick<FrameHeader, 'stampLast' | 'through'> }): void {
+    this.mark = seq;
+    this.through = header.through;
+    this.newest = header.stampLast;
+  }
+
+  /** `sentMs`: the origin's clock when it said so. */
+  pulse(end: LaneEnd, sentMs: number): void {
     // Behind a range that was given up the number is not known until the lane has caught up.
     if (end.epoch === this.epoch && end.seq === this.mark) this.writes = end.writes;
     this.#end = end;
     const isComplete = end.epoch === this.epoch && this.mark >= end.seq;
-    if (isComplete) this.#completeAt = end.stamp;
-    if (isComplete || this.#completeMs === 0) this.#completeMs = nowMs;
+    if (isComplete || this.#completeMs === 0) this.#completeMs = sentMs;
     this.#wasComplete ||= isComplete;
   }
 
@@ -65,14 +73,13 @@ export class Progress {
   }
 
   /**
-   * After a quiet night the newest write request applied is old, but nothing has been missing for as long. The end of a `writes` lane is stamped
-   * anew with every pulse; that of the other logs is as old as their last frame: of them this room's clock says when a pulse found nothing missing.
+   * After a quiet night the newest write request applied is old, but nothing has been missing for as long. Neither `through` nor the stamp of the end would do: for as long as a dead reship is waited
+   * for, both stand still, though everything that the others take is applied at once.
    */
   #sinceMs(nowMs: number): number {
-    const since = this.#completeAt > this.through ? this.#completeAt : this.through;
-    const stampedMs = since === NO_STAMP ? nowMs : stampMs(since);
-    if (this.#end?.log === 'writes' || this.#completeMs === 0) return stampedMs;
-    if (this.#wasComplete) return since === NO_STAMP ? this.#completeMs : Math.max(this.#completeMs, stampedMs);
-    return Math.min(this.#completeMs, stampedMs);
+    const newestMs = this.newest === NO_STAMP ? undefined : stampMs(this.newest);
+    if (this.#wasComplete) return Math.max(this.#completeMs, newestMs ?? 0);
+    if (this.#completeMs === 0) return newestMs ?? nowMs;
+    return Math.min(this.#completeMs, newestMs ?? this.#completeMs);
   }
 }

@@ -40,7 +40,7 @@ function pulse(room: TestRoom, log: TestLog, seen: Stamp): void {
   const other = new TestLog({ origin: log.lane.origin === 'beijing' ? 'guangzhou' : 'beijing' });
   for (const { lane, epoch, frames } of [log, other]) {
     const seq = frames.length - 1;
-    room.applier.consumers(lane).pulse({ log: 'writes', partition: 0, epoch, seq, writes: seq + 1, stamp: seen });
+    room.applier.consumers(lane).pulse({ log: 'writes', partition: 0, epoch, seq, writes: seq + 1, stamp: seen }, 0);
   }
 }
 

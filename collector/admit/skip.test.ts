@@ -42,7 +42,7 @@ test('behind a purged range all marks move, the range is in the book, and the la
   await take(room, log);
   assert.deepEqual([room.cache.value('b'), room.cache.value('c'), room.cache.value('n')], [undefined, '1', '1']);
   const end = { log: 'writes', partition: 0, epoch: EPOCH, seq: 3, writes: 5, stamp: '' } as const;
-  room.applier.consumers(lane).pulse(end);
+  room.applier.consumers(lane).pulse(end, 0);
   assert.equal(room.applier.consumers(lane).progress().lagWrites, 0, 'what was given up is no lag');
 });
 

@@ -379,11 +379,11 @@ test('the floor is no further than what the room has seen of every lane', async 
   await room.run(log);
   assert.equal(room.applier.floor(), '', 'nothing is known of the lane of beijing');
   const end = { log: 'writes', partition: 0, epoch: lane.epoch, seq: -1, writes: 0, stamp: SEEN_BY_ALL } as const;
-  room.applier.consumers({ ...lane, origin: 'beijing' }).pulse(end);
+  room.applier.consumers({ ...lane, origin: 'beijing' }).pulse(end, 0);
   assert.equal(room.applier.floor().slice(12, 16), '0001', 'the last frame applied');
-  room.applier.consumers(lane).pulse({ ...end, seq: 0, writes: 1 });
+  room.applier.consumers(lane).pulse({ ...end, seq: 0, writes: 1 }, room.runtime.nowMs());
   assert.equal(room.applier.floor(), SEEN_BY_ALL);
-  room.applier.consumers(lane).pulse({ ...end, seq: 1, writes: 2 });
+  room.applier.consumers(lane).pulse({ ...end, seq: 1, writes: 2 }, room.runtime.nowMs());
   assert.notEqual(room.applier.floor(), SEEN_BY_ALL, 'there is more to come');
   assert.deepEqual(room.applier.consumers(lane).progress(), { epoch: lane.epoch, mark: 0, parked: 0, lagWrites: 1, lagMs: 0 });
 });

@@ -321,8 +321,7 @@ export class WritesLane implements LaneConsumer, Retryable {
     at.book = Math.max(at.book, last.seq);
     at.next = last.seq + 1;
     this.#history.commit(last.seq);
-    this.#progress.mark = last.seq;
-    this.#progress.through = last.header.through;
+    this.#progress.reach(last);
     if (this.#lane.origin !== config.room.id) hints.observed(newestStamp(works));
     acks.publish(
       at.lane,
@@ -378,8 +377,8 @@ export class WritesLane implements LaneConsumer, Retryable {
     return this.#retry.discard(parked);
   }
 
-  pulse(end: LaneEnd): void {
-    this.#progress.pulse(end, this.#context.runtime.nowMs());
+  pulse(end: LaneEnd, sentMs: number): void {
+    this.#progress.pulse(end, sentMs);
   }
 
   progress(): LaneProgress {

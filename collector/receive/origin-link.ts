@@ -297,7 +297,7 @@ export class OriginLink {
     // Also for lanes whose frames do not come this way: how far they reach is needed to know how far this room is.
     for (const end of message.ends) {
       if (end.partition >= this.#options.config.topology.partitions || !holds(this.#options.share, end.partition)) continue;
-      this.#options.consumers({ log: end.log, origin: this.origin, partition: end.partition }).pulse(end);
+      this.#options.consumers({ log: end.log, origin: this.origin, partition: end.partition }).pulse(end, message.sentMs);
       const lane = this.#lanes.get(`${end.log}/${end.partition}`);
       lane?.checkStale();
       lane?.checkStall();

@@ -3,7 +3,7 @@
  * come in order and hands them to the lanes' consumers; it never looks into them.
  */
 import type { Config, Transport } from '../../core/config/types.ts';
-import { asWmbError, WmbError } from '../../core/errors.ts';
+import { asWmbError, type ErrorCode, WmbError } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Counter, Metrics } from '../../core/metrics.ts';
 import type { Runtime } from '../../core/runtime.ts';
@@ -46,6 +46,8 @@ export class Receiver implements Service, FloorSource {
   readonly #frames: Counter;
   readonly #bytes: Counter;
   readonly #dials: Counter;
+  /** Why link states cannot be saved now. */
+  #unsaved: ErrorCode | undefined;
 
   constructor(options: ReceiverOptions) {
     this.#options = options;
@@ -172,9 +174,13 @@ export class Receiver implements Service, FloorSource {
   #save(row: LinkStateRow): void {
     try {
       this.#options.states.save(row);
+      this.#unsaved = undefined;
     } catch (cause) {
       const { code, message } = asWmbError(cause);
-      this.#options.logger.error({ lane: laneKey(row.lane), state: row.state, code, reason: message }, 'a link state could not be saved');
+      // Lanes that fail because the disk is full move several times a second: that is told once, and not by filling the disk.
+      if (this.#unsaved !== code)
+        this.#options.logger.error({ lane: laneKey(row.lane), state: row.state, code, reason: message }, 'link states cannot be saved');
+      this.#unsaved = code;
     }
   }
 
