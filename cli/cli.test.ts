@@ -61,6 +61,7 @@ test('every command has a description, and every command that does something has
 
 const MISTAKES: readonly (readonly [args: string[], message: RegExp])[] = [
   [['frobnicate'], /unknown command 'frobnicate'/],
+  [['frob\x1b[2J'], /unknown command 'frob\\x1b\[2J'/],
   [['statos'], /Did you mean status\?/],
   [['status', '--frob'], /unknown option '--frob'/],
   [['get'], /missing required argument 'key'/],

@@ -9,7 +9,7 @@ import {
   type ServiceError,
 } from '@grpc/grpc-js';
 import type { Config } from '../core/config/types.ts';
-import { WmbError } from '../core/errors.ts';
+import { type ErrorCode, WmbError } from '../core/errors.ts';
 import type { Runtime } from '../core/runtime.ts';
 import { roomEntry } from '../core/topology.ts';
 import type { RoomId } from '../core/words.ts';
@@ -111,9 +111,9 @@ export class Clients {
     return new WmbError('UNREACHABLE', `${who} does not answer${reason === undefined ? '' : ` (${reason})`}`, { cause });
   }
 
-  /** A room that answers, or breaks off, without taking anything. */
-  stuck(room: RoomId, reason: string): WmbError {
-    return new WmbError('UNREACHABLE', `reship of ${room} has taken nothing for too long: ${reason}`);
+  /** A room that answers, or breaks off, without taking anything. `code`: why. */
+  stuck(room: RoomId, { code, message }: { readonly code: ErrorCode; readonly message: string }): WmbError {
+    return new WmbError(code, `reship of ${room} has taken nothing for too long: ${message}`);
   }
 
   close(): void {

@@ -24,6 +24,7 @@ import { addTopologyCommands } from './commands/topology.ts';
 import { addTraceCommand } from './commands/trace.ts';
 import { addUpCommand } from './commands/up.ts';
 import { COLUMNS_PAGE, type Context } from './context.ts';
+import { printable } from './table.ts';
 
 /** Exit codes as --help and docs/cli.md tell them. */
 export const EXIT_MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
@@ -90,7 +91,7 @@ function reportFailure(cause: unknown, json: boolean): number {
   const error = cause instanceof CommanderError ? usageError(cause) : asWmbError(cause);
   const { code, message, retry } = error;
   if (json) process.stderr.write(`${JSON.stringify({ error: { code, message, retry, remedy: ERRORS[code].remedy } })}\n`);
-  else if (message !== '') process.stderr.write(`wmb: ${errorLine(error)}\n`);
+  else if (message !== '') process.stderr.write(`wmb: ${errorLine(error).split('\n').map(printable).join('\n')}\n`);
   if (code === 'INTERNAL' && cause instanceof Error && !json) process.stderr.write(`${cause.stack}\n`);
   return ERRORS[code].exit;
 }

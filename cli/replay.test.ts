@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { PassThrough } from 'node:stream';
 import { test } from 'node:test';
 import type { ServerDuplexStream } from '@grpc/grpc-js';
+import { VirtualTime } from '../core/flow/virtual-time.testing.ts';
 import type { SubmitRequest, SubmitResponse, WriteRequest, WriteResult } from '../proto/gen/wmb/v1/writes.ts';
+import { Clients } from './clients.ts';
+import { Sender } from './replay/sender.ts';
 import { type FakeRooms, fakeRooms, startWmb, wmb } from './testing.ts';
 
 type Stream = ServerDuplexStream<SubmitRequest, SubmitResponse>;
@@ -155,6 +159,40 @@ test('a rate is kept', async () => {
     assert.equal(seen.length, 100);
     assert.ok(JSON.parse(stdout).durationMs >= 450, stdout);
   });
+});
+
+test('a directory is no file of write requests', async () => {
+  await withRooms([{}], async ({ configFile }, file) => {
+    const { code, stderr } = await wmb(['replay', dirname(file), '--config', configFile]);
+    assert.equal(code, 2);
+    assert.match(stderr, /wmb: USAGE: .* is a directory; name a file, or - for stdin/);
+  });
+});
+
+test('a room that takes nothing is given up with what it says, and with what is to be done about that', async () => {
+  const time = new VirtualTime();
+  const stream = new PassThrough({ objectMode: true });
+  const write = ({ writes, batchId }: SubmitRequest) => {
+    const results = writes.map(({ requestId }) => ({
+      requestId,
+      stamp: '',
+      position: '',
+      outcome: 0,
+      ...refusedWith('LOG_FULL', 'later'),
+    }));
+    stream.emit('data', { results, batchId });
+  };
+  const writesClient = () => ({ submitStream: () => Object.assign(stream, { write }) });
+  const clients = Object.assign(Object.create(Clients.prototype) as Clients, { writesClient });
+  const sender = new Sender({ clients, runtime: time, room: 'beijing', wait: 0, deadlineMs: 0, onResult: () => {}, onRetry: () => {} });
+  const given = { requestId: 'r1', kind: 'cache', key: 'k', payload: Buffer.alloc(0), traceparent: '' };
+  await sender.add({ lineNumber: 1, write: given, room: undefined });
+  const over = assert.rejects(sender.finish(new AbortController().signal), {
+    code: 'LOG_FULL',
+    message: /beijing has taken nothing for too long: LOG_FULL/,
+  });
+  await time.advance(40_000);
+  await over;
 });
 
 test('a room that is not there is given up after a few seconds, with the reason', async () => {

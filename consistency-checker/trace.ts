@@ -3,6 +3,7 @@ import { WmbError } from '../core/errors.ts';
 import type { FrameReceipts, LanePlace } from '../core/inspection.ts';
 import { formatPosition, laneKey, NOTHING_SEEN, type Position, parsePosition, type Seq } from '../core/words.ts';
 import type { Hop, WriteTimeline } from './drift.ts';
+import { plural } from './report/phrases.ts';
 import type { FoundWrite, RoomView } from './room.ts';
 
 /** How long a write log is searched for a request id. */
@@ -96,5 +97,5 @@ function hopOf({ room }: RoomView, position: Position, frame: FrameReceipts | un
   if (exception === undefined) return { room, what: 'applied', atMs: frame.appliedMs, detail: '' };
   const { outcome, code, parkedMs, attempts } = exception;
   if (outcome !== 'parked') return { room, what: outcome, atMs: frame.appliedMs, detail: code };
-  return { room, what: outcome, atMs: parkedMs, detail: attempts > 0 ? `${code}, retried ${attempts} times` : code };
+  return { room, what: outcome, atMs: parkedMs, detail: attempts > 0 ? `${code}, tried ${plural(attempts, 'time')}` : code };
 }

@@ -65,7 +65,9 @@ function keepNumber(this: unknown, _name: string, value: unknown, context?: { re
 function unknownField(name: string): WmbError {
   const shown = JSON.stringify(name.slice(0, 64));
   const near = nearestName(name, FIELDS);
-  return invalid(`has the unknown field ${shown}${near === undefined ? '' : `: did you mean ${near}?`} It may have ${FIELDS.join(', ')}`);
+  return invalid(
+    `has the unknown field ${shown}${near === undefined ? '' : `: did you mean ${near}?`}${near === undefined ? '; it' : ' It'} may have ${FIELDS.join(', ')}`,
+  );
 }
 
 function invalid(message: string): WmbError {

@@ -60,7 +60,7 @@ export class GrpcServer implements Service {
 
   constructor(options: GrpcServerOptions) {
     this.#options = options;
-    addHealthService(this.#server, options.readiness);
+    addHealthService(this.#server, options.readiness, this.#server.services);
   }
 
   /** Services are added to it before start. */

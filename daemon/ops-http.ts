@@ -21,6 +21,8 @@ export interface OpsHttpOptions {
   readonly logger: Logger;
 }
 
+const METHODS = ['GET', 'POST'] as const;
+
 export interface ErrorBody {
   readonly error: { readonly code: string; readonly message: string; readonly retry: string; readonly retryAfterMs?: number };
 }
@@ -41,7 +43,7 @@ export class OpsHttp implements Service {
     });
     this.app.setErrorHandler((error, _request, reply) => answerError(error, reply, options.logger));
     this.app.setNotFoundHandler((request) => {
-      throw new WmbError('NOT_FOUND', `no such resource: ${request.method} ${request.url}`);
+      throw new WmbError('NOT_FOUND', `no such resource: ${request.method} ${request.url}${this.#othersText(request.url)}`);
     });
     this.#addRoutes();
   }
@@ -65,6 +67,13 @@ export class OpsHttp implements Service {
 
   async stop(): Promise<void> {
     await this.app.close();
+  }
+
+  /** Somebody looks at a resource with a browser that only takes POST. */
+  #othersText(url: string): string {
+    const path = url.split('?')[0] ?? '';
+    const taken = METHODS.filter((method) => this.app.findRoute({ url: path, method }) !== null);
+    return taken.length === 0 ? '' : `; it takes ${taken.join(', ')}`;
   }
 
   #addRoutes(): void {

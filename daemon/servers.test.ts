@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
-import { credentials } from '@grpc/grpc-js';
+import { credentials, status } from '@grpc/grpc-js';
 import { WmbError } from '../core/errors.ts';
 import { silentLogger } from '../core/logger.ts';
 import { systemRuntime } from '../core/runtime.ts';
@@ -71,6 +71,9 @@ test('every http error has a body with code, message and retry, the status of th
   const missing = await fetch(`http://${http.address}/nowhere`);
   assert.equal(missing.status, 404);
   assert.deepEqual(await missing.json(), { error: { code: 'NOT_FOUND', message: 'no such resource: GET /nowhere', retry: 'never' } });
+  const wrongMethod = await fetch(`http://${http.address}/echo`);
+  assert.equal(wrongMethod.status, 404);
+  assert.match(await wrongMethod.text(), /no such resource: GET \/echo; it takes POST/);
   const post = async (body: string) => {
     const answer = await fetch(`http://${http.address}/echo`, { method: 'POST', headers: { 'content-type': 'application/json' }, body });
     return { status: answer.status, code: ((await answer.json()) as { error: { code: string } }).error.code };
@@ -108,17 +111,21 @@ test('text that is no address is a configuration error', () => {
   assert.deepEqual(parseAddress('[::1]:7101'), { host: '::1', port: 7101 });
 });
 
-test('the grpc health service follows the readiness', async () => {
+test('the grpc health service follows the readiness', async (t) => {
   const readiness = new Readiness();
   const grpc = grpcServer(undefined, readiness);
   await grpc.start();
   const client = new HealthClient(grpc.address, credentials.createInsecure());
+  t.after(async () => {
+    client.close();
+    await grpc.stop();
+  });
   const check = promisify(client.check.bind(client) as never) as (request: object) => Promise<{ status: number }>;
   assert.equal((await check({ service: '' })).status, Serving.NOT_SERVING);
   readiness.enter('running');
   assert.equal((await check({ service: '' })).status, Serving.SERVING);
-  client.close();
-  await grpc.stop();
+  assert.equal((await check({ service: 'grpc.health.v1.Health' })).status, Serving.SERVING);
+  await assert.rejects(check({ service: 'wmb.v1.Writes' }), { code: status.NOT_FOUND, details: /no service "wmb.v1.Writes" here/ });
 });
 
 test('reflection lists the services that the port serves and no others', async () => {

@@ -134,7 +134,7 @@ function describe(write: ParkedWrite, drift: string | undefined): string {
     ['kind', write.kind],
     ['key', write.key],
     ['stamp', write.stamp],
-    ['parked', `${new Date(write.parkedMs).toISOString()}, tried ${write.attempts} times`],
+    ['parked', `${new Date(write.parkedMs).toISOString()}, tried ${write.attempts} ${write.attempts === 1 ? 'time' : 'times'}`],
     ['reason', `${write.code}: ${write.message}`],
     ['what to do', remedy],
     ...(drift === undefined ? [] : [['drift', `${drift} (wmb drift show ${drift})`] as const]),

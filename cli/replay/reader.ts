@@ -6,8 +6,8 @@
  *
  * `undefined` skips the line (a header). A line number counts from 1.
  */
-import { createReadStream } from 'node:fs';
-import { access } from 'node:fs/promises';
+import { constants, createReadStream } from 'node:fs';
+import { access, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
@@ -58,9 +58,12 @@ export async function* readWrites(file: string, reader: ReaderModule, rooms: rea
 }
 
 async function checkReadable(file: string): Promise<void> {
-  await access(file).catch((cause: NodeJS.ErrnoException) => {
+  const unreadable = (cause: NodeJS.ErrnoException) => {
     throw new WmbError('USAGE', `${file} cannot be read (${cause.code})`, { cause });
-  });
+  };
+  await access(file, constants.R_OK).catch(unreadable);
+  if ((await stat(file).catch(unreadable)).isDirectory())
+    throw new WmbError('USAGE', `${file} is a directory; name a file, or - for stdin`);
 }
 
 interface Line {

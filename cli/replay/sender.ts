@@ -4,7 +4,7 @@
  * with the same request id, which has one effect.
  */
 import type { ClientDuplexStream } from '@grpc/grpc-js';
-import type { WmbError } from '../../core/errors.ts';
+import { ERRORS, type ErrorCode, type WmbError } from '../../core/errors.ts';
 import { backoffMs } from '../../core/flow/backoff.ts';
 import { type Runtime, sleep } from '../../core/runtime.ts';
 import type { RoomId } from '../../core/words.ts';
@@ -133,7 +133,10 @@ export class Sender {
     const returned = this.#again.length - before;
     if (returned > 0) onRetry(returned);
     if (returned < items.length) this.#progressMs = runtime.monotonicMs();
-    else this.#giveUpWhenStuck(results[0]?.error?.message ?? 'every write request is put off');
+    else {
+      const { code = 'OVERLOADED', message = 'every write request is put off' } = results[0]?.error ?? {};
+      this.#giveUpWhenStuck({ code: Object.hasOwn(ERRORS, code) ? (code as ErrorCode) : 'OVERLOADED', message });
+    }
     this.#wake();
   }
 
@@ -149,12 +152,12 @@ export class Sender {
     this.#againAtMs = runtime.monotonicMs() + backoffMs(this.#failures, RECONNECT, runtime.random());
     this.#failures += 1;
     const error = clients.failure(room, 'reship', cause ?? new Error('the stream ended'));
-    if (error.code === 'UNREACHABLE' || error.retry !== 'never' || cause === undefined) this.#giveUpWhenStuck(error.message);
+    if (error.code === 'UNREACHABLE' || error.retry !== 'never' || cause === undefined) this.#giveUpWhenStuck(error);
     else this.#failure = error;
     this.#wake();
   }
 
-  #giveUpWhenStuck(reason: string): void {
+  #giveUpWhenStuck(reason: { readonly code: ErrorCode; readonly message: string }): void {
     const { clients, room, runtime } = this.#options;
     const limitMs = this.#answered ? GIVE_UP_MS : GIVE_UP_FIRST_MS;
     if (runtime.monotonicMs() - this.#progressMs > limitMs) this.#failure = clients.stuck(room, reason);
