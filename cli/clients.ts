@@ -4,9 +4,11 @@ import {
   ChannelCredentials,
   type Client,
   type ClientReadableStream,
+  connectivityState,
   credentials,
   Metadata,
   type ServiceError,
+  status,
 } from '@grpc/grpc-js';
 import type { Config } from '../core/config/types.ts';
 import { type ErrorCode, WmbError } from '../core/errors.ts';
@@ -80,14 +82,20 @@ export class Clients {
     start: (client: CheckerClient) => ClientReadableStream<T>,
     signal?: AbortSignal,
   ): AsyncGenerator<T, void, undefined> {
-    const stream = start(this.#client(CheckerClient, room, 'checker'));
+    const client = this.#client(CheckerClient, room, 'checker');
+    const stream = start(client);
     const cancel = () => stream.cancel();
+    // Pings begin with the session: of who takes the connection and says nothing they do not tell.
+    const dial = this.#runtime.after(CALL_MS_MAX, () => {
+      if (client.getChannel().getConnectivityState(false) !== connectivityState.READY) stream.destroy(new DialError());
+    });
     signal?.addEventListener('abort', cancel, { once: true });
     try {
       for await (const message of stream) yield message as T;
     } catch (error) {
       if (!signal?.aborted) throw this.failure(room, 'checker', error);
     } finally {
+      dial.cancel();
       signal?.removeEventListener('abort', cancel);
       stream.cancel();
     }
@@ -141,6 +149,15 @@ export class Clients {
     });
     this.#open.set(key, client);
     return client;
+  }
+}
+
+/** As gRPC says it of a call with a deadline. */
+class DialError extends Error {
+  readonly code = status.DEADLINE_EXCEEDED;
+
+  constructor() {
+    super('no session before the deadline');
   }
 }
 

@@ -1,6 +1,8 @@
 /** For the tests of the command line: `wmb` as its own process, and rooms whose daemons answer what a test says. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer, type Server as NetServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
@@ -76,8 +78,8 @@ export interface FakeRoom {
   readonly reship?: Handlers;
   readonly collector?: Handlers;
   readonly writes?: Handlers;
-  /** `away`: in the topology, and not there. */
-  readonly checker?: Handlers | 'away';
+  /** `away`: in the topology, and not there. `silent`: takes connections, as of a process that stands still. */
+  readonly checker?: Handlers | 'away' | 'silent';
 }
 
 export interface FakeRooms {
@@ -90,6 +92,7 @@ export interface FakeRooms {
 export async function fakeRooms(rooms: readonly FakeRoom[]): Promise<FakeRooms> {
   const directory = mkdtempSync(join(tmpdir(), 'wmb-cli-'));
   const servers: Server[] = [];
+  const silent = createServer();
   const entries = [];
   for (const [index, room] of rooms.entries()) {
     const reship = await serve(servers, [
@@ -97,8 +100,7 @@ export async function fakeRooms(rooms: readonly FakeRoom[]): Promise<FakeRooms> 
       [ReshipService, room.reship],
     ]);
     const collector = await serve(servers, [[CollectorService, room.collector]]);
-    const checker =
-      room.checker === undefined ? undefined : await serve(servers, [[CheckerService, room.checker === 'away' ? undefined : room.checker]]);
+    const checker = room.checker === 'silent' ? await listen(silent) : room.checker && (await serveChecker(servers, room.checker));
     entries.push(roomEntry(index, { reship, collector, checker }));
   }
   const topology = ['epoch: 3', 'mode: independent', 'partitions: 4', 'rooms:', ...entries].join('\n');
@@ -109,9 +111,19 @@ export async function fakeRooms(rooms: readonly FakeRoom[]): Promise<FakeRooms> 
     directory,
     stop() {
       for (const server of servers) server.forceShutdown();
+      silent.close();
       rmSync(directory, { recursive: true });
     },
   };
+}
+
+function serveChecker(servers: Server[], checker: Handlers | 'away'): Promise<number> {
+  return serve(servers, [[CheckerService, checker === 'away' ? undefined : checker]]);
+}
+
+async function listen(server: NetServer): Promise<number> {
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  return (server.address() as AddressInfo).port;
 }
 
 /** A closed port stands for a daemon that is not there; 1 is never listened on. */

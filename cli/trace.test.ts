@@ -140,6 +140,14 @@ test('two rooms are compared key by key: differences are listed with their drift
   });
 });
 
+test('a checker that takes the connection and says nothing is told of, and not waited for', async () => {
+  await withRooms([{ checker: 'silent' }, { room: 'guangzhou' }], async (config) => {
+    const { code, stderr } = await wmb(['compare', '--rooms', 'beijing,guangzhou', ...config]);
+    assert.equal(code, 4);
+    assert.match(stderr, /^wmb: UNREACHABLE: checker of beijing at 127\.0\.0\.1:\d+ does not answer \(no answer in time\)/);
+  });
+});
+
 test('lag alone is no difference, and a comparison that breaks off is none at all', async () => {
   const lag: FakeChecker = { room: 'beijing', compare: () => [{ compared: 5, different: 0, keys: [compared('b', 'lag')], done: true }] };
   await withRooms([lag, { room: 'guangzhou' }], async (config) => {
