@@ -135,12 +135,18 @@ test('what the others have seen is the least of it, and nothing where one of the
 test('work that cannot begin is tried again, by others too', async (context) => {
   const room = new TestRoom(context);
   const broken = await room.join('a', { start: () => Promise.reject(new WmbError('STORE_UNAVAILABLE', 'away')) });
+  await room.time.advance(MOVED_MS);
+  assert.match(broken.unready() ?? '', /^STORE_UNAVAILABLE: nobody works on share \d of the room: away$/);
+  assert.equal(broken.whyFree(0)?.code, 'STORE_UNAVAILABLE');
   const sound = await room.join('b');
   await room.time.advance(2 * MOVED_MS);
   assert.ok((room.working.get('b')?.size ?? 0) >= 2, String(room.counts));
+  const [taken = -1] = room.working.get('b') ?? [];
+  assert.equal(broken.whyFree(taken), undefined);
   await broken.stop();
   await room.time.advance(MOVED_MS);
   assert.deepEqual(room.all, [0, 1, 2, 3]);
+  assert.equal(sound.unready(), undefined);
   await sound.stop();
 });
 

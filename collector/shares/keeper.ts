@@ -70,6 +70,8 @@ export class ShareKeeper<Work extends ShareWork> implements Service {
   /** It takes no shares before. */
   #takesMs = Number.NEGATIVE_INFINITY;
   #failedMs = Number.NEGATIVE_INFINITY;
+  /** By share that nobody works on: why this collector could not begin. */
+  readonly #refused = new Map<number, WmbError>();
   #trouble: string | undefined;
 
   constructor(options: KeeperOptions<Work>) {
@@ -105,7 +107,13 @@ export class ShareKeeper<Work extends ShareWork> implements Service {
       const reason = state === 'working' ? work.unready() : undefined;
       if (reason !== undefined) return reason;
     }
-    return undefined;
+    const [refused] = this.#refused.values();
+    return refused && `${refused.code}: ${refused.message}`;
+  }
+
+  /** Why nobody works on a share, as far as it is known here. */
+  whyFree(share: number): WmbError | undefined {
+    return this.#refused.get(share);
   }
 
   /** What works here, by share. */
@@ -143,6 +151,7 @@ export class ShareKeeper<Work extends ShareWork> implements Service {
       const refused = this.#renew();
       const own = [...this.#held].flatMap(([share, { work, state }]) => (state === 'working' ? [{ share, ...work.news() }] : []));
       this.#registered = registry.beat(self, own, runtime.monotonicMs() >= this.#failedMs + FAILED_MS);
+      for (const share of this.#registered.shares.keys()) this.#refused.delete(share);
       if (refused !== undefined) throw refused;
       this.#trouble = undefined;
       if (!this.#isStopped && !this.#isTaking) this.#balance();
@@ -234,6 +243,7 @@ export class ShareKeeper<Work extends ShareWork> implements Service {
       (cause) => {
         const { code, message } = asWmbError(cause);
         logger.error({ share, code, reason: message }, 'the work on a share cannot begin; it is tried again');
+        this.#refused.set(share, new WmbError(code, `nobody works on share ${share} of the room: ${message}`, { cause }));
         this.#failedMs = this.#options.runtime.monotonicMs();
         if (this.#held.get(share) === held) void this.#leave(share);
       },

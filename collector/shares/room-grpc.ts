@@ -178,7 +178,9 @@ export class RoomVoices {
     if (keeper.working.has(share)) return this.#here(share, kind, method, request);
     const owner = keeper.ownerOf(share);
     if (owner !== undefined) return this.#there(owner, share, kind, method, request);
-    return Promise.reject(new WmbError('UNREACHABLE', `share ${share} of the room has no collector at the moment`));
+    return Promise.reject(
+      keeper.whyFree(share) ?? new WmbError('UNREACHABLE', `share ${share} of the room has no collector at the moment`),
+    );
   }
 
   #there(owner: Fellow, share: number, kind: Kind, method: string, request: unknown): Promise<unknown> {
