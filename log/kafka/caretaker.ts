@@ -10,15 +10,12 @@ import type { Trouble } from '../../kafka/trouble.ts';
 import { toldError } from './errors.ts';
 import type { FrameIndex } from './frame-index.ts';
 import { type Known, lostTail } from './known.ts';
-import { endsOf, type FoundLog, PURGED } from './open.ts';
+import { ENDS_APART_MS, ENDS_SEEN, endsOf, type FoundLog, PURGED } from './open.ts';
 import { type LogState, otherEpoch } from './registry.ts';
 
 const TEND_MS = 1_000;
 /** It looks whether its epoch still counts in one of so many turns in which it has nothing to write down. */
 const LOOK_TURNS = 5;
-/** A leader that has just changed may be asked in the wrong place: an end is believed when it was seen so often, so far apart. */
-const ENDS_SEEN = 5;
-const ENDS_APART_MS = 500;
 
 export interface CaretakerOptions {
   readonly found: FoundLog;

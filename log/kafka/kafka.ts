@@ -23,7 +23,7 @@ import { FrameIndex } from './frame-index.ts';
 import { readFrames } from './history.ts';
 import { Known } from './known.ts';
 import { seqBack, stampsAt, writesUpTo } from './lookups.ts';
-import { catchUp, checkTopic, endsOf, type FoundLog, findLog, type LogPlace, reconcile } from './open.ts';
+import { believedEnds, catchUp, checkTopic, endsOf, type FoundLog, findLog, type LogPlace, reconcile } from './open.ts';
 import { type Slot, takeSlot } from './slot.ts';
 import { KafkaTalk } from './talk.ts';
 import { talkTopic } from './topics.ts';
@@ -281,7 +281,7 @@ export class KafkaLog implements Log {
 
   async #catchUp({ index, known, follower, ...found }: OpenLog): Promise<void> {
     const { runtime, logger } = this.#options;
-    const ends = await endsOf(found.cluster, runtime, found.topic);
+    const ends = await believedEnds(found, { index, runtime });
     await reconcile(found, { index, known, ends, runtime, logger });
     follower.start();
     await catchUp(known, index, ends, { runtime, logger });

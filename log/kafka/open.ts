@@ -101,11 +101,33 @@ export function endsOf(cluster: KafkaCluster, runtime: Runtime, topic: string): 
   });
 }
 
+/** An end that says that acked frames are gone is believed when it was seen so often: a leader that has just changed may be asked in the wrong place. */
+export const ENDS_SEEN = 5;
+export const ENDS_APART_MS = 500;
+
+/** As {@link endsOf}; where they say that acked frames are gone, they have said so five times. */
+export async function believedEnds(
+  { cluster, topic, state }: Pick<FoundLog, 'cluster' | 'topic' | 'state'>,
+  { index, runtime }: { readonly index: Pick<FrameIndex, 'partition'>; readonly runtime: Runtime },
+): Promise<Ends> {
+  for (let seen = 1; ; seen += 1) {
+    const ends = await endsOf(cluster, runtime, topic);
+    if (seen === ENDS_SEEN || ends.end.every((end, partition) => ackedOf(state, index, partition) <= end)) return ends;
+    await sleep(runtime, ENDS_APART_MS);
+    await cluster.refresh().catch(() => {});
+  }
+}
+
+/** The seq after the last frame that is known to be acked. */
+function ackedOf(state: LogState, index: Pick<FrameIndex, 'partition'>, partition: number): Seq {
+  return Math.max(index.partition(partition).next, state.next[partition] ?? 0);
+}
+
 /** Brings the index in line with what the topic holds. LOG_GAP where frames that were acked are not in it any more. */
 export async function reconcile(found: FoundLog, { index, known, ends, runtime, logger }: Reconciled): Promise<void> {
   const { state, home } = found;
   for (const [partition, end] of ends.end.entries()) {
-    const acked = Math.max(index.partition(partition).next, state.next[partition] ?? 0);
+    const acked = ackedOf(state, index, partition);
     if (acked > end) throw lostTail(home, { partition, end, next: acked });
   }
   await compareTails(found, { index, ends, runtime });

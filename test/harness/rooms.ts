@@ -253,6 +253,7 @@ function roomFile(room: RunningRoom, options: RoomsOptions): unknown {
 
 /** Also on a machine that is busy with other things. */
 const READY_MS_MAX = 120_000;
+const ANSWER_MS_MAX = 5_000;
 
 async function ready(url: string, child: ChildProcess, who: string, log: string): Promise<void> {
   const deadline = Date.now() + READY_MS_MAX;
@@ -260,7 +261,7 @@ async function ready(url: string, child: ChildProcess, who: string, log: string)
   while (Date.now() < deadline) {
     if (child.exitCode !== null || child.signalCode !== null)
       throw new Error(`${who} ended at start with ${child.exitCode ?? child.signalCode}:\n${end(log)}`);
-    const response = await fetch(url).catch(() => undefined);
+    const response = await fetch(url, { signal: AbortSignal.timeout(ANSWER_MS_MAX) }).catch(() => undefined);
     if (response?.ok) return;
     answer = (await response?.text().catch(() => undefined)) ?? 'no answer';
     await new Promise((resolve) => setTimeout(resolve, 50));

@@ -201,8 +201,9 @@ export class TopicIntake {
     try {
       standing = await this.#beat();
     } finally {
-      await this.#whileBeating(share.finish(standing !== 'lost'));
-      this.#share = undefined;
+      await this.#whileBeating(share.finish(standing !== 'lost')).finally(() => {
+        this.#share = undefined;
+      });
     }
     this.#logger.info({ partitions: partitions.join(), standing }, 'partitions of an intake topic are given back');
   }
