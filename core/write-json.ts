@@ -66,7 +66,7 @@ function unknownField(name: string): WmbError {
   const shown = JSON.stringify(name.slice(0, 64));
   const near = nearestName(name, FIELDS);
   return invalid(
-    `has the unknown field ${shown}${near === undefined ? '' : `: did you mean ${near}?`}${near === undefined ? '; it' : ' It'} may have ${FIELDS.join(', ')}`,
+    `has the unknown field ${shown}${near === undefined ? '; it' : `: did you mean ${near}? It`} may have ${FIELDS.join(', ')}`,
   );
 }
 
