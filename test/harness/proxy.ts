@@ -203,8 +203,17 @@ const BLOCK = 100;
 /** What is left of this process' newest block. */
 let [next, end] = [0, 0];
 
+let turn: Promise<unknown> = Promise.resolve();
+
 /** `count` ports of 127.0.0.1 that were free a moment ago, and that nobody else gets while this process lives. */
-export async function freePorts(count: number): Promise<number[]> {
+export function freePorts(count: number): Promise<number[]> {
+  // One after the other: at the end of a block each would take a new one.
+  const ports = turn.then(() => takePorts(count));
+  turn = ports.catch(() => {});
+  return ports;
+}
+
+async function takePorts(count: number): Promise<number[]> {
   const ports: number[] = [];
   while (ports.length < count) {
     if (next === end) [next, end] = await takeBlock();
@@ -217,12 +226,15 @@ export async function freePorts(count: number): Promise<number[]> {
 
 /** Whoever listens on the first port of a block has it. */
 async function takeBlock(): Promise<[next: number, end: number]> {
-  for (;;) {
-    const first = PORTS.from + BLOCK * Math.floor((Math.random() * PORTS.count) / BLOCK);
+  const blocks = PORTS.count / BLOCK;
+  const begin = Math.floor(Math.random() * blocks);
+  for (let tried = 0; tried < blocks; tried += 1) {
+    const first = PORTS.from + BLOCK * ((begin + tried) % blocks);
     const guard = await listenOn(first);
     guard?.unref();
     if (guard !== undefined) return [first + 1, first + BLOCK];
   }
+  throw new Error('all ports are taken by other tests');
 }
 
 async function isFree(port: number): Promise<boolean> {
