@@ -382,8 +382,8 @@ function byThird(at: Subject, { wrong, rooms }: Vote, reason: string): ElementVe
 
 function kindOf({ difference, part }: Subject, wrong: SideIndex): ElementVerdict['kind'] {
   const [shows, shown] = [difference.values[wrong], difference.values[other(wrong)]];
-  if (difference.versions[0] === difference.versions[1]) return 'value';
   if (shows === null) return 'missing';
+  if (difference.versions[0] === difference.versions[1]) return 'value';
   // Newer, and wrong all the same: nobody wrote it.
   if (difference.versions[wrong] > difference.versions[other(wrong)]) return 'extra';
   return shown === null && part !== 'expiry' ? 'extra' : 'stale';

@@ -60,7 +60,10 @@ test('what is changed directly in either room’s Redis is found, and nothing el
     },
     VERIFIED_MS_MAX,
   );
-  assert.deepEqual(told(await list('open')), wanted);
+  const open = await list('open');
+  assert.deepEqual(told(open), wanted);
+  // What WMB knows of a key lies beside it, and is still there.
+  for (const gone of ['k2', 'k3']) assert.equal(open.find(({ subject }) => subject.name === gone)?.kind, 'missing');
 
   const { code, stdout, stderr } = await scene.wmb(0, 'repair', '--all', '--apply');
   assert.equal(code, 0, stdout + stderr);
