@@ -4,6 +4,7 @@
  * `{"error":{"code","message","retry","retryAfterMs"?}}` with the HTTP status of the error table.
  */
 import fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
+import { KEY_BYTES_MAX } from '../core/converge/command-args.ts';
 import { asWmbError, ERRORS, WmbError } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import { formatAddress, listenError, parseAddress } from './listen.ts';
@@ -37,7 +38,8 @@ export class OpsHttp implements Service {
     this.app = fastify({
       bodyLimit: options.bodyBytesMax,
       forceCloseConnections: true,
-      routerOptions: { maxParamLength: 2_048 },
+      // In characters: a key in a path.
+      routerOptions: { maxParamLength: KEY_BYTES_MAX },
       // A path that is no valid percent-encoding never reaches a route.
       frameworkErrors: (error, _request, reply) => answerError(error, reply, options.logger),
     });

@@ -4,6 +4,7 @@ import { createServer } from 'node:net';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { credentials, status } from '@grpc/grpc-js';
+import { KEY_BYTES_MAX } from '../core/converge/command-args.ts';
 import { WmbError } from '../core/errors.ts';
 import { silentLogger } from '../core/logger.ts';
 import { systemRuntime } from '../core/runtime.ts';
@@ -54,6 +55,15 @@ test('a service that is not ready is named by /readyz with 503 while /healthz st
   assert.deepEqual(await get('/healthz'), { status: 200, body: { status: 'alive' } });
   reason = undefined;
   assert.deepEqual(await get('/readyz'), { status: 200, body: { ready: true, reasons: [] } });
+  await http.stop();
+});
+
+test('the longest key fits into a path, also percent-encoded', async () => {
+  const http = opsHttp();
+  http.app.get<{ Params: { key: string } }>('/keys/:key', ({ params }) => params.key);
+  await http.start();
+  for (const key of ['k'.repeat(KEY_BYTES_MAX), 'é'.repeat(KEY_BYTES_MAX / 2)])
+    assert.equal(await (await fetch(`http://${http.address}/keys/${encodeURIComponent(key)}`)).text(), key);
   await http.stop();
 });
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { request as httpRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, describe, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import fastify, { type FastifyInstance } from 'fastify';
 import { WmbError } from '../../core/errors.ts';
 import { partitionOf } from '../../core/partition.ts';
@@ -143,6 +144,13 @@ describe('the body', () => {
     assert.equal(lines[0]?.error?.message, 'line 1: is not valid UTF-8');
     assert.equal(lines[1]?.requestId, 'b');
     assert.equal(lines[1]?.error, undefined);
+  });
+
+  test('a body that is compressed is refused as that', async () => {
+    const app = await serve(openRoom());
+    const { status, lines } = await post(app, gzipSync(line({ requestId: 'a' })), { headers: { 'content-encoding': 'gzip' } });
+    assert.equal(status, 400);
+    assert.equal(lines[0]?.error?.message, 'the body is sent with content-encoding gzip; send it as it is');
   });
 
   test('payloadBase64 is bytes, and no payload is an empty one', async () => {

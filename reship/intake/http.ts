@@ -30,6 +30,9 @@ export async function writesRoute(app: FastifyInstance, options: WritesRouteOpti
   app.setErrorHandler((error, _request, reply) => answerError(reply, asCallError(error, bodyBytesMax)));
   app.post('/v1/writes', async (request, reply) => {
     const submitOptions = readQuery(request.query as Readonly<Record<string, unknown>>);
+    const { 'content-encoding': encoding = 'identity' } = request.headers;
+    if (encoding !== 'identity')
+      throw new WmbError('WRITE_INVALID', `the body is sent with content-encoding ${encoding}; send it as it is`);
     const lines = /^application\/(x-)?(ndjson|jsonl)\b/i.test(request.headers['content-type'] ?? '');
     const parsed = parseBody(request.body instanceof Buffer ? request.body : Buffer.alloc(0), lines, headerTrace(request));
     return answer(reply, await submitParsed(intake, parsed, submitOptions));
