@@ -58,13 +58,13 @@ test('a service that is not ready is named by /readyz with 503 while /healthz st
   await http.stop();
 });
 
-test('the longest key fits into a path, also percent-encoded', async () => {
+test('the longest key fits into a path, also percent-encoded', async (t) => {
   const http = opsHttp();
+  t.after(() => http.stop());
   http.app.get<{ Params: { key: string } }>('/keys/:key', ({ params }) => params.key);
   await http.start();
   for (const key of ['k'.repeat(KEY_BYTES_MAX), 'é'.repeat(KEY_BYTES_MAX / 2)])
     assert.equal(await (await fetch(`http://${http.address}/keys/${encodeURIComponent(key)}`)).text(), key);
-  await http.stop();
 });
 
 test('every http error has a body with code, message and retry, the status of the table and the retry hint', async () => {
