@@ -11,7 +11,7 @@ import { startKafkaCluster } from '../../test/containers/kafka.ts';
 import { MqRig, PEER } from '../../test/links/mq-rig.ts';
 import { assertSame, draftOf, readAll } from '../log.contract.ts';
 import type { FrameDraft } from '../log.ts';
-import { init, kafkaAt, testRoom, until } from './kafka-kit.ts';
+import { init, kafkaAt, refused, testRoom, until } from './kafka-kit.ts';
 import { framesTopic, needsOf } from './topics.ts';
 
 const skip = !(await containersAvailable()) && NO_ENGINE;
@@ -28,19 +28,6 @@ const place = () => {
 async function lower(topic: string): Promise<void> {
   const which = ['--entity-type', 'topics', '--entity-name', topic];
   await cluster?.brokers[0]?.tool('kafka-configs.sh', '--alter', ...which, '--add-config', 'min.insync.replicas=1');
-}
-
-/** Not every broker hears of it at once, and any of them may be asked. */
-async function refused(asking: () => Promise<unknown>, error: { readonly code: string; readonly message: RegExp }): Promise<void> {
-  let answer: unknown;
-  await until('it is refused', async () => {
-    answer = await asking().then(
-      () => undefined,
-      (cause: unknown) => cause,
-    );
-    return answer !== undefined;
-  });
-  await assert.rejects(Promise.reject(answer), error);
 }
 
 describe('three brokers', { skip }, () => {

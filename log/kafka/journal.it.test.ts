@@ -4,6 +4,7 @@ import { after, describe, test } from 'node:test';
 import { Partitioners } from 'kafkajs';
 import { systemRuntime } from '../../core/runtime.ts';
 import { NO_ENGINE } from '../../test/containers/engine.ts';
+import { alterTopic } from '../../test/containers/kafka.ts';
 import type { Journal, Taken } from '../journal.ts';
 import { KafkaLogAdministration } from './administration.ts';
 import { kafkaAt, placeAt, testClient, testKafka } from './kafka-kit.ts';
@@ -124,10 +125,7 @@ describe('the topics of receipts', { skip }, () => {
     const other = { code: 'LOG_UNFIT', message: /has the receipts of 3 shares, and collector.shares of room .* is 4; .* set it to 3/ };
     await assert.rejects(init(place, 4), other);
     await assert.rejects(openReceipts({ ...receipts, shares: 4 }), other);
-    await admin.alterConfigs({
-      validateOnly: false,
-      resources: [{ type: 2, name: topic, configEntries: [{ name: 'cleanup.policy', value: 'compact' }] }],
-    });
+    await alterTopic(admin, topic, 'cleanup.policy', 'compact');
     await assert.rejects(openReceipts(receipts), { code: 'LOG_UNFIT', message: /cleanup.policy is compact and must be delete/ });
   });
 });

@@ -141,6 +141,22 @@ export async function until(what: string, probe: () => Promise<boolean> | boolea
   }
 }
 
+/** It is refused so, once brokers have heard of what was changed: not all do at once, and any of them may be asked. */
+export async function refused(asking: () => Promise<unknown>, error: { readonly code: string; readonly message: RegExp }): Promise<void> {
+  let last: unknown;
+  const isRefused = () =>
+    assert.rejects(asking, error).then(
+      () => true,
+      (cause: unknown) => {
+        last = cause;
+        return false;
+      },
+    );
+  await until('it is refused', isRefused).catch(() => {
+    throw last;
+  });
+}
+
 /** Resolves with the code that reading ends with. */
 export async function stopped(log: Log, partition = 0): Promise<string> {
   let code = '';

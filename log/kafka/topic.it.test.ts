@@ -5,6 +5,7 @@ import { describe, test } from 'node:test';
 import { Partitioners } from 'kafkajs';
 import { type LogFields, type Logger, silentLogger } from '../../core/logger.ts';
 import { NO_ENGINE } from '../../test/containers/engine.ts';
+import { alterTopic, topicSettings } from '../../test/containers/kafka.ts';
 import { assertSame, draftOf, readAll } from '../log.contract.ts';
 import { drafts, init, kafkaAt, openLog, stopped, temporaryDirectory, testClient, testKafka, testRoom, until } from './kafka-kit.ts';
 import { framesTopic, registryTopic } from './topics.ts';
@@ -54,10 +55,10 @@ describe('the topic', { skip }, () => {
     await log.append(drafts(log, 5));
     const topic = framesTopic(place.origin, 'writes', log.epoch);
     await log.close();
-    const { entries } = { entries: await settingsOf(topic) };
+    const configEntries = Array.from(await topicSettings(admin, topic), ([name, value]) => ({ name, value }));
     await admin.deleteTopics({ topics: [topic] });
     await until('the broker has forgotten it', async () => !(await admin.listTopics()).includes(topic));
-    await admin.createTopics({ topics: [{ topic, numPartitions: 2, replicationFactor: 1, configEntries: entries }] });
+    await admin.createTopics({ topics: [{ topic, numPartitions: 2, replicationFactor: 1, configEntries }] });
     await assert.rejects(open(), { code: 'LOG_GAP', message: /frames 0 to 4 were acked/ });
     // Also where the index is gone: how far the log was is written down in Kafka too.
     await assert.rejects(open({ directory: join(directory, 'other') }), { code: 'LOG_GAP', message: /frames 0 to 4 were acked/ });
@@ -213,13 +214,12 @@ describe('the topic', { skip }, () => {
       [registryTopic(place.origin, 'writes'), 'retention.ms', '86400000'],
     ] as const;
     for (const [which, name, value] of wrong) {
-      const right = (await settingsOf(which)).find((entry) => entry.name === name)?.value ?? '';
-      await alter(which, name, value);
+      const right = await alterTopic(admin, which, name, value);
       const remedy = `--entity-name ${which} --add-config ${name}=${right}`;
       const told = new RegExp(`${name.replaceAll('.', '\\.')} is ${value} and must be ${right}: .*${remedy}`);
       await assert.rejects(open(), { code: 'LOG_UNFIT', message: told });
       await assert.rejects(init(place), { code: 'LOG_UNFIT', message: told });
-      await alter(which, name, right);
+      await alterTopic(admin, which, name, right);
     }
     for (const [minInSyncReplicas, told] of [
       [2, /has 1 replicas of partition 0, and log\.minInSyncReplicas asks for 2/],
@@ -233,22 +233,8 @@ describe('the topic', { skip }, () => {
   });
 });
 
-async function settingsOf(topic: string): Promise<{ name: string; value: string }[]> {
-  const { resources } = await admin.describeConfigs({ includeSynonyms: false, resources: [{ type: 2, name: topic }] });
-  const entries = resources[0]?.configEntries ?? [];
-  return entries
-    .filter(({ configSource }) => Number(configSource) === 1)
-    .map(({ configName, configValue }) => ({ name: configName, value: configValue }));
-}
-
 async function deleteBefore(topic: string, offset: number): Promise<void> {
   // It looks for the leader among the topics that it has been asked of before.
   await admin.fetchTopicOffsets(topic);
   await admin.deleteTopicRecords({ topic, partitions: [{ partition: 0, offset: `${offset}` }] });
-}
-
-/** Of one setting; the others stay, which this request of Kafka's would otherwise take back. */
-async function alter(topic: string, name: string, value: string): Promise<void> {
-  const others = (await settingsOf(topic)).filter((entry) => entry.name !== name);
-  await admin.alterConfigs({ validateOnly: false, resources: [{ type: 2, name: topic, configEntries: [...others, { name, value }] }] });
 }

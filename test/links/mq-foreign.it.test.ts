@@ -12,7 +12,7 @@ import { InboxFeeder } from '../../link/mq/feeder.ts';
 import { encodeRecord } from '../../link/mq/record.ts';
 import type { MemoryLog } from '../../log/memory/memory.ts';
 import { containersAvailable, NO_ENGINE } from '../containers/engine.ts';
-import { startKafka } from '../containers/kafka.ts';
+import { alterTopic, startKafka } from '../containers/kafka.ts';
 import { MqRig, PARTITIONS, PEER } from './mq-rig.ts';
 import { append, keepingLogger, type LogLine, type RigConfig, until } from './rig.ts';
 
@@ -46,15 +46,6 @@ const applied = (rig: MqRig, count: number) => until(() => [0, 1, 2, 3].every((p
 const told = (lines: readonly LogLine[], text: RegExp) =>
   lines.some((line) => text.test(`${line.level} ${line['code']} ${line['reason']} ${line.message}`));
 
-/** As if somebody had set one setting of the topic, and left the others. */
-async function alter(topic: string, name: string, value: string): Promise<string> {
-  const { resources } = await admin.describeConfigs({ includeSynonyms: false, resources: [{ type: 2, name: topic }] });
-  const own = (resources[0]?.configEntries ?? []).filter(({ configSource }) => Number(configSource) === 1);
-  const others = own.filter((entry) => entry.configName !== name).map((entry) => ({ name: entry.configName, value: entry.configValue }));
-  await admin.alterConfigs({ validateOnly: false, resources: [{ type: 2, name: topic, configEntries: [...others, { name, value }] }] });
-  return own.find((entry) => entry.configName === name)?.configValue ?? '';
-}
-
 test(
   'topics whose settings break what an inbox promises are refused, each setting named with the command that corrects it',
   options,
@@ -72,13 +63,13 @@ test(
       ['writes', 'unclean.leader.election.enable', 'true'],
     ] as const) {
       const topic = `wmb.inbox.${rig.origin}.${suffix}`;
-      const right = await alter(topic, name, value);
+      const right = await alterTopic(admin, topic, name, value);
       const message = new RegExp(
         `${topic} .*${name.replaceAll('.', '\\.')} is ${value} and must be ${right}: .*--entity-name ${topic} --add-config ${name}=${right}$`,
       );
       await assert.rejects(dialer.check(rig.origin), { code: 'INBOX_UNFIT', message });
       await assert.rejects(rig.init(), { code: 'INBOX_UNFIT', message });
-      await alter(topic, name, right);
+      await alterTopic(admin, topic, name, right);
     }
     await dialer.check(rig.origin);
   },
