@@ -1,6 +1,6 @@
 /** Kafka in containers: one broker, or a cluster of them, each its own controller (KRaft). */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Admin, ConfigResourceTypes, ConfigSource, Kafka, type KafkaConfig, logLevel } from 'kafkajs';
+import { type Admin, Kafka, type KafkaConfig, logLevel } from 'kafkajs';
 import { freePorts } from '../harness/proxy.ts';
 import {
   type BrokerPlace,
@@ -19,6 +19,9 @@ const IMAGE = 'apache/kafka:4.1.0';
 const ANSWER_MS_MAX = 1_000;
 const USER_POLL_MS = 50;
 const SETTING_POLL_MS = 20;
+/** Numbers of Kafka’s protocol. */
+const TOPIC_RESOURCE = 2;
+const TOPIC_CONFIG = 1;
 const PORTS_EACH = 7;
 const INSIDE = { client: 9092, internal: 19092, controller: 9093 } as const;
 /** A broker of a test has little to hold, and lives too short for the compiler that optimises. */
@@ -193,9 +196,9 @@ async function leaderOf(config: KafkaConfig, topic: string, partition: number): 
 
 /** Those that are the topic's own. */
 export async function topicSettings(admin: Admin, topic: string): Promise<ReadonlyMap<string, string>> {
-  const resources = [{ type: ConfigResourceTypes.TOPIC, name: topic }];
+  const resources = [{ type: TOPIC_RESOURCE, name: topic }];
   const answer = await admin.describeConfigs({ includeSynonyms: false, resources });
-  const own = (answer.resources[0]?.configEntries ?? []).filter(({ configSource }) => Number(configSource) === ConfigSource.TOPIC_CONFIG);
+  const own = (answer.resources[0]?.configEntries ?? []).filter(({ configSource }) => Number(configSource) === TOPIC_CONFIG);
   return new Map(own.map(({ configName, configValue }) => [configName, configValue]));
 }
 
@@ -203,7 +206,7 @@ export async function topicSettings(admin: Admin, topic: string): Promise<Readon
 export async function alterTopic(admin: Admin, topic: string, name: string, value: string): Promise<string> {
   const before = await topicSettings(admin, topic);
   const configEntries = Array.from(new Map(before).set(name, value), ([one, its]) => ({ name: one, value: its }));
-  await admin.alterConfigs({ validateOnly: false, resources: [{ type: ConfigResourceTypes.TOPIC, name: topic, configEntries }] });
+  await admin.alterConfigs({ validateOnly: false, resources: [{ type: TOPIC_RESOURCE, name: topic, configEntries }] });
   while ((await topicSettings(admin, topic)).get(name) !== value) await sleep(SETTING_POLL_MS);
   return before.get(name) ?? '';
 }
