@@ -207,13 +207,19 @@ test('a journal that lacks something is refused', async (context) => {
   await assert.rejects(machines.open(), { code: 'LOG_GAP', message: /no snapshot/ });
 });
 
+/** As a collector without collector.receipts kafka has left it: one frame, and a write request that is parked. */
+async function bookInFiles(machines: Machines): Promise<string> {
+  const file = machines.file('book-0of2.db');
+  const book = new EmbeddedBook({ file, room: 'guangzhou' });
+  await book.open();
+  await book.record([entry(0), parking(1)]);
+  await book.close();
+  return file;
+}
+
 test('an empty journal begins with the book that was in files, unless a collector works with it', async (context) => {
   const machines = new Machines(context);
-  const before = machines.file('book-0of2.db');
-  const old = new EmbeddedBook({ file: before, room: 'guangzhou' });
-  await old.open();
-  await old.record([entry(0), parking(1)]);
-  await old.close();
+  const before = await bookInFiles(machines);
   const lease = new ShareLease({ file: before, room: 'guangzhou', owner: 'a collector of files', runtime: systemRuntime });
   lease.take();
   await assert.rejects(machines.open({ before }), { code: 'STORE_LOCKED', message: /a collector without collector.receipts kafka/ });
@@ -232,11 +238,7 @@ test('an empty journal begins with the book that was in files, unless a collecto
 
 test('a book that was in files is there for other machines when the one that had it was lost before the journal forgot anything', async (context) => {
   const machines = new Machines(context);
-  const before = machines.file('book-0of2.db');
-  const old = new EmbeddedBook({ file: before, room: 'guangzhou' });
-  await old.open();
-  await old.record([entry(0), parking(1)]);
-  await old.close();
+  const before = await bookInFiles(machines);
   context.mock.method(MemoryJournal.prototype, 'forget', async () => Promise.reject(new WmbError('LOG_DENIED', 'no right to')), {
     times: 1,
   });

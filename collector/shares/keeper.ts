@@ -108,7 +108,7 @@ export class ShareKeeper<Work extends ShareWork> implements Service {
       if (reason !== undefined) return reason;
     }
     const [refused] = this.#refused.values();
-    return refused && `${refused.code}: ${refused.message}`;
+    return refused?.told;
   }
 
   /** Why nobody works on a share, as far as it is known here. */
