@@ -9,10 +9,11 @@ import { MqDialer } from '../../link/mq/dialer.ts';
 import { containersAvailable, NO_ENGINE } from '../../test/containers/engine.ts';
 import { startKafkaCluster } from '../../test/containers/kafka.ts';
 import { MqRig, PEER } from '../../test/links/mq-rig.ts';
+import { keepingLogger, type LogLine } from '../../test/links/rig.ts';
 import { assertSame, draftOf, readAll } from '../log.contract.ts';
 import type { FrameDraft } from '../log.ts';
 import { init, kafkaAt, refused, testRoom, until } from './kafka-kit.ts';
-import { framesTopic, needsOf } from './topics.ts';
+import { framesTopic, needsOf, registryTopic } from './topics.ts';
 
 const skip = !(await containersAvailable()) && NO_ENGINE;
 const cluster = skip ? undefined : await startKafkaCluster(3);
@@ -69,6 +70,19 @@ describe('three brokers', { skip }, () => {
     await lower(inbox);
     await refused(() => dialer.check(rig.origin), { code: 'INBOX_UNFIT', message: told(inbox) });
     await refused(() => rig.init(), { code: 'INBOX_UNFIT', message: told(inbox) });
+  });
+
+  test('a log of which a partition has no leader is opened when it has one again, and meanwhile that is said', async (t) => {
+    const { open, place: of } = await testRoom(t, '', { ...place(), kafka: { ...place().kafka, replicas: 1, minInSyncReplicas: 1 } });
+    const leader = await cluster?.leaderOf(registryTopic(of.origin, of.log), 0);
+    await leader?.container.kill();
+    const lines: LogLine[] = [];
+    const opening = open({ logger: keepingLogger(lines) });
+    opening.catch(() => {});
+    await until('it is said', () => lines.some(({ message }) => message === 'a log cannot be opened yet; it is tried again'));
+    await leader?.container.start();
+    await opening;
+    assert.match(lines.map(({ reason }) => reason).join('\n'), /has no leader for the partition at the moment/);
   });
 
   test('one after the other is killed under appends: they go on with the others, and everything acked is stored once, in order', async (t) => {

@@ -5,12 +5,13 @@
  * A log whose topic is not what it was (a lost tail, a topic that was emptied or made anew) stops with LOG_GAP in the partitions that it concerns, and does not
  * open again until somebody has decided what becomes of it.
  */
-import { WmbError } from '../../core/errors.ts';
+import { asWmbError, WmbError } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import { sleep } from '../../core/runtime.ts';
 import type { Stamp } from '../../core/stamp.ts';
 import type { LogEpoch, LogName, RoomId, Seq } from '../../core/words.ts';
 import { KafkaCluster } from '../../kafka/cluster.ts';
+import { troubleOf } from '../../kafka/trouble.ts';
 import { gapError } from '../gap.ts';
 import type { Extent, FrameDraft, Log, RetentionFloor, RetentionPolicy, StampBounds, StoredFrame } from '../log.ts';
 import type { Talk } from '../talk.ts';
@@ -32,6 +33,8 @@ import { planRemoval } from './trim.ts';
 const TALK_MISSING = 'where the reships of the room talk; make it with `wmb log init`';
 const CALL_MS_MAX = 5_000;
 const CLOSE_MS_MAX = 5_000;
+/** As long as appends wait: brokers that restart take their time to find leaders. */
+const OPEN_MS_MAX = 30_000;
 
 export interface KafkaLogOptions extends LogPlace {
   /** Below it every process that has the log open keeps an index of its own. */
@@ -72,9 +75,24 @@ export class KafkaLog implements Log {
   }
 
   /**
-   * Reads what is new in the topic: all of it where there is no index. LOG_UNPREPARED, LOG_UNFIT, LOG_DENIED, LOG_FOREIGN, LOG_GAP, LOG_UNAVAILABLE, LOG_READONLY.
+   * Reads what is new in the topic: all of it where there is no index. A Kafka that answers and says that it has no leader for a moment is waited for.
+   * LOG_UNPREPARED, LOG_UNFIT, LOG_DENIED, LOG_FOREIGN, LOG_GAP, LOG_UNAVAILABLE, LOG_READONLY.
    */
   async open(): Promise<void> {
+    const { runtime, logger } = this.#options;
+    for (const startedMs = runtime.monotonicMs(); ; ) {
+      try {
+        return await this.#openOnce();
+      } catch (cause) {
+        const { kind, type } = troubleOf(cause);
+        if (kind !== 'away' || type === '' || runtime.monotonicMs() - startedMs > OPEN_MS_MAX) throw cause;
+        const { code, message } = asWmbError(cause);
+        logger.warn({ log: this.log, code, reason: message }, 'a log cannot be opened yet; it is tried again');
+      }
+    }
+  }
+
+  async #openOnce(): Promise<void> {
     const { kafka, runtime, directory, origin } = this.#options;
     const slot = takeSlot(directory, runtime);
     const cluster = new KafkaCluster({ servers: kafka, clientId: `wmb-${origin}`, runtime });
