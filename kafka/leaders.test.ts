@@ -25,3 +25,23 @@ test('where one partition always has something, what is large in another one com
   assert.deepEqual([...came].sort(), [0, 1, 2]);
   await loops.stop();
 });
+
+test('that nobody could be asked who leads what is over also where somebody else has asked since', async () => {
+  const runtime = new VirtualTime();
+  let leader: number | undefined;
+  const troubles: unknown[] = [];
+  const refresh = () => Promise.reject(new Error('connect ECONNREFUSED'));
+  const cluster = { partitions: () => [{ partition: 0, leader }], refresh } as unknown as KafkaCluster;
+  const loops = new LeaderLoops({
+    ...{ cluster, topic: 't', partitions: [0], runtime, backoff: { msMin: 10, msMax: 100 } },
+    ask: (_node, _partitions, signal) => sleep(runtime, 5, signal),
+    onTrouble: (cause) => troubles.push(cause),
+  });
+  loops.start();
+  await runtime.advance(1_000);
+  assert.match(String(troubles.at(-1)), /ECONNREFUSED/);
+  leader = 1;
+  await runtime.advance(1_000);
+  assert.equal(troubles.at(-1), undefined);
+  await loops.stop();
+});

@@ -64,7 +64,8 @@ export class LeaderLoops {
           () => this.#tell(NOBODY, undefined),
           (cause: unknown) => this.#tell(NOBODY, cause),
         );
-      }
+        // Somebody else has asked meanwhile, and was told.
+      } else this.#tell(NOBODY, undefined);
       await sleep(runtime, COVER_MS, this.#over.signal);
     }
   }
