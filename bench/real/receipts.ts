@@ -34,7 +34,7 @@ export async function measureReceipts(directory: string, framesPerLane = RECEIPT
     } as const;
     const place = { kafka, log: 'writes', origin: ROOM, partitions: 1, receiptShares: 1, runtime: systemRuntime } as const;
     for await (const _ of new KafkaLogAdministration(place).init({ dryRun: false, newEpoch: false }));
-    const receipts = await openReceipts({ kafka, room: ROOM, shares: 1, owner: 'bench', runtime: systemRuntime });
+    const receipts = await openReceipts({ kafka, room: ROOM, shares: 1, owner: 'bench', runtime: systemRuntime, logger: silentLogger });
     const inKafka = (name: string) => {
       const file = join(directory, name, 'book.db');
       const options = { file, room: ROOM, owner: 'bench', runtime: systemRuntime, logger: silentLogger };

@@ -4,7 +4,9 @@ import { test } from 'node:test';
 import { WmbError } from '../../core/errors.ts';
 import { VirtualTime } from '../../core/flow/virtual-time.testing.ts';
 import { silentLogger } from '../../core/logger.ts';
+import { sleep } from '../../core/runtime.ts';
 import { MemoryTalk, MemoryTalkTopic } from '../../log/memory/talk.ts';
+import type { Talk } from '../../log/talk.ts';
 import { LEASE_MS } from '../receipts/lease.ts';
 import { type Claim, Claims, decodeShares, encodeShares, type SharesSaid } from './claims.ts';
 import { ShareKeeper, type ShareWork } from './keeper.ts';
@@ -69,6 +71,8 @@ class Talking {
   readonly working = new Map<string, Set<number>>();
   readonly keepers = new Map<string, ShareKeeper<ShareWork>>();
   delayMs = 5;
+  /** Kafka takes no word until then. */
+  ledMs = 0;
   /** Called with the collector that makes the work on a share; it may throw. */
   made: (name: string) => object = () => ({});
 
@@ -77,7 +81,17 @@ class Talking {
     this.working.set(name, own);
     const self = { name, address: `${name}:1` };
     const talk = new MemoryTalk({ topic: this.topic, runtime: time, delayMs: () => this.delayMs });
-    const shares = new TalkedShares({ self, talk, runtime: time, logger: silentLogger });
+    const words: Talk = {
+      say: async (word) => {
+        if (time.nowMs() >= this.ledMs) return talk.say(word);
+        await sleep(time, 3_000);
+        throw new WmbError('LOG_UNAVAILABLE', 'has no leader');
+      },
+      hear: (after, over) => talk.hear(after, over),
+      forget: (at) => talk.forget(at),
+      close: () => {},
+    };
+    const shares = new TalkedShares({ self, talk: words, runtime: time, logger: silentLogger });
     const keeper = new ShareKeeper<ShareWork>({
       ...{ self, count: SHARES, registry: shares, runtime: time, logger: silentLogger },
       lease: (share) => shares.lease(share),
@@ -93,7 +107,8 @@ class Talking {
     });
     this.keepers.set(name, keeper);
     const opened = shares.open().then(() => keeper.start());
-    await time.advance(1_000);
+    opened.catch(() => {});
+    await time.advance(Math.max(0, this.ledMs - time.nowMs() + 5_000) + 1_000);
     await opened;
   }
 
@@ -121,6 +136,17 @@ test('collectors that talk divide the shares, and one that leaves gives its own 
   await time.advance(MOVED_MS);
   await leaving;
   assert.deepEqual(room.counts, [0, 2, 2]);
+});
+
+test('one that joins while Kafka takes no word waits until it does, and not for ever', async () => {
+  const time = new VirtualTime();
+  const room = new Talking();
+  room.ledMs = time.nowMs() + 20_000;
+  await room.join('a', time);
+  await time.advance(MOVED_MS);
+  assert.deepEqual(room.counts, [4]);
+  room.ledMs = time.nowMs() + 60_000;
+  await assert.rejects(room.join('b', time), { code: 'LOG_UNAVAILABLE', message: 'has no leader' });
 });
 
 test('the shares of one that stands still go to the others, and it knows when it hears of it', async () => {

@@ -50,8 +50,14 @@ export class TalkedShares {
 
   /** Resolves when it is known who has what. LOG_UNAVAILABLE, LOG_DENIED, LOG_FOREIGN. */
   async open(): Promise<void> {
+    const { runtime } = this.#options;
     void this.#hearAll();
-    if (!(await this.#says(undefined, JOIN_MS_MAX))) throw this.#trouble ?? unheard(JOIN_MS_MAX);
+    for (const startedMs = runtime.monotonicMs(); !(await this.#says(undefined, JOIN_MS_MAX)); ) {
+      const trouble = this.#trouble ?? unheard(JOIN_MS_MAX);
+      // Kafka may have no leader for a moment.
+      if (trouble.retry === 'never' || runtime.monotonicMs() - startedMs >= JOIN_MS_MAX) throw trouble;
+      await sleep(runtime, BACKOFF.msMax);
+    }
   }
 
   beat(_self: Fellow, news: readonly ShareNews[], counts: boolean): Registered {

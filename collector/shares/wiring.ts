@@ -169,7 +169,7 @@ async function receiptsInKafka({ config, runtime, logger }: DaemonParts, self: F
   if (log.adapter !== 'kafka') throw new WmbError('CONFIG_INVALID', 'collector.receipts is kafka, and log.adapter is not');
   const count = collector?.shares ?? 1;
   const owner = self.name;
-  const kafka = await openReceipts({ kafka: log, room, shares: count, owner: `${owner} at ${self.address}`, runtime });
+  const kafka = await openReceipts({ kafka: log, room, shares: count, owner: `${owner} at ${self.address}`, runtime, logger });
   if (hasBooks(directory)) ensureDivision({ directory, room, count, runtime, logger });
   const talked = new TalkedShares({ self, talk: kafka.talk, runtime, logger });
   const copies = openCopies(join(directory, 'receipts'), owner);

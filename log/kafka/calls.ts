@@ -1,4 +1,5 @@
 /** Calls to Kafka that are tried again for a while, because its brokers change places and restart. */
+import { asWmbError, type WmbError } from '../../core/errors.ts';
 import { backoffMs } from '../../core/flow/backoff.ts';
 import { type Runtime, sleep } from '../../core/runtime.ts';
 import { appendOnce, fetchOnce } from '../../kafka/calls.ts';
@@ -31,6 +32,26 @@ export async function tryAgain<T>({ cluster, runtime, doing, msMax }: Calling, w
     await pause(runtime, attempt);
     // Where it fails too, the next attempt says so.
     await cluster.refresh().catch(() => {});
+  }
+}
+
+/** As long as appends wait: brokers that restart take their time to find leaders. */
+const LED_MS_MAX = 30_000;
+
+/**
+ * Runs `work`, and again for a while where it fails because of what Kafka answers for a moment: that it has no leader, or too few replicas. A Kafka that does not answer at all is not waited for.
+ * `told` hears of each failure.
+ */
+export async function untilLed<T>(runtime: Runtime, told: (error: WmbError) => void, work: () => Promise<T>): Promise<T> {
+  for (const startedMs = runtime.monotonicMs(); ; ) {
+    try {
+      return await work();
+    } catch (cause) {
+      const { kind, type } = troubleOf(cause);
+      if (kind !== 'away' || type === '' || runtime.monotonicMs() - startedMs > LED_MS_MAX) throw cause;
+      told(asWmbError(cause));
+    }
+    await sleep(runtime, BACKOFF.msMax);
   }
 }
 

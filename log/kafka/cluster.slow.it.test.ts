@@ -85,6 +85,19 @@ describe('three brokers', { skip }, () => {
     assert.match(lines.map(({ reason }) => reason).join('\n'), /has no leader for the partition at the moment/);
   });
 
+  test('a log of which the partition of the leases has no leader gives a lease when it has one again', async (t) => {
+    const { open, place: of } = await testRoom(t, '', { ...place(), kafka: { ...place().kafka, replicas: 1, minInSyncReplicas: 1 } });
+    const lines: LogLine[] = [];
+    const log = await open({ logger: keepingLogger(lines) });
+    const leader = await cluster?.leaderOf(registryTopic(of.origin, of.log), 1);
+    await leader?.container.kill();
+    const leasing = log.leaseWriter('a test');
+    leasing.catch(() => {});
+    await until('it is said', () => lines.some(({ message }) => message === 'a log cannot be opened yet; it is tried again'));
+    await leader?.container.start();
+    assert.ok((await leasing).lease >= 1);
+  });
+
   test('one after the other is killed under appends: they go on with the others, and everything acked is stored once, in order', async (t) => {
     const { open } = await testRoom(t, '', place());
     const [log, other] = [await open(), await open()];

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { Partitioners } from 'kafkajs';
+import { silentLogger } from '../../core/logger.ts';
 import { systemRuntime } from '../../core/runtime.ts';
 import { NO_ENGINE } from '../../test/containers/engine.ts';
 import { alterTopic } from '../../test/containers/kafka.ts';
@@ -20,7 +21,7 @@ const { client, admin } = await testClient(kafka);
 async function prepared(): Promise<ReceiptsPlace> {
   const place = placeAt(address);
   await init(place, SHARES);
-  return { kafka: kafkaAt(address), room: place.origin, shares: SHARES, owner: 'a test', runtime: systemRuntime };
+  return { kafka: kafkaAt(address), room: place.origin, shares: SHARES, owner: 'a test', runtime: systemRuntime, logger: silentLogger };
 }
 
 async function init(place: ReturnType<typeof placeAt>, receiptShares: number): Promise<string[]> {
@@ -114,7 +115,14 @@ describe('a journal', { skip }, () => {
 describe('the topics of receipts', { skip }, () => {
   test('`wmb log init` makes and checks them; without them, divided otherwise or set wrongly they are refused', async () => {
     const place = placeAt(address);
-    const receipts = { kafka: kafkaAt(address), room: place.origin, shares: SHARES, owner: 'a test', runtime: systemRuntime };
+    const receipts = {
+      kafka: kafkaAt(address),
+      room: place.origin,
+      shares: SHARES,
+      owner: 'a test',
+      runtime: systemRuntime,
+      logger: silentLogger,
+    };
     await assert.rejects(openReceipts(receipts), { code: 'LOG_UNPREPARED', message: /wmb log init/ });
     const topic = receiptsTopic(place.origin);
     assert.deepEqual(

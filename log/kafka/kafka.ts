@@ -5,18 +5,17 @@
  * A log whose topic is not what it was (a lost tail, a topic that was emptied or made anew) stops with LOG_GAP in the partitions that it concerns, and does not
  * open again until somebody has decided what becomes of it.
  */
-import { asWmbError, WmbError } from '../../core/errors.ts';
+import { WmbError } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import { sleep } from '../../core/runtime.ts';
 import type { Stamp } from '../../core/stamp.ts';
 import type { LogEpoch, LogName, RoomId, Seq } from '../../core/words.ts';
 import { KafkaCluster } from '../../kafka/cluster.ts';
-import { troubleOf } from '../../kafka/trouble.ts';
 import { gapError } from '../gap.ts';
 import type { Extent, FrameDraft, Log, RetentionFloor, RetentionPolicy, StampBounds, StoredFrame } from '../log.ts';
 import type { Talk } from '../talk.ts';
 import { Appender } from './appender.ts';
-import { tryAgain } from './calls.ts';
+import { tryAgain, untilLed } from './calls.ts';
 import { Caretaker } from './caretaker.ts';
 import { Company } from './company.ts';
 import { Follower } from './follower.ts';
@@ -33,8 +32,6 @@ import { planRemoval } from './trim.ts';
 const TALK_MISSING = 'where the reships of the room talk; make it with `wmb log init`';
 const CALL_MS_MAX = 5_000;
 const CLOSE_MS_MAX = 5_000;
-/** As long as appends wait: brokers that restart take their time to find leaders. */
-const OPEN_MS_MAX = 30_000;
 
 export interface KafkaLogOptions extends LogPlace {
   /** Below it every process that has the log open keeps an index of its own. */
@@ -79,17 +76,14 @@ export class KafkaLog implements Log {
    * LOG_UNPREPARED, LOG_UNFIT, LOG_DENIED, LOG_FOREIGN, LOG_GAP, LOG_UNAVAILABLE, LOG_READONLY.
    */
   async open(): Promise<void> {
+    return this.#untilLed(() => this.#openOnce());
+  }
+
+  #untilLed<T>(work: () => Promise<T>): Promise<T> {
     const { runtime, logger } = this.#options;
-    for (const startedMs = runtime.monotonicMs(); ; ) {
-      try {
-        return await this.#openOnce();
-      } catch (cause) {
-        const { kind, type } = troubleOf(cause);
-        if (kind !== 'away' || type === '' || runtime.monotonicMs() - startedMs > OPEN_MS_MAX) throw cause;
-        const { code, message } = asWmbError(cause);
-        logger.warn({ log: this.log, code, reason: message }, 'a log cannot be opened yet; it is tried again');
-      }
-    }
+    const told = ({ code, message }: WmbError) =>
+      logger.warn({ log: this.log, code, reason: message }, 'a log cannot be opened yet; it is tried again');
+    return untilLed(runtime, told, work);
   }
 
   async #openOnce(): Promise<void> {
@@ -176,7 +170,11 @@ export class KafkaLog implements Log {
   }
 
   /** What the processes say to each other that append to this log, and this one's place among them. LOG_UNPREPARED, LOG_UNFIT, LOG_DENIED, LOG_UNAVAILABLE. */
-  async company(): Promise<{ readonly talk: Talk; readonly seat: string }> {
+  company(): Promise<{ readonly talk: Talk; readonly seat: string }> {
+    return this.#untilLed(() => this.#companyOnce());
+  }
+
+  async #companyOnce(): Promise<{ readonly talk: Talk; readonly seat: string }> {
     const { kafka, runtime, origin } = this.#options;
     const { slot } = this.#open;
     const cluster = new KafkaCluster({ servers: kafka, clientId: `wmb-${origin}`, runtime });
@@ -198,8 +196,8 @@ export class KafkaLog implements Log {
 
   async leaseWriter(holder: string): Promise<{ readonly lease: number; readonly stampLast: Stamp }> {
     const { registry, state } = this.#open;
-    const lease = await registry.lease(holder);
-    const { promised, stampLast } = (await registry.load()) ?? state;
+    const lease = await this.#untilLed(() => registry.lease(holder));
+    const { promised, stampLast } = (await this.#untilLed(() => registry.load())) ?? state;
     const stamps = Array.from({ length: this.partitions }, (_, partition) => this.extent(partition).stampLast);
     return { lease, stampLast: [promised, stampLast, ...stamps].sort().at(-1) ?? '' };
   }

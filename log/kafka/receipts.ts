@@ -1,11 +1,13 @@
 /** Where the collectors of a room keep their receipts, and talk, if they have no files in common: beside the room's log in Kafka (docs/adr/0015). */
 import type { KafkaLogConfig } from '../../core/config/types.ts';
 import { WmbError } from '../../core/errors.ts';
+import type { Logger } from '../../core/logger.ts';
 import type { Runtime } from '../../core/runtime.ts';
 import type { RoomId } from '../../core/words.ts';
 import { KafkaCluster } from '../../kafka/cluster.ts';
 import type { Journal } from '../journal.ts';
 import type { Talk } from '../talk.ts';
+import { untilLed } from './calls.ts';
 import { KafkaJournal } from './journal.ts';
 import { checkTopic } from './open.ts';
 import { KafkaTalk } from './talk.ts';
@@ -20,6 +22,7 @@ export interface ReceiptsPlace {
   /** Who takes the journals, for people. */
   readonly owner: string;
   readonly runtime: Runtime;
+  readonly logger: Logger;
 }
 
 export interface KafkaReceipts {
@@ -28,8 +31,14 @@ export interface KafkaReceipts {
   journal(share: number): Journal;
 }
 
-/** LOG_UNPREPARED, LOG_UNFIT (also where the room has another number of shares), LOG_DENIED, LOG_UNAVAILABLE. */
-export async function openReceipts(place: ReceiptsPlace): Promise<KafkaReceipts> {
+/** A Kafka that answers and says that it has no leader for a moment is waited for. LOG_UNPREPARED, LOG_UNFIT (also where the room has another number of shares), LOG_DENIED, LOG_UNAVAILABLE. */
+export function openReceipts(place: ReceiptsPlace): Promise<KafkaReceipts> {
+  const told = ({ code, message }: WmbError) =>
+    place.logger.warn({ code, reason: message }, 'the receipts of the room cannot be looked for yet; it is tried again');
+  return untilLed(place.runtime, told, () => openOnce(place));
+}
+
+async function openOnce(place: ReceiptsPlace): Promise<KafkaReceipts> {
   const { kafka, room, shares, owner, runtime } = place;
   const open = () => new KafkaCluster({ servers: kafka, clientId: `wmb-${room}`, runtime });
   const cluster = open();

@@ -30,6 +30,7 @@ const HELD_MS = 4_000;
 const SILENT_MS = HELD_MS + 2_000;
 /** Longer than anything that it sent before may take to Kafka. */
 const GONE_MS = 20_000;
+const JOIN_MS_MAX = 30_000;
 /** What was said so long ago was said in another life of the room. */
 const OLD_MS = 600_000;
 /** All acks are said in one of so many beats. */
@@ -119,7 +120,7 @@ export class Fellows implements Service {
     const startedMs = runtime.monotonicMs();
     while (this.#waitsFor().length > 0 || !this.#roll.hasJoined) {
       if (this.#gone !== undefined) throw this.#gone;
-      if (this.#trouble !== undefined && runtime.monotonicMs() - startedMs > GONE_MS) throw this.#trouble;
+      if (this.#trouble !== undefined && runtime.monotonicMs() - startedMs > JOIN_MS_MAX) throw this.#trouble;
       const timer = runtime.after(CAUGHT_UP_POLL_MS, () => this.#heard.wake());
       await this.#heard.wait();
       timer.cancel();
