@@ -73,6 +73,16 @@ export function sleep(runtime: Runtime, delayMs: number, signal?: AbortSignal): 
   });
 }
 
+/** Of a {@link sleepAwake}. */
+const AWAKE_MS = 250;
+
+/**
+ * As {@link sleep}, but of time in which this process runs: while it, or its machine, stands still, nobody can finish what a limit is set for. However long it stood, that counts as a moment.
+ */
+export async function sleepAwake(runtime: Runtime, delayMs: number, signal?: AbortSignal): Promise<void> {
+  for (let leftMs = delayMs; leftMs > 0 && !signal?.aborted; leftMs -= AWAKE_MS) await sleep(runtime, Math.min(leftMs, AWAKE_MS), signal);
+}
+
 /** Names one life of one daemon, for logs, leases and locks. */
 export function instanceName(room: string, runtime: Runtime): string {
   return `${room}-${process.pid}-${Buffer.from(runtime.bytes(3)).toString('hex')}`;

@@ -9,7 +9,7 @@
 import { constants } from 'node:os';
 import { asWmbError, ERRORS, WmbError } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
-import { type Runtime, sleep } from '../core/runtime.ts';
+import { type Runtime, sleepAwake } from '../core/runtime.ts';
 import { errorLine } from './error-line.ts';
 import type { Readiness } from './readiness.ts';
 import type { Service } from './service.ts';
@@ -76,8 +76,8 @@ async function startAll({ services, logger }: DaemonOptions, ending: AbortSignal
 }
 
 async function drainAll(services: readonly Service[], { runtime, logger, drainMsMax }: DaemonOptions): Promise<void> {
-  const limit = new AbortController();
-  const timer = runtime.after(drainMsMax, () => limit.abort());
+  const [limit, done] = [new AbortController(), new AbortController()];
+  void sleepAwake(runtime, drainMsMax, done.signal).then(() => done.signal.aborted || limit.abort());
   for (const service of [...services].reverse()) {
     if (service.drain === undefined || limit.signal.aborted) continue;
     const failure = service.drain().then(
@@ -88,14 +88,14 @@ async function drainAll(services: readonly Service[], { runtime, logger, drainMs
     if (limit.signal.aborted)
       logger.warn({ service: service.name, drainMsMax }, 'drain limit reached; stopping with work left, which resumes at the marks');
   }
-  timer.cancel();
+  done.abort();
 }
 
 async function stopAll(services: readonly Service[], { runtime, logger }: DaemonOptions): Promise<boolean> {
   let clean = true;
   for (const service of [...services].reverse()) {
     try {
-      const left = sleep(runtime, STOP_MS_MAX).then(() => {
+      const left = sleepAwake(runtime, STOP_MS_MAX).then(() => {
         throw new WmbError('INTERNAL', `service ${service.name} did not stop within ${STOP_MS_MAX} ms`);
       });
       await Promise.race([service.stop(), left]);
