@@ -110,6 +110,27 @@ test('with nothing to execute the database’s mark follows once a second, and a
   assert.equal(await mark(), 2);
 });
 
+test('the database’s mark follows also after a second in which the lane could not go on', async () => {
+  const room = await new TestRoom().open();
+  const log = new TestLog().add(set('a', '1'));
+  await room.run(log);
+  const consumer = room.applier.consumers(log.lane);
+  const second = async () => {
+    room.runtime.advance(1_000);
+    for (let turn = 0; turn < 20; turn += 1) await undefined;
+  };
+  const mark = async () => (await room.database.marks())[0]?.seq;
+  room.crash.next('before cache');
+  await assert.rejects(consumer.take(log.add(set('a', '2')).after(0)), /crash before cache/);
+  await second();
+  await consumer.resume({ epoch: log.epoch });
+  await consumer.take(log.after(0));
+  await consumer.take(log.add(set('a', '3')).after(1));
+  assert.equal(await mark(), 1);
+  await second();
+  assert.equal(await mark(), 2);
+});
+
 test('a collector that stops takes the database’s mark along', async () => {
   const room = await new TestRoom().open();
   const log = new TestLog().add(set('a', '1'));

@@ -232,8 +232,14 @@ export class WritesLane implements LaneConsumer, Retryable {
     const nowMs = runtime.monotonicMs();
     if (nowMs >= this.#movedMs + MOVE_MS) return false;
     // All lanes at the same moments, so that they share a commit.
-    this.#moveTimer ??= runtime.after(MOVE_MS - (nowMs % MOVE_MS), () => void this.moveDatabase().catch(() => {}), true);
+    this.#moveTimer ??= runtime.after(MOVE_MS - (nowMs % MOVE_MS), () => void this.#moveLater(), true);
     return true;
+  }
+
+  /** Also where the lane is not resumed at the moment, the next one is to have a timer. */
+  async #moveLater(): Promise<void> {
+    this.#moveTimer = undefined;
+    await this.moveDatabase().catch(() => {});
   }
 
   /** Moves the database's mark to where the lane is. Where that fails the lane has to be resumed, from what is stored. */
