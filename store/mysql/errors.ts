@@ -26,8 +26,9 @@ const FAULT_CLASSES = new Set(['21', '22', '23', '45', '42', '44', '0A']);
 /** Of the general class HY000: no default, wrong value, out of range, out of range, CHECK (MySQL), CHECK (MariaDB), wrong arguments, generated column. */
 const FAULTS = new Set([1364, 1366, 1264, 1690, 3819, 4025, 1210, 3105, 1906, 1423, 1442, 1105, 3140, 3156, 1615, 1295, 1690, 1442]);
 
+/** Of a connection that is closed already the library says nothing but that it is fatal. */
 export function isServerError(cause: unknown): cause is ServerError {
-  return cause instanceof Error && ('errno' in cause || ('code' in cause && typeof cause.code === 'string'));
+  return cause instanceof Error && ('errno' in cause || 'fatal' in cause || ('code' in cause && typeof cause.code === 'string'));
 }
 
 /** The connection is of no use any more. */
