@@ -389,3 +389,11 @@ test('a stranger’s word is passed over; what a newer WMB says is not', async (
   assert.match(a.fellows.unready() ?? '', /^LOG_FOREIGN: a reship of this room says to the others what is of format 2/);
   assert.equal(a.claim, NO_STAMP);
 });
+
+test('one that joins waits while Kafka has no leader, longer than twenty seconds', async (t) => {
+  const room = new Room();
+  const startedMs = room.time.nowMs();
+  t.mock.method(MemoryTalk.prototype, 'say', () => Promise.reject(new Error('has no leader')), { times: 26 });
+  await room.joined(room.reship('a'));
+  assert.ok(room.time.nowMs() - startedMs > 22_000);
+});
