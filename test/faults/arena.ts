@@ -12,6 +12,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { whyNotVerified } from '../../bench/soak/rest.ts';
 import { Watch } from '../../bench/soak/watch.ts';
 import { type Ended, wmb } from '../../cli/testing.ts';
+import { EXIT } from '../../core/errors.ts';
 import { asEntry } from '../../examples/messages/demo/verify.ts';
 import { compareCache, compareRows } from '../../examples/messages/expected.ts';
 import { Wait, type WriteRequest } from '../../proto/gen/wmb/v1/writes.ts';
@@ -182,11 +183,15 @@ export class Arena {
     if (this.#options.mq) await this.wmb(1, 'link', 'init');
   }
 
-  /** What the command line prints in a room, where it must succeed. */
+  /** What the command line prints in a room, where it must succeed. What it asks may not answer in time on a machine that stands still now and then. */
   async wmb(place: number, ...args: string[]): Promise<string> {
-    const { code, stdout, stderr } = await this.tries(place, ...args);
-    assert.equal(code, 0, `wmb ${args.join(' ')}: ${stdout}${stderr}`);
-    return stdout;
+    const ended = await until(`wmb ${args[0]} is answered`, async () => {
+      const tried = await this.tries(place, ...args);
+      if (tried.code === EXIT.unavailable) throw new Error(tried.stderr);
+      return tried;
+    });
+    assert.equal(ended.code, 0, `wmb ${args.join(' ')}: ${ended.stdout}${ended.stderr}`);
+    return ended.stdout;
   }
 
   /** The same, where it need not. */

@@ -38,7 +38,7 @@ export const REDIS_STORIES: readonly Story[] = [
   {
     name: 'somebody runs FLUSHALL on the slave room’s Redis in the middle of the traffic',
     async happens(arena) {
-      await arena.messages.reached(0.5);
+      await arena.messages.reached(0.3);
       await arena.server(1).redis.cli('FLUSHALL');
     },
   },

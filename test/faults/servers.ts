@@ -138,7 +138,14 @@ export class RoomServers {
 
   async #withMysql<T>(task: (connection: mysql.Connection) => Promise<T>): Promise<T> {
     const { host, port, user, password } = this.mysql;
-    const connection = await mysql.createConnection({ host, port, user, password, multipleStatements: true });
+    const connection = await mysql.createConnection({
+      host,
+      port,
+      user,
+      password,
+      multipleStatements: true,
+      connectTimeout: ANSWER_MS_MAX,
+    });
     try {
       return await task(connection);
     } finally {

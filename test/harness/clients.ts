@@ -24,6 +24,9 @@ const withDeadline: Interceptor = (options, nextCall) => {
   return new InterceptingCall(nextCall(isBounded ? options : { ...options, deadline: Date.now() + ANSWER_MS_MAX }));
 };
 
+/** A daemon that is back is reached at once: the library would wait longer and longer, up to two minutes. */
+const RECONNECT = { 'grpc.initial_reconnect_backoff_ms': 100, 'grpc.max_reconnect_backoff_ms': 1_000 };
+
 export class RoomClients {
   readonly room: RunningRoom;
   readonly writes: WritesClient;
@@ -34,7 +37,7 @@ export class RoomClients {
   constructor(room: RunningRoom) {
     this.room = room;
     const insecure = credentials.createInsecure();
-    const options = { interceptors: [withDeadline] };
+    const options = { interceptors: [withDeadline], ...RECONNECT };
     this.writes = new WritesClient(room.reship.grpc, insecure, options);
     this.reship = new ReshipClient(room.reship.grpc, insecure, options);
     this.collector = new CollectorClient(room.collector.grpc, insecure, options);

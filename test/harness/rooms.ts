@@ -8,6 +8,7 @@ import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
+import { EXIT } from '../../core/errors.ts';
 import { freePorts, TcpProxy } from './proxy.ts';
 
 export type Daemon = 'reship' | 'collector' | 'checker';
@@ -113,11 +114,26 @@ export class Rooms {
     return room;
   }
 
-  /** Starts one daemon and waits until it is ready. Its log goes to `<daemon>.log` in the room's directory. */
-  async start(
+  /**
+   * Starts one daemon and waits until it is ready. Its log goes to `<daemon>.log` in the room's directory. One that ends because a server does not answer in time is started again, as `wmb up` does it:
+   * the machine may have stood still.
+   */
+  async start(room: RunningRoom, daemon: Daemon, options: StartOptions = {}): Promise<void> {
+    for (let again = STARTS_AGAIN_MAX; ; again -= 1) {
+      try {
+        return await this.#startOnce(room, daemon, options);
+      } catch (cause) {
+        if (again === 0 || this.#children.get(`${room.id}/${daemon}`)?.exitCode !== EXIT.unavailable) throw cause;
+        // Nobody should miss that it happened.
+        process.stderr.write(`${(cause as Error).message}\nit is started again\n`);
+      }
+    }
+  }
+
+  async #startOnce(
     room: RunningRoom,
     daemon: Daemon,
-    { configFile = room.configFile, main = MAIN, env = {} }: StartOptions = {},
+    { configFile = room.configFile, main = MAIN, env = {} }: StartOptions,
   ): Promise<void> {
     const file = join(room.directory, `${daemon}.log`);
     const log = openSync(file, 'a');
@@ -251,6 +267,7 @@ function roomFile(room: RunningRoom, options: RoomsOptions): unknown {
   };
 }
 
+const STARTS_AGAIN_MAX = 2;
 /** Also on a machine that is busy with other things. */
 const READY_MS_MAX = 120_000;
 const ANSWER_MS_MAX = 5_000;
