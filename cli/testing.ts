@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Server, ServerCredentials, type UntypedServiceImplementation } from '@grpc/grpc-js';
+import { EXIT } from '../core/errors.ts';
 import { CollectorService, ReshipService } from '../proto/gen/wmb/v1/admin.ts';
 import { CheckerService } from '../proto/gen/wmb/v1/checker.ts';
 import { WritesService } from '../proto/gen/wmb/v1/writes.ts';
@@ -18,6 +19,8 @@ after(() => {
   for (const child of children) child.kill('SIGKILL');
 });
 
+const STILL_LOOK_MS = 100;
+const STILL_MS = 1_000;
 const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
 
 export interface Ended {
@@ -68,8 +71,19 @@ export function startWmb(args: readonly string[], options: RunOptions = {}): Run
   return start([MAIN, ...args], options);
 }
 
-export function wmb(args: readonly string[], options: RunOptions = {}): Promise<Ended> {
-  return startWmb(args, { stdin: '', ...options }).ended;
+/** A command waits for an answer as long as a person would: where one is missing although the machine stood still meanwhile, it is asked once more. */
+export async function wmb(args: readonly string[], options: RunOptions = {}): Promise<Ended> {
+  const run = () => startWmb(args, { stdin: '', ...options }).ended;
+  let [atMs, stillMs] = [performance.now(), 0];
+  const look = () => {
+    stillMs = Math.max(stillMs, performance.now() - atMs);
+    atMs = performance.now();
+  };
+  const timer = setInterval(look, STILL_LOOK_MS);
+  const ended = await run().finally(() => clearInterval(timer));
+  look();
+  const lacksAnswer = ended.code === EXIT.unavailable || ended.stdout.includes('UNREACHABLE');
+  return lacksAnswer && stillMs > STILL_MS ? run() : ended;
 }
 
 type Handlers = Readonly<Record<string, (...args: never[]) => unknown>>;

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Outcome, Wait } from '../../proto/gen/wmb/v1/writes.ts';
-import { cacheWrite, Scene, until } from './scene.ts';
+import { cacheWrite, QUICK_LINK, Scene, until } from './scene.ts';
 import { Traffic } from './traffic.ts';
 
-const scene = await Scene.open({ count: 2, mode: 'independent', partitions: 4 });
+const scene = await Scene.open({ count: 2, mode: 'independent', partitions: 4, roomSettings: { link: QUICK_LINK, drainMsMax: 60_000 } });
 /** Two daemons at a time, one of each room; after both steps each was hit once. */
 const STEPS = [
   ['reship', 'collector'],

@@ -83,7 +83,7 @@ export function visible({ type, value, elements, expireAtMs }: KeyEntry): object
 
 /** Submits to one reship. */
 export function submit(client: RoomClients, writes: readonly WriteRequest[], wait: Wait = Wait.WAIT_LOGGED): Promise<SubmitResponse> {
-  return client.submit({ writes: [...writes], wait, deadlineMs: 15_000, batchId: 0 });
+  return client.submit({ writes: [...writes], wait, deadlineMs: UNTIL_MS_MAX, batchId: 0 });
 }
 
 export class Scene {

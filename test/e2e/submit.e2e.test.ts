@@ -13,7 +13,8 @@ const scene = await Scene.open({
   mode: 'independent',
   cacheOnly: true,
   partitions: 4,
-  roomSettings: { link: QUICK_LINK, intake: { pendingWritesMax: PENDING_WRITES_MAX, frameWritesMax: 100 } },
+  // Calls over HTTP wait as long as others, also where the machine stands still.
+  roomSettings: { link: QUICK_LINK, intake: { pendingWritesMax: PENDING_WRITES_MAX, frameWritesMax: 100, waitMsDefault: 60_000 } },
 });
 const reshipUrl = `http://${scene.room(0).reship.http}`;
 const keysUrl = (index: number) => `http://${scene.room(index).collector.http}/v1/keys`;
@@ -153,7 +154,9 @@ describe('cache commands', () => {
     ]);
     const [result] = await scene.submit(0, [write], Wait.WAIT_EVERYWHERE);
     const dueMs = Number.parseInt(result?.stamp.slice(0, 12) ?? '', 16) + 700;
-    for (const index of [0, 1, 2]) assert.equal((await scene.get(index, 'soon'))?.expireAtMs, dueMs);
+    const seen = await Promise.all([0, 1, 2].map(async (index) => (await scene.get(index, 'soon'))?.expireAtMs));
+    // A busy machine may have needed longer than that.
+    if (Date.now() < dueMs) assert.deepEqual(seen, [dueMs, dueMs, dueMs]);
     await new Promise((resolve) => setTimeout(resolve, dueMs - Date.now() + 1));
     for (const index of [0, 1, 2]) {
       assert.equal(await scene.get(index, 'soon'), undefined);
