@@ -37,7 +37,7 @@ export async function loseFrame(origin: RoomClients, room: string, lineCount: nu
     payload: Buffer.from(JSON.stringify({ from: LOST_SENDER, to, at: SENT_AT })),
     traceparent: '',
   }));
-  const { results } = await origin.submit({ writes, wait: Wait.WAIT_EVERYWHERE, deadlineMs: 20_000, batchId: 0 });
+  const { results } = await origin.submit({ writes, wait: Wait.WAIT_EVERYWHERE, deadlineMs: 60_000, batchId: 0 });
   const refused = results.find((result) => result.error !== undefined);
   if (refused !== undefined)
     throw new Error(`${refused.requestId} was not applied everywhere: ${refused.error?.code} ${refused.error?.message}`);

@@ -3,6 +3,7 @@
  * and put it right. What is printed is what an operator would see: the commands are the real ones.
  */
 import { spawn } from 'node:child_process';
+import { EXIT } from '../../../core/errors.ts';
 import type { CheckerStatus, DriftReport, ListDriftsResponse } from '../../../proto/gen/wmb/v1/checker.ts';
 import { type RoomClients, unary } from '../../../test/harness/clients.ts';
 import type { Damage } from './damage.ts';
@@ -13,6 +14,7 @@ const FOUND_MS_MAX = 90_000;
 const QUIET_MS = 3_000;
 const POLL_MS = 250;
 const WMB = new URL('../../../cli/main.ts', import.meta.url).pathname;
+const TRIED_MAX = 5;
 const LIST_MAX = 10_000;
 
 /** Open drifts of all rooms, each once. Alarms are not among them: they are about lines, and lines were cut. */
@@ -148,15 +150,19 @@ export class RepairAct {
     return false;
   }
 
-  /** Runs the command as a person would, and shows what it prints. Exit code 7 says that something differs, which is known. */
+  /** Runs the command as a person would, and shows what it prints: again where a daemon did not answer in time. Exit code 7 says that something differs, which is known. */
   async #wmb(...args: readonly string[]): Promise<void> {
+    for (let tried = 0; tried < TRIED_MAX; tried += 1) if ((await this.#wmbOnce(args)) !== EXIT.unavailable) return;
+  }
+
+  async #wmbOnce(args: readonly string[]): Promise<number | null> {
     process.stdout.write(`\n$ wmb ${args.join(' ')}\n`);
     const config = this.#clients[0]?.room.configFile;
     const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', WMB, ...args], {
       stdio: ['ignore', 'inherit', 'ignore'],
       env: { ...process.env, WMB_CONFIG: config },
     });
-    await new Promise((resolve) => child.once('close', resolve));
+    return new Promise((resolve) => child.once('close', resolve));
   }
 }
 
