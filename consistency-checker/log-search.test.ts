@@ -128,7 +128,7 @@ test('what is so new that this process has not heard of it yet is found all the 
   for (const query of [
     { by: 'stamp', stamps: [write(5_000).stamp] },
     { by: 'position', positions: [position] },
-    { by: 'request', requestId: 'newest', limitMs: 10_000 },
+    { by: 'request', requestId: 'newest', limitMs: 60_000 },
   ] as const) {
     assert.deepEqual(
       (await searchOf(late(log, 2)).find(query)).map((found) => found.position),
@@ -174,17 +174,17 @@ test('by request id the retried write request is found as well, the original fir
   await append(log, 2, [write(5_000), write(5_001, 'twice')]);
   await append(log, 2, [write(5_002), write(5_003, 'twice')]);
   const search = searchOf(log);
-  const found = await search.find({ by: 'request', requestId: 'twice', limitMs: 10_000 });
+  const found = await search.find({ by: 'request', requestId: 'twice', limitMs: 60_000 });
   assert.deepEqual(
     found.map(({ write: it }) => it.stamp),
     [write(5_001).stamp, write(5_003).stamp],
   );
-  const oldest = await search.find({ by: 'request', requestId: 'r1000', limitMs: 10_000 });
+  const oldest = await search.find({ by: 'request', requestId: 'r1000', limitMs: 60_000 });
   assert.deepEqual(
     oldest.map(({ position }) => `${position.partition}:${position.seq}.${position.index}`),
     ['0:0.0'],
   );
-  assert.deepEqual(await search.find({ by: 'request', requestId: 'never', limitMs: 10_000 }), []);
+  assert.deepEqual(await search.find({ by: 'request', requestId: 'never', limitMs: 60_000 }), []);
 });
 
 test('once a request id is found only its own partition is searched for its retries, as far back as the duplicate window', async () => {
@@ -197,7 +197,7 @@ test('once a request id is found only its own partition is searched for its retr
       return log.read(partition, from, bytes);
     },
   });
-  await searchOf(spy, { window: 120 }).find({ by: 'request', requestId: 'wanted', limitMs: 10_000 });
+  await searchOf(spy, { window: 120 }).find({ by: 'request', requestId: 'wanted', limitMs: 60_000 });
   // The newest 32 frames, and as many of those before them as hold 120 write requests before the hit.
   assert.deepEqual(read, ['2:35', '2:26']);
 });
@@ -223,6 +223,6 @@ test('a search gives others their turn while it goes on', async () => {
       turns += 1;
     },
   };
-  await searchOf(await logOf(frames), { runtime }).find({ by: 'request', requestId: 'never', limitMs: 10_000 });
+  await searchOf(await logOf(frames), { runtime }).find({ by: 'request', requestId: 'never', limitMs: 60_000 });
   assert.ok(turns >= 6, `${turns}`);
 });

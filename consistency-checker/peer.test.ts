@@ -100,7 +100,7 @@ function peerOf(view: RoomView & CopySide, of: Config = config('beijing')): Peer
 
 function remote(
   address: string,
-  { of = config('guangzhou'), callMsMax = 5_000, tls = undefined as Parameters<typeof asTarget>[0]['tls'] } = {},
+  { of = config('guangzhou'), callMsMax = 15_000, tls = undefined as Parameters<typeof asTarget>[0]['tls'] } = {},
 ): RemoteRoom {
   const room = new RemoteRoom({
     room: 'beijing',

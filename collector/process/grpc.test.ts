@@ -7,6 +7,9 @@ import type { StampedWrite } from '../../core/words.ts';
 import { type ProcessorServer, ProcessorService } from '../../proto/gen/wmb/v1/processor.ts';
 import { GrpcProcessor } from './grpc.ts';
 
+/** Of a service that answers. */
+const ANSWER_MS_MAX = 30_000;
+
 function write(key: string): StampedWrite {
   return {
     requestId: 'r',
@@ -68,7 +71,7 @@ test('a service gets the whole write request and its answer becomes commands and
     processor.close();
     service.stop();
   });
-  assert.deepEqual(await processor.run(write('k'), 2_000), {
+  assert.deepEqual(await processor.run(write('k'), ANSWER_MS_MAX), {
     commands: [['SET', 'k', 'v']],
     statements: [
       { op: 'upsert', table: 't', key: { id: 7 }, values: { note: null, seen: null } },
@@ -90,7 +93,7 @@ test('a column named twice is an error, not one value too few', async (t) => {
     processor.close();
     service.stop();
   });
-  await assert.rejects(processor.run(write('k'), 2_000), { code: 'PROCESSOR_FAILED', message: /column “id” twice/ });
+  await assert.rejects(processor.run(write('k'), ANSWER_MS_MAX), { code: 'PROCESSOR_FAILED', message: /column “id” twice/ });
 });
 
 test('an error of the service fails the write request, silence times it out', async (t) => {
@@ -102,7 +105,7 @@ test('an error of the service fails the write request, silence times it out', as
     processor.close();
     service.stop();
   });
-  await assert.rejects(processor.run(write('bad'), 2_000), { code: 'PROCESSOR_FAILED', message: /INVALID_ARGUMENT: no such user/ });
+  await assert.rejects(processor.run(write('bad'), ANSWER_MS_MAX), { code: 'PROCESSOR_FAILED', message: /INVALID_ARGUMENT: no such user/ });
   await assert.rejects(processor.run(write('silent'), 100), { code: 'PROCESSOR_TIMEOUT' });
 });
 
@@ -111,7 +114,7 @@ test('a service that is down is PROCESSOR_UNAVAILABLE, and is used again when it
   service.stop();
   const processor = new GrpcProcessor({ address: service.address, concurrentMax: 4, runtime: systemRuntime });
   t.after(() => processor.close());
-  await assert.rejects(processor.run(write('k'), 2_000), { code: 'PROCESSOR_UNAVAILABLE' });
+  await assert.rejects(processor.run(write('k'), ANSWER_MS_MAX), { code: 'PROCESSOR_UNAVAILABLE' });
   const server = new Server();
   server.addService(ProcessorService, {
     process: (_call: unknown, callback: (error: null, response: object) => void) => callback(null, { commands: [], statements: [] }),
@@ -121,7 +124,7 @@ test('a service that is down is PROCESSOR_UNAVAILABLE, and is used again when it
   );
   t.after(() => server.forceShutdown());
   for (let done = false; !done; ) {
-    done = await processor.run(write('k'), 2_000).then(
+    done = await processor.run(write('k'), ANSWER_MS_MAX).then(
       () => true,
       (error: { code: string }) => {
         assert.equal(error.code, 'PROCESSOR_UNAVAILABLE');
@@ -149,6 +152,6 @@ test('no more calls than allowed run at the same time', async (t) => {
     processor.close();
     service.stop();
   });
-  await Promise.all(Array.from({ length: 10 }, (_, at) => processor.run(write(`k${at}`), 5_000)));
+  await Promise.all(Array.from({ length: 10 }, (_, at) => processor.run(write(`k${at}`), ANSWER_MS_MAX)));
   assert.equal(most, 2);
 });

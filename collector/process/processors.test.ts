@@ -24,7 +24,7 @@ async function processorsOf(processors: Readonly<Record<string, ProcessorConfig>
 }
 
 function moduleOf(name: string): ProcessorConfig {
-  return { type: 'module', file: fileURLToPath(new URL(`./fixtures/${name}`, import.meta.url)), timeoutMs: 1_000 };
+  return { type: 'module', file: fileURLToPath(new URL(`./fixtures/${name}`, import.meta.url)), timeoutMs: 30_000 };
 }
 
 test('the built-in kind cache compiles the payload without a promise', async () => {

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { WmbError } from '../../core/errors.ts';
+import { VirtualTime } from '../../core/flow/virtual-time.testing.ts';
 import { silentLogger } from '../../core/logger.ts';
 import { systemRuntime } from '../../core/runtime.ts';
 import { MemoryJournal, MemoryJournalTopic } from '../../log/memory/journal.ts';
@@ -220,12 +221,16 @@ async function bookInFiles(machines: Machines): Promise<string> {
 test('an empty journal begins with the book that was in files, unless a collector works with it', async (context) => {
   const machines = new Machines(context);
   const before = await bookInFiles(machines);
-  const lease = new ShareLease({ file: before, room: 'guangzhou', owner: 'a collector of files', runtime: systemRuntime });
+  const runtime = new VirtualTime();
+  const lease = new ShareLease({ file: before, room: 'guangzhou', owner: 'a collector of files', runtime });
   lease.take();
-  await assert.rejects(machines.open({ before }), { code: 'STORE_LOCKED', message: /a collector without collector.receipts kafka/ });
+  await assert.rejects(machines.open({ before, runtime }), {
+    code: 'STORE_LOCKED',
+    message: /a collector without collector.receipts kafka/,
+  });
   lease.release();
   lease.close();
-  const first = await machines.open({ before });
+  const first = await machines.open({ before, runtime });
   await first.record([entry(2)]);
   assert.equal(existsSync(before), false);
   const second = await machines.open({ before });

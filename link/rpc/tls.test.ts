@@ -35,7 +35,7 @@ async function serve(tls: LinkTls | undefined): Promise<string> {
 }
 
 function dial(address: string, tls: LinkTls | undefined, names: { from?: string; to?: string } = {}) {
-  return rpcDialer({ runtime: systemRuntime, tls, answerMsMax: 3_000 }).dial(address, hello(names), new AbortController().signal);
+  return rpcDialer({ runtime: systemRuntime, tls, answerMsMax: 15_000 }).dial(address, hello(names), new AbortController().signal);
 }
 
 test('rooms whose certificates name them reach each other', { timeout: 20_000 }, async () => {

@@ -52,6 +52,13 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
   return performance.now() - startMs;
 }
 
+/** The least of some: what is late once was held up by the machine. */
+async function leastOf(timing: () => Promise<number>): Promise<number> {
+  const all: number[] = [];
+  for (let tried = 0; tried < 5; tried += 1) all.push(await timing());
+  return Math.min(...all);
+}
+
 /** What holds for a silent connection after this long: longer than an answer takes on loopback, by far. */
 const SILENT_MS = 150;
 const silent = (socket: Socket) => Promise.race([once(socket, 'data').then(() => false), sleep(SILENT_MS, true)]);
@@ -70,7 +77,7 @@ test('a delay is added in each direction, or in the one that is named', async ()
   assert.ok((await timed(() => ask(socket, 'a'))) >= 119);
   proxy.delay(0);
   proxy.delay(60, 'back');
-  const oneWay = await timed(() => ask(socket, 'b'));
+  const oneWay = await leastOf(() => timed(() => ask(socket, 'b')));
   assert.ok(oneWay >= 59 && oneWay < 119, `${oneWay} ms`);
   socket.destroy();
 });
@@ -96,7 +103,7 @@ test('a bandwidth holds for its direction', async () => {
   const slowMs = await timed(transfer);
   assert.ok(slowMs >= 295, `${slowMs} ms for 60 kB at 200 kB/s`);
   proxy.bandwidth(Number.POSITIVE_INFINITY);
-  assert.ok((await timed(transfer)) < slowMs / 2);
+  assert.ok((await leastOf(() => timed(transfer))) < slowMs / 2);
 });
 
 test('what a slow line has not sent makes the sender wait, instead of memory grow', async () => {

@@ -191,11 +191,11 @@ function boundTo(log: MemoryLog, append: MemoryLog['append']): MemoryLog {
   });
 }
 
-/** Polls: everything here is a matter of milliseconds. */
+/** Polls: everything here is a matter of milliseconds, where the machine does not stand still. */
 export async function waitFor(done: () => boolean): Promise<void> {
-  const deadline = Date.now() + 10_000;
+  const deadline = Date.now() + 60_000;
   while (!done()) {
-    if (Date.now() > deadline) throw new Error('in vain waited 10 s');
+    if (Date.now() > deadline) throw new Error('in vain waited a minute');
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
 }
