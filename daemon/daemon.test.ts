@@ -95,7 +95,7 @@ test('a daemon that stands still in the middle of its end has as much time for i
   const run = new Run({ drainMs: 200, drainMsMax: 2_000 });
   await run.until('running');
   run.child.kill('SIGTERM');
-  await run.until('"cause":"SIGTERM"');
+  await run.until('drain three');
   run.child.kill('SIGSTOP');
   await new Promise((resolve) => setTimeout(resolve, 2_500));
   run.child.kill('SIGCONT');
