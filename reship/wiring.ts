@@ -226,7 +226,11 @@ function feeders({ config, runtime, logger }: DaemonParts, host: LinkHost, fello
   const { room } = config;
   const isMine = ({ index }: Share) => fellows?.isMine(index) ?? true;
   return Object.entries(room.peers).map(
-    ([peer, { kafka }]) => new InboxFeeder({ room: room.id, peer, kafka, secret: room.secret, host, isMine, runtime, logger }),
+    ([peer, { kafka }]) =>
+      new InboxFeeder({
+        ...{ room: room.id, peer, kafka, secret: room.secret, silenceMsMax: room.link.silenceMsMax },
+        ...{ host, isMine, runtime, logger },
+      }),
   );
 }
 

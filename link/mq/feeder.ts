@@ -35,6 +35,8 @@ export interface FeederOptions {
   readonly kafka: KafkaServersConfig;
   readonly secret: string;
   readonly host: LinkHost;
+  /** The host gives a session up that says nothing for so long. */
+  readonly silenceMsMax?: number;
   /** Where several reships work in the room, one of them feeds a share. Asked again and again. */
   readonly isMine: (share: Share) => boolean;
   readonly runtime: Runtime;
@@ -249,7 +251,8 @@ export class InboxFeeder {
   #ended(feeding: Feeding, { fed, session, reason }: { fed: Fed; session: MqServedSession; reason: WmbError | undefined }): void {
     if (fed.session !== session) return;
     fed.session = undefined;
-    const isQuiet = this.#options.runtime.monotonicMs() - this.#outage.answeredMs > QUIET_MS_MAX;
+    const { runtime, silenceMsMax = QUIET_MS_MAX } = this.#options;
+    const isQuiet = runtime.monotonicMs() - this.#outage.answeredMs > Math.min(QUIET_MS_MAX, silenceMsMax);
     if (reason === undefined || (reason.code === 'PEER_UNREACHABLE' && !isQuiet)) return;
     feeding.failed.abort(reason);
   }

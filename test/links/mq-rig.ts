@@ -105,6 +105,7 @@ export class MqRig {
       kafka: this.fromAfar,
       secret,
       host: shipper,
+      silenceMsMax: config.room.link.silenceMsMax,
       isMine: () => this.feeds,
       runtime: systemRuntime,
       logger,
