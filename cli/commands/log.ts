@@ -10,7 +10,8 @@ import { formatTable } from '../table.ts';
 import { logAdministrations } from '../wiring.ts';
 import { type UserOptions, userOf, withUser } from './server-user.ts';
 
-const STOPPED_MS_MAX = 1_000;
+/** Where nobody listens that is known at once; one that does not answer may only stand still for a while, and appends when it wakes up. */
+const STOPPED_MS_MAX = 15_000;
 
 type InitOptions = ConfigOptions & UserOptions & { readonly dryRun?: boolean; readonly newEpoch?: boolean };
 
