@@ -9,11 +9,11 @@ test('a cache that was lost after the logs were trimmed is copied from the peerâ
   for (const index of [0, 1]) await scene.writeUntilTrimmed(index, 'writes');
   await scene.loseCache();
   for (const daemon of ['collector', 'checker', 'reship'] as const) {
-    await scene.copying();
+    assert.match((await scene.copying()).copy, /^copying the cache of beijing: \d+ of 65536 buckets/);
     await scene.writeBoth(20);
     await scene.restart(daemon);
   }
-  assert.match((await scene.copying()).copy, /^copying the cache of beijing: \d+ of 65536 buckets/);
+  // While the reship started it may have come to its end.
   await scene.copied();
   await scene.isWhole();
 });

@@ -44,8 +44,8 @@ test('a flipped bit in a stored frame stops its partition loudly with the positi
   for (const key of spared) await until(`${key} arrives`, async () => (await scene.value(1, key)) === 'v');
   const damaged = keys.filter((key) => !spared.includes(key));
   for (const key of damaged) assert.equal(await scene.get(1, key), undefined);
-  const shown = await scene.wmb(0, 'status', '--lanes');
-  assert.match(shown.stdout, /beijing → guangzhou +writes\/\d +stopped-on-gap .*LOG_CORRUPT/);
+  const shown = /beijing → guangzhou +writes\/\d +stopped-on-gap .*LOG_CORRUPT/;
+  await until('wmb status shows it', async () => shown.test((await scene.wmb(0, 'status', '--lanes')).stdout));
 
   await scene.rooms.end(beijing, 'reship', 'SIGTERM');
   flipBit(partition);

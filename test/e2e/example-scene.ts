@@ -19,7 +19,7 @@ import { none, QUICK_CHECKER, WatchedCheckers } from './watched-checkers.ts';
 const CHECKER = `\nchecker: ${JSON.stringify(QUICK_CHECKER)}\n`;
 const MESSAGES = 1_000;
 const MESSAGES_PER_SECOND = 300;
-const VERIFY_MS_MAX = 60_000;
+const VERIFY_MS_MAX = 120_000;
 const FILE = new URL('../../examples/messages/CollegeMsg.txt', import.meta.url);
 
 export interface ExampleSceneOptions extends Pick<ExampleOptions, 'name' | 'servers' | 'mode'> {

@@ -109,7 +109,7 @@ test('all machines are lost at once, and others begin with empty disks: what was
   const { scene, machines, start } = here();
   const traffic = new Traffic(scene, 'all');
   await traffic.flows(60);
-  const [result] = await scene.submit(SHARED, [NOTE], Wait.WAIT_APPLIED);
+  const [result] = await scene.submit(SHARED, [NOTE], Wait.WAIT_EVERYWHERE);
   assert.equal(result?.outcome, Outcome.OUTCOME_PARKED);
   await Promise.all(machines.map((_, index) => lose(here(), index)));
   await Promise.all(machines.map((_, index) => start(index)));

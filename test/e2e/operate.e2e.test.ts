@@ -42,7 +42,7 @@ const scene = await Scene.open({
   partitions: 2,
   directory,
   topologySettings: { kinds: { note: {}, remote: {} } },
-  roomSettings: { link: QUICK_LINK, processors: { note: { module: moduleFile }, remote: { grpc: service } } },
+  roomSettings: { link: QUICK_LINK, processors: { note: { module: moduleFile }, remote: { grpc: service, timeoutMs: 60_000 } } },
 });
 const note = (key: string, requestId: string, payload: object) => write({ kind: 'note', key, requestId, payload: JSON.stringify(payload) });
 
@@ -98,7 +98,7 @@ test('a poisoned write request holds up its own key only; corrected, it is retri
     const { outcomes } = await scene.wmbJson<{ outcomes: { requestId: string; outcome: string }[] }>(index, 'parked', 'retry', 'sick-1');
     assert.ok(outcomes.length > 0 && outcomes.every(({ outcome }) => outcome === 'applied'), JSON.stringify(outcomes));
     await until('those behind it follow', async () => (await scene.value(index, 'n:sick')) === 'LAST');
-    assert.deepEqual(await parked(index), []);
+    await until('nothing is parked any more', async () => (await parked(index)).length === 0);
   }
   const held = await scene.equalRooms();
   assert.equal((held.get('notes') as { value: string }).value, '4');
@@ -170,8 +170,8 @@ test('a paused link lags and loses nothing, stays paused over a restart of the c
   await submitSome('second');
   await lagShown(100);
   assert.equal(await scene.get(1, 'p:first:0'), undefined);
-  const { stdout } = await scene.wmb(0, 'status');
-  assert.match(stdout, /\nbeijing → guangzhou +writes +paused +100 /);
+  const shown = /\nbeijing → guangzhou +writes +paused +100 /;
+  await until('wmb status shows it', async () => shown.test((await scene.wmb(0, 'status')).stdout));
   const status = await scene.wmbJson<{ rooms: { room: string; links: { origin: string; paused: boolean }[] }[] }>(0, 'status');
   const links = status.rooms.flatMap(({ room, links }) => links.map(({ origin, paused: is }) => [origin, room, is]));
   assert.deepEqual(

@@ -82,8 +82,13 @@ export function visible({ type, value, elements, expireAtMs }: KeyEntry): object
 }
 
 /** Submits to one reship. */
-export function submit(client: RoomClients, writes: readonly WriteRequest[], wait: Wait = Wait.WAIT_LOGGED): Promise<SubmitResponse> {
-  return client.submit({ writes: [...writes], wait, deadlineMs: UNTIL_MS_MAX, batchId: 0 });
+export function submit(
+  client: RoomClients,
+  writes: readonly WriteRequest[],
+  wait: Wait = Wait.WAIT_LOGGED,
+  deadlineMs = UNTIL_MS_MAX,
+): Promise<SubmitResponse> {
+  return client.submit({ writes: [...writes], wait, deadlineMs, batchId: 0 });
 }
 
 export class Scene {

@@ -74,7 +74,11 @@ describe('an application’s topic', { skip }, async () => {
     produced += 2;
     for (const room of [0, 1]) {
       await until('the next key goes on', async () => (await scene.value(room, 'user:c:logins')) === '1');
-      const { writes } = await scene.wmbJson<{ writes: { requestId: string; code: string }[] }>(room, 'parked', 'list');
+      // Of another key, and perhaps on another lane.
+      const writes = await until('both are parked', async () => {
+        const parked = await scene.wmbJson<{ writes: { requestId: string; code: string }[] }>(room, 'parked', 'list');
+        return parked.writes.length === 2 && parked.writes;
+      });
       assert.deepEqual(
         writes.map(({ code }) => code),
         ['RECORD_REFUSED', 'BEHIND_PARKED'],
@@ -127,6 +131,6 @@ describe('an application’s topic', { skip }, async () => {
       [],
     );
     assert.equal(counts.size, produced);
-    assert.match((await scene.wmb(0, 'status')).stdout, /beijing +app\.writes +3 +taking +0/);
+    await until('status says so', async () => /beijing +app\.writes +3 +taking +0/.test((await scene.wmb(0, 'status')).stdout));
   });
 });

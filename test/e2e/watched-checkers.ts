@@ -9,7 +9,7 @@ import { until } from './scene.ts';
 /** A fifth of what the examples have: tests wait for it. */
 const GRACE_MS = 2_000;
 export const QUICK_CHECKER = { roundMs: 500, graceMs: GRACE_MS, sweepMs: 10_000, canaryMs: 500, workPercentMax: 50 };
-const VERIFY_MS_MAX = 60_000;
+const VERIFY_MS_MAX = 120_000;
 const SHOWN_MAX = 8;
 
 export class WatchedCheckers {

@@ -154,6 +154,7 @@ test('held one way only, what is asked arrives and the answer does not', async (
   const socket = await open();
   proxy.hold('back');
   socket.write('asked');
+  while (echo.received.length === 0) await sleep(1);
   assert.equal(await silent(socket), true);
   assert.deepEqual(echo.received, ['asked']);
   socket.destroy();

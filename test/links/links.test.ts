@@ -28,6 +28,8 @@ import {
 
 const NOW_MS = 1_700_000_000_000;
 const SETTLED = formatStamp({ ms: NOW_MS + 1_000_000, counter: 0, writer: 9 });
+/** A session does not end because the machine stands still for a while. */
+const PATIENT_MS = 60_000;
 const closers: (() => Promise<void>)[] = [];
 
 afterEach(async () => {
@@ -36,7 +38,7 @@ afterEach(async () => {
 
 /** Beijing's shipping side behind a proxy. */
 async function origin(options: Partial<RigConfig> & { disk?: MemoryLogDisk } = {}) {
-  const config = configOf({ room: 'beijing', addresses: { beijing: '', guangzhou: '' }, ...options });
+  const config = configOf({ room: 'beijing', addresses: { beijing: '', guangzhou: '' }, silenceMsMax: PATIENT_MS, ...options });
   const log: MemoryLog = await logOf(options.disk ?? new MemoryLogDisk(), { origin: 'beijing', runtime: systemRuntime });
   const shipper = new Shipper({
     config,
@@ -69,7 +71,8 @@ async function origin(options: Partial<RigConfig> & { disk?: MemoryLogDisk } = {
 
 /** Guangzhou's receiving side. Its own reship is not there; that link keeps backing off beside the others. */
 async function peer(address: string, options: Partial<RigConfig> & { states?: MemoryStates } = {}) {
-  const config = configOf({ room: 'guangzhou', addresses: { beijing: address, guangzhou: '127.0.0.1:1' }, ...options });
+  const addresses = { beijing: address, guangzhou: '127.0.0.1:1' };
+  const config = configOf({ room: 'guangzhou', addresses, silenceMsMax: PATIENT_MS, ...options });
   const consumers = new CountingConsumers();
   const board = new FakeBoard();
   const hints = new FakeHints();
