@@ -13,7 +13,8 @@ import { MqRig, PEER } from '../test/links/mq-rig.ts';
 import { append, until } from '../test/links/rig.ts';
 
 const skip = !(await containersAvailable()) && NO_ENGINE;
-const TIMEOUT_MS = 60_000;
+/** Of all tests of a suite together. */
+const TIMEOUT_MS = 240_000;
 const kafka = skip ? undefined : await KafkaWithRights.start();
 const address = kafka?.server.address ?? '';
 

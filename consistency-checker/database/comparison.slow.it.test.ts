@@ -35,7 +35,7 @@ function suite(pair: ServerPair): void {
   };
   const compare = async (tables?: string[]) => {
     const differing: DifferingRow[] = [];
-    for await (const one of compareDatabases({ ...sides, tables, chunkRows: 10_000, rowsMax: 100, behindMsMax: 20_000 })) {
+    for await (const one of compareDatabases({ ...sides, tables, chunkRows: 10_000, rowsMax: 100, behindMsMax: 120_000 })) {
       differing.push(...one.differing);
     }
     return differing;
@@ -43,7 +43,7 @@ function suite(pair: ServerPair): void {
   const told = (rows: readonly DifferingRow[]) => rows.map(({ table, key, kind: how }) => `${table} ${keyName(key)} ${how}`);
   const repaired = async (rows: readonly DifferingRow[], dryRun: boolean) => {
     const lines: string[] = [];
-    for await (const line of repairRows({ ...sides, behindMsMax: 20_000, dryRun }, rows)) lines.push(line);
+    for await (const line of repairRows({ ...sides, behindMsMax: 120_000, dryRun }, rows)) lines.push(line);
     return lines;
   };
 

@@ -18,6 +18,8 @@ import { framesTopic, needsOf, registryTopic } from './topics.ts';
 const skip = !(await containersAvailable()) && NO_ENGINE;
 const cluster = skip ? undefined : await startKafkaCluster(3);
 after(() => cluster?.remove());
+/** A broker takes its time to start on a busy machine. */
+const PATIENT_MS = 120_000;
 
 /** Where the log of a room in the cluster is. */
 const place = () => {
@@ -100,7 +102,7 @@ describe('three brokers', { skip }, () => {
 
   test('one after the other is killed under appends: they go on with the others, and everything acked is stored once, in order', async (t) => {
     const { open } = await testRoom(t, '', place());
-    const [log, other] = [await open(), await open()];
+    const [log, other] = [await open({ appendMsMax: PATIENT_MS }), await open()];
     const acked: { readonly draft: FrameDraft; readonly seq: number }[][] = Array.from({ length: 6 }, () => []);
     let stopping = false;
     let slowestMs = 0;
@@ -146,19 +148,19 @@ describe('three brokers', { skip }, () => {
     const { open } = await testRoom(t, '', place());
     const log = await open({ appendMsMax: 4_000 });
     const drafts = Array.from({ length: 6 }, (_, partition) => draftOf(log, { partition }));
-    await log.append(drafts);
+    const goesOn = () =>
+      log.append(drafts).then(
+        () => true,
+        () => false,
+      );
+    await until('it is appended', goesOn);
     const [first, second] = cluster?.brokers ?? [];
     // Two at once would leave the controllers without a majority.
     await first?.container.freeze();
     await second?.container.freeze();
     await assert.rejects(log.append(drafts), { code: 'LOG_UNAVAILABLE', message: /may come into the log later/ });
     await second?.container.thaw();
-    await until('it goes on', () =>
-      log.append(drafts).then(
-        () => true,
-        () => false,
-      ),
-    );
+    await until('it goes on', goesOn);
     await first?.container.thaw();
     const lengths = await Promise.all(drafts.map(async ({ partition }) => (await readAll(log, partition)).length));
     assert.ok(lengths.every((length) => length >= 2));

@@ -8,7 +8,7 @@ import { draftOf, readAll } from '../log.contract.ts';
 import { init, kafkaAt, openLog, placeAt, temporaryDirectory } from './kafka-kit.ts';
 
 const skip = !(await containersAvailable()) && NO_ENGINE;
-const NONE_MS_MAX = 20_000;
+const NONE_MS_MAX = 60_000;
 
 const { plain, scram, authority, stranger, mine } = await guardedKafka(skip !== false);
 

@@ -134,7 +134,7 @@ export function drafts(log: Log, count: number, more: Parameters<typeof draftOf>
 }
 
 export async function until(what: string, probe: () => Promise<boolean> | boolean): Promise<void> {
-  const deadline = Date.now() + 30_000;
+  const deadline = Date.now() + 90_000;
   while (!(await probe())) {
     assert.ok(Date.now() < deadline, `in vain waited until ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 20));

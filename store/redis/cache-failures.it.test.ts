@@ -232,7 +232,7 @@ async function batchUnderKill(client: Redis, send: () => Promise<unknown>): Prom
 }
 
 async function untilAnswer<T>(ask: () => Promise<T>): Promise<T> {
-  const untilMs = performance.now() + 10_000;
+  const untilMs = performance.now() + 60_000;
   for (;;) {
     try {
       return await ask();

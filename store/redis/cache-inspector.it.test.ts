@@ -218,7 +218,7 @@ function tamperTests(): void {
     const inspector = new RedisCacheInspector({ nodes: [serverAt(address)], room: 'beijing', runtime: systemRuntime, shiftMs: SHIFT_MS });
     const isFound = async (key: string) => (await inspector.entries([bucketOf(key)], NOW)).flat().some((entry) => entry.key === key);
     for (const key of ['stray', 'wmb:strange']) {
-      const untilMs = performance.now() + 10_000;
+      const untilMs = performance.now() + 60_000;
       while (!(await isFound(key)) && performance.now() < untilMs) await systemRuntime.turn();
       const [wrong] = await inspector.states([key]);
       const state = { key, type: 'none', kill: '', expireAtMs: 0, caps: [], registers: [], increments: [], expiries: [] } as const;
@@ -243,17 +243,23 @@ function tamperTests(): void {
   });
 
   test('what the server lets expire by itself is no damage, and is forgotten when the floor has passed', async () => {
-    await under.cleanup();
-    under = await underTest(0);
-    const nowMs = Date.now();
-    const commands: Commands = [
-      ['SET', 's', 'v', 'PXAT', nowMs + 300],
-      ['HSET', 'h', 'f', '1'],
-      ['HINCRBY', 'h', 'f', 1],
-      ['PEXPIREAT', 'h', nowMs + 300],
-    ];
-    await apply(under.store, [write(nowMs - 1_000, ...commands)], { nowMs });
-    assert.deepEqual(await value(under.store, 'h', nowMs), { type: 'hash', fields: [['f', '2']] });
+    let nowMs: number;
+    let shown: unknown;
+    // It is to be seen before it expires, which a machine that stands still for a moment misses.
+    do {
+      await under.cleanup();
+      under = await underTest(0);
+      nowMs = Date.now();
+      const commands: Commands = [
+        ['SET', 's', 'v', 'PXAT', nowMs + 300],
+        ['HSET', 'h', 'f', '1'],
+        ['HINCRBY', 'h', 'f', 1],
+        ['PEXPIREAT', 'h', nowMs + 300],
+      ];
+      await apply(under.store, [write(nowMs - 1_000, ...commands)], { nowMs });
+      shown = await value(under.store, 'h', nowMs);
+    } while (Date.now() >= nowMs + 300);
+    assert.deepEqual(shown, { type: 'hash', fields: [['f', '2']] });
     while (Number(await redis('EXISTS', 's', 'h')) > 0) await systemRuntime.turn();
     for (const key of ['s', 'h']) {
       assert.equal(await value(under.store, key, nowMs + 300), undefined);

@@ -69,7 +69,7 @@ export class TopicScene {
   load(): { readonly stop: () => Promise<number> } {
     let produced = 0;
     let isOver = false;
-    const producer = new Kafka({ ...this.#kafka.client, retry: { retries: 20, initialRetryTime: 50, maxRetryTime: 500 } }).producer({
+    const producer = new Kafka({ ...this.#kafka.client, retry: { retries: 200, initialRetryTime: 50, maxRetryTime: 500 } }).producer({
       idempotent: true,
       maxInFlightRequests: 1,
     });
@@ -215,7 +215,7 @@ export function memoryLogs(beforeAppend: () => Promise<void> = async () => {}): 
 export const numbered = (i: number): Message => ({ key: `k${i % 50}`, value: JSON.stringify({ payload: i }) });
 
 /** Waits until `probe` is true, a matter of seconds at most. */
-export async function until(what: string, probe: () => boolean | Promise<boolean>, waitMsMax = 30_000): Promise<void> {
+export async function until(what: string, probe: () => boolean | Promise<boolean>, waitMsMax = 90_000): Promise<void> {
   const deadline = Date.now() + waitMsMax;
   while (!(await probe())) {
     if (Date.now() > deadline) throw new Error(`in vain waited ${waitMsMax} ms until ${what}`);
