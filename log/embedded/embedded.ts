@@ -6,7 +6,7 @@
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { WmbError } from '../../core/errors.ts';
+import { asWmbError, WmbError } from '../../core/errors.ts';
 import type { Runtime } from '../../core/runtime.ts';
 import type { Stamp } from '../../core/stamp.ts';
 import type { LogEpoch, LogName, RoomId, Seq } from '../../core/words.ts';
@@ -18,6 +18,8 @@ import { type DirectoryLock, lockDirectory } from './lock.ts';
 import { createFrameTables } from './schema.ts';
 import { inTransaction, logError, openForReading, openForWriting } from './sqlite.ts';
 import { LogWriter } from './writer.ts';
+
+const REMEMBERED_MS = 10_000;
 
 export interface EmbeddedLogOptions {
   /** The log's own; made where it is missing. */
@@ -51,6 +53,7 @@ export class EmbeddedLog implements Log {
   readonly #file: string;
   readonly #listeners = new Listeners();
   #state: OpenLog | undefined;
+  #failure: { readonly error: WmbError; readonly ms: number } | undefined;
 
   constructor(options: EmbeddedLogOptions) {
     this.log = options.log;
@@ -109,12 +112,16 @@ export class EmbeddedLog implements Log {
       if (!(partition >= 0 && partition < this.partitions))
         throw new WmbError('INTERNAL', `log ${this.#file} has no partition ${partition}`);
     }
-    return this.#open.writer.append(drafts);
+    const seqs = await this.#written(this.#open.writer.append(drafts));
+    this.#failure = undefined;
+    return seqs;
   }
 
-  /** A disk that is full is found out by the next append. */
+  /** A failure is told for a while: only another append or promise finds out that it is over. */
   get trouble(): WmbError | undefined {
-    return this.#state?.writer.refusal;
+    const { runtime } = this.#options;
+    const isRecent = this.#failure !== undefined && runtime.monotonicMs() - this.#failure.ms < REMEMBERED_MS;
+    return this.#state?.writer.refusal ?? (isRecent ? this.#failure?.error : undefined);
   }
 
   async leaseWriter(holder: string): Promise<{ readonly lease: number; readonly stampLast: Stamp }> {
@@ -122,7 +129,7 @@ export class EmbeddedLog implements Log {
   }
 
   async promise(stamp: Stamp): Promise<void> {
-    return this.#open.writer.call({ type: 'promise', stamp });
+    return this.#written(this.#open.writer.call({ type: 'promise', stamp }));
   }
 
   async trim(
@@ -148,6 +155,17 @@ export class EmbeddedLog implements Log {
       await state.writer.close();
     } finally {
       state.lock.release();
+    }
+  }
+
+  async #written<T>(writing: Promise<T>): Promise<T> {
+    try {
+      return await writing;
+    } catch (cause) {
+      const error = asWmbError(cause);
+      // Where only too much waits, what waits is being written.
+      if (error.code !== 'OVERLOADED') this.#failure = { error, ms: this.#options.runtime.monotonicMs() };
+      throw error;
     }
   }
 

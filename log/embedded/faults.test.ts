@@ -265,6 +265,8 @@ test('on a full disk an append is refused whole, and works again when there is s
   assert.ok(acked > 0);
   assert.deepEqual([log.extent(0).next, log.extent(1).next], [acked, acked]);
   assert.equal((await readAll(log, 0)).length, acked);
+  assert.equal(log.trouble?.code, 'LOG_FULL');
   rmSync(ballast);
   assert.deepEqual(await append(), [acked, acked]);
+  assert.equal(log.trouble, undefined);
 });

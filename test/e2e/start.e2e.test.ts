@@ -184,8 +184,11 @@ describe('disks', () => {
     });
     assert.deepEqual([refusal.code, refusal.retry], ['LOG_FULL', 'later']);
     assert.ok(acked > 3, `${acked} acked`);
+    const readyz = async () => await (await fetch(`http://${room.reship.http}/readyz`)).text();
+    assert.match(await readyz(), /"write log".*LOG_FULL/);
     execFileSync('mount', ['-o', 'remount,size=64m', disk]);
     await until('intake goes on by itself', async () => (await post(url, line(acked))).lines[0]?.stamp);
+    assert.doesNotMatch(await readyz(), /write log/);
     await scene.rooms.start(room, 'collector', { configFile });
     await scene.settled();
     for (let at = 0; at <= acked; at += 1) assert.ok((await scene.get(0, `full:${at}`)) !== undefined, `full:${at}`);
