@@ -24,6 +24,7 @@ import {
   UNSUPPORTED_VERSION,
 } from './library.ts';
 import { type MissingRight, needing, TOPIC_AUTHORIZATION_FAILED } from './rights.ts';
+import { type Node, Turns } from './turns.ts';
 
 const CONNECT_MS_MAX = 5_000;
 /** A broker that says nothing for so long is connected anew; it may have stopped, or its machine may be gone. */
@@ -50,11 +51,6 @@ export interface TopicPartition {
 /** Answers on one connection come in the order of the requests: each that waits for records has a connection of its own. */
 export type ConnectionUse = 'ask' | 'wait' | `wait for ${string}`;
 
-interface Node {
-  readonly host: string;
-  readonly port: number;
-}
-
 interface Connected {
   readonly broker: LibraryBroker;
   readonly ready: Promise<void>;
@@ -65,6 +61,8 @@ export class KafkaCluster {
   readonly #options: KafkaClusterOptions;
   readonly #topics = new Set<string>();
   readonly #connected = new Map<string, Connected>();
+  readonly #configured: readonly Node[];
+  readonly #turns: Turns;
   #nodes: ReadonlyMap<number, Node> = new Map();
   #partitions: ReadonlyMap<string, readonly TopicPartition[]> = new Map();
   #hidden: ReadonlySet<string> = new Set();
@@ -74,6 +72,8 @@ export class KafkaCluster {
 
   constructor(options: KafkaClusterOptions) {
     this.#options = options;
+    this.#configured = options.servers.brokers.map(parseAddress).filter((place) => place !== undefined);
+    this.#turns = new Turns(options.runtime);
   }
 
   /** In messages. */
@@ -129,9 +129,8 @@ export class KafkaCluster {
 
   /** A name for one sender of batches. */
   async producerId(): Promise<{ readonly producerId: bigint; readonly producerEpoch: number }> {
-    const [node = -1] = this.#nodes.keys();
     // It is for transactions, and must be within the broker's limits all the same.
-    const { producerId, producerEpoch } = await this.#with(node, 'ask', (broker) =>
+    const { producerId, producerEpoch } = await this.#askAny((broker) =>
       needing('WRITE', [...this.#topics].join(', '), broker.initProducerId({ transactionTimeout: 60_000 })),
     );
     return { producerId: BigInt(producerId), producerEpoch };
@@ -263,25 +262,22 @@ export class KafkaCluster {
   }
 
   async #refresh(): Promise<void> {
+    const topics = [...this.#topics];
+    this.#learn(await this.#askAny((broker) => metadataOf(broker, topics)));
+  }
+
+  /** The first that answers. */
+  async #askAny<T>(ask: (broker: LibraryBroker) => Promise<T>): Promise<T> {
     let failure: unknown;
-    for (const place of this.#places()) {
+    for (const place of this.#turns.inOrder([...this.#configured, ...this.#nodes.values()])) {
       try {
-        const topics = [...this.#topics];
-        return this.#learn(await this.#at(place, 'ask', (broker) => metadataOf(broker, topics)));
+        return await this.#at(place, 'ask', ask);
       } catch (cause) {
+        this.#turns.failed(place);
         failure = cause;
       }
     }
     throw failure;
-  }
-
-  /** Whom to ask, in this order: who is connected, who is configured, who was named. */
-  #places(): readonly Node[] {
-    const configured = this.#options.servers.brokers.map(parseAddress).filter((place) => place !== undefined);
-    const named = [...this.#nodes.values()];
-    const isConnected = ({ host, port }: Node) => this.#connected.has(`${host}:${port}/ask`);
-    const all = [...named.filter(isConnected), ...configured, ...named];
-    return [...new Map(all.map((place) => [`${place.host}:${place.port}`, place])).values()];
   }
 
   #learn({ brokers, controllerId, topicMetadata }: MetadataAnswer): void {

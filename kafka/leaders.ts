@@ -2,6 +2,7 @@
 import { backoffMs } from '../core/flow/backoff.ts';
 import { type Runtime, sleep } from '../core/runtime.ts';
 import type { KafkaCluster } from './cluster.ts';
+import { inTurn } from './turns.ts';
 
 /** How often it looks whether each partition has a broker that is asked. */
 const COVER_MS = 500;
@@ -19,15 +20,6 @@ export interface LeaderLoopsOptions {
   readonly ask: (node: number, partitions: readonly number[], signal: AbortSignal) => Promise<void>;
   /** A broker cannot be asked (why), or all can again (undefined). */
   readonly onTrouble: (cause: unknown) => void;
-}
-
-/**
- * Another one first with each turn: what is larger than was asked for comes of the first partition that has something, and of the others never. So behind one that always has something nothing large
- * would come.
- */
-export function inTurn<T>(partitions: readonly T[], turn: number): readonly T[] {
-  const at = turn % Math.max(1, partitions.length);
-  return [...partitions.slice(at), ...partitions.slice(0, at)];
 }
 
 export class LeaderLoops {
@@ -78,6 +70,7 @@ export class LeaderLoops {
     let turn = 0;
     for (let led = this.#led(node); !signal.aborted && led.length > 0; led = this.#led(node)) {
       try {
+        // What is larger than was asked for comes of the first partition that has something, and of the others never: behind one that always has something nothing large would come.
         await ask(node, inTurn(led, turn), signal);
         turn += 1;
         this.#tell(node, undefined);

@@ -2,9 +2,9 @@
 import { Wakeup } from '../../core/flow/wakeup.ts';
 import { leaderOf } from '../../kafka/calls.ts';
 import type { KafkaCluster } from '../../kafka/cluster.ts';
-import { inTurn } from '../../kafka/leaders.ts';
 import { fetchExchange } from '../../kafka/requests.ts';
 import { recordsFrom } from '../../kafka/topic-calls.ts';
+import { inTurn } from '../../kafka/turns.ts';
 import type { Dealt, InboxLane } from './inbox-lane.ts';
 
 const WAIT_MS = 250;
