@@ -12,6 +12,7 @@ import { EXIT } from '../core/errors.ts';
 import { CollectorService, ReshipService } from '../proto/gen/wmb/v1/admin.ts';
 import { CheckerService } from '../proto/gen/wmb/v1/checker.ts';
 import { WritesService } from '../proto/gen/wmb/v1/writes.ts';
+import { standstill } from '../test/harness/standstill.ts';
 
 const children = new Set<ChildProcess>();
 /** A test that gave up must not leave its processes behind: they would keep the runner waiting. */
@@ -19,7 +20,6 @@ after(() => {
   for (const child of children) child.kill('SIGKILL');
 });
 
-const STILL_LOOK_MS = 100;
 const STILL_MS = 1_000;
 const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
 
@@ -74,16 +74,11 @@ export function startWmb(args: readonly string[], options: RunOptions = {}): Run
 /** A command waits for an answer as long as a person would: where one is missing although the machine stood still meanwhile, it is asked once more. */
 export async function wmb(args: readonly string[], options: RunOptions = {}): Promise<Ended> {
   const run = () => startWmb(args, { stdin: '', ...options }).ended;
-  let [atMs, stillMs] = [performance.now(), 0];
-  const look = () => {
-    stillMs = Math.max(stillMs, performance.now() - atMs);
-    atMs = performance.now();
-  };
-  const timer = setInterval(look, STILL_LOOK_MS);
-  const ended = await run().finally(() => clearInterval(timer));
-  look();
+  const watched = standstill();
+  const ended = await run();
+  const { longestMs } = watched();
   const lacksAnswer = ended.code === EXIT.unavailable || ended.stdout.includes('UNREACHABLE');
-  return lacksAnswer && stillMs > STILL_MS ? run() : ended;
+  return lacksAnswer && longestMs > STILL_MS ? run() : ended;
 }
 
 type Handlers = Readonly<Record<string, (...args: never[]) => unknown>>;

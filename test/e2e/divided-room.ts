@@ -8,8 +8,7 @@ import { Traffic } from './traffic.ts';
 export const PARTITIONS = 8;
 /** Of the room with several collectors. */
 export const SHARED = 1;
-/** Ten seconds, and what a busy machine takes that stands still meanwhile: then silence counts anew. */
-export const TAKEN_OVER_MS_MAX = 30_000;
+export const TAKEN_OVER_MS_MAX = 10_000;
 export const QUICK_CHECKER = { roundMs: 300, graceMs: 2_000, sweepMs: 5_000, canaryMs: 300, silenceMsMax: 60_000 };
 
 /** How many partitions each collector has, and that all together are all. */
