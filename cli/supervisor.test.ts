@@ -56,6 +56,21 @@ for (const code of [2, 3, 5, 6]) {
   });
 }
 
+test('a child that has run for a while is started again also after an end that only the user can mend, until that is mended', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'wmb-up-'));
+  const file = JSON.stringify(join(directory, 'starts'));
+  const works = `const fs = require('node:fs'); fs.appendFileSync(${file}, '.'); const starts = fs.statSync(${file}).size;`;
+  const ends = `if (starts === 1) process.exit(1); else if (starts === 2) process.exit(6); else { ${POLITE} }`;
+  const running = start([FIXTURE, works + ends, POLITE], { env: { HOURS_PASS: 'yes' } });
+  await running.until('child0 ended (exit code 6); it is started again in');
+  await running.until('child0 | up');
+  running.kill('SIGTERM');
+  const { code, stdout } = await running.ended;
+  assert.equal(code, 0);
+  assert.equal(stdout.match(/child1 \| up/g)?.length, 1);
+  rmSync(directory, { recursive: true });
+});
+
 test('a second Ctrl-C ends everything at once with 130', async () => {
   const running = supervise("process.on('SIGTERM', () => console.log('deaf')); console.log('up'); setInterval(() => {}, 1000);");
   await running.until('child0 | up');

@@ -3,7 +3,8 @@
  * process, which passes it on once; and each has a channel to this process, by whose end it notices when this process is killed.
  *
  * - A child that crashes is started again after a backoff, which begins anew once it has run for a while.
- * - A child that ends for a reason that only the user can mend ends everything, with its exit code.
+ * - A child that ends for a reason that only the user can mend ends everything, with its exit code, unless it has run for a while before: one full disk, or one wrong edit of a file, is not to
+ *   take a whole room away that works. It is started again until that is mended.
  * - A child that ends with 0 was told to by somebody else, and stays ended.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -66,15 +67,18 @@ export class Supervisor {
 
   async #keep(command: ChildCommand): Promise<void> {
     const { runtime } = this.#options;
+    let hasWorked = false;
     for (let attempt = 0; !this.#ending.signal.aborted; attempt += 1) {
       const startedMs = runtime.monotonicMs();
       const end = await this.#runOnce(command);
       if (this.#ending.signal.aborted || end.code === 0) return;
-      if (end.code !== null && FINAL_CODES.includes(end.code)) {
+      const wasSteady = runtime.monotonicMs() - startedMs > STEADY_MS;
+      hasWorked ||= wasSteady;
+      if (!hasWorked && end.code !== null && FINAL_CODES.includes(end.code)) {
         this.#exitCode = end.code;
         return this.#end();
       }
-      if (runtime.monotonicMs() - startedMs > STEADY_MS) attempt = 0;
+      if (wasSteady) attempt = 0;
       const delayMs = Math.round(backoffMs(attempt, RESTART, runtime.random()));
       this.#say(command, `${command.name} ended (${end.signal ?? `exit code ${end.code}`}); it is started again in ${delayMs} ms`);
       await sleep(runtime, delayMs, this.#ending.signal);
