@@ -15,6 +15,8 @@ test('a broker that does not know the newest request that is sent is too old, an
 test('what passes is told from what does not, by Kafka’s names, also inside of other errors', () => {
   const kindOf = (code: number) => troubleOf(new Error('around it', { cause: protocolError(code) })).kind;
   assert.deepEqual([1, 3, 6, 7, 10, 19, 29, 58].map(kindOf), ['beyond', 'missing', 'away', 'away', 'unfit', 'away', 'denied', 'denied']);
+  // A defect of the broker, which another one may not have.
+  assert.equal(kindOf(-1), 'away');
   // One that is not in the table is judged by what the library says of it.
   assert.deepEqual([13, 42].map(kindOf), ['away', 'unfit']);
 });

@@ -39,6 +39,7 @@ const TELLINGS: Readonly<Record<string, Telling>> = {
   NOT_ENOUGH_REPLICAS: ['away', 'has fewer replicas in sync than min.insync.replicas asks for; start the other brokers'],
   NOT_ENOUGH_REPLICAS_AFTER_APPEND: ['away', 'has fewer replicas in sync than min.insync.replicas asks for; start the other brokers'],
   KAFKA_STORAGE_ERROR: ['away', 'cannot write to its disk; free space, or repair it'],
+  UNKNOWN: ['away', 'has failed for a reason that it does not say; its own log does'],
   MESSAGE_TOO_LARGE: TOO_LARGE,
   RECORD_LIST_TOO_LARGE: TOO_LARGE,
   POLICY_VIOLATION: ['unfit', 'has a policy that does not allow this topic'],
