@@ -13,6 +13,14 @@ function supervise(...scripts: string[]): Running {
   return start([FIXTURE, ...scripts]);
 }
 
+/** The second child was started once, and ends with the first one. */
+async function assertOtherRanOn(running: Running): Promise<void> {
+  running.kill('SIGTERM');
+  const { code, stdout } = await running.ended;
+  assert.equal(code, 0);
+  assert.equal(stdout.match(/child1 \| up/g)?.length, 1);
+}
+
 test('output of the children is merged with their names in front, log lines readable', async () => {
   const running = supervise(
     "console.log('hello')",
@@ -40,10 +48,7 @@ test('a child that crashes is started again; the other one runs on', async () =>
   const running = supervise(crashOnce, POLITE);
   await running.until('child0 ended (SIGKILL); it is started again in');
   await running.until('child0 | up');
-  running.kill('SIGTERM');
-  const { code, stdout } = await running.ended;
-  assert.equal(code, 0);
-  assert.equal(stdout.match(/child1 \| up/g)?.length, 1);
+  await assertOtherRanOn(running);
   rmSync(directory, { recursive: true });
 });
 
@@ -64,10 +69,7 @@ test('a child that has run for a while is started again also after an end that o
   const running = start([FIXTURE, works + ends, POLITE], { env: { HOURS_PASS: 'yes' } });
   await running.until('child0 ended (exit code 6); it is started again in');
   await running.until('child0 | up');
-  running.kill('SIGTERM');
-  const { code, stdout } = await running.ended;
-  assert.equal(code, 0);
-  assert.equal(stdout.match(/child1 \| up/g)?.length, 1);
+  await assertOtherRanOn(running);
   rmSync(directory, { recursive: true });
 });
 
