@@ -12,7 +12,7 @@ import { EXIT } from '../core/errors.ts';
 import { CollectorService, ReshipService } from '../proto/gen/wmb/v1/admin.ts';
 import { CheckerService } from '../proto/gen/wmb/v1/checker.ts';
 import { WritesService } from '../proto/gen/wmb/v1/writes.ts';
-import { standstill } from '../test/harness/standstill.ts';
+import { STILL_MS, standstill } from '../test/harness/standstill.ts';
 
 const children = new Set<ChildProcess>();
 /** A test that gave up must not leave its processes behind: they would keep the runner waiting. */
@@ -20,7 +20,6 @@ after(() => {
   for (const child of children) child.kill('SIGKILL');
 });
 
-const STILL_MS = 1_000;
 const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
 
 export interface Ended {

@@ -3,6 +3,7 @@
  * end the rooms have to come to rest, verified and equal; and then some keys are tampered with, to be found and repaired.
  */
 import { setTimeout as pause } from 'node:timers/promises';
+import { sleepAwake, systemRuntime } from '../../core/runtime.ts';
 import type { RepairProgress } from '../../proto/gen/wmb/v1/checker.ts';
 import { allSettled, RoomClients } from '../../test/harness/clients.ts';
 import { Rooms } from '../../test/harness/rooms.ts';
@@ -17,7 +18,6 @@ import { listDrifts, Watch } from './watch.ts';
 const CHECKER = { roundMs: 500, graceMs: 1_000, sweepMs: 10_000, canaryMs: 500, silenceMsMax: 4_000 };
 const LINK = { pulseMs: 200, silenceMsMax: 2_000, reconnectMsMin: 20, reconnectMsMax: 500 };
 const PROGRESS_MS = 10_000;
-const PIECE_MS = 250;
 const SETTLE_MS_MAX = 180_000;
 const VERIFY_MS_MAX = 120_000;
 const SHOWN_MAX = 10;
@@ -100,10 +100,8 @@ class Soak {
     const everyMs = minutes < 2 ? { min: 500, max: 2_500 } : { min: 1_000, max: 8_000 };
     const troubles = new Troubles({ rooms, clients, seed, everyMs, tell: (line) => this.#tell(line), failed });
     const progress = setInterval(() => this.#tell(progressOf({ traffic, troubles, watch })), PROGRESS_MS);
-    const over = AbortSignal.any([signal, found.signal]);
     // Nothing happens while the machine stands still.
-    for (let leftMs = minutes * 60_000; leftMs > 0 && !over.aborted; leftMs -= PIECE_MS)
-      await pause(PIECE_MS, undefined, { signal: over }).catch(() => undefined);
+    await sleepAwake(systemRuntime, minutes * 60_000, AbortSignal.any([signal, found.signal]));
     await troubles.stop();
     await traffic.stop();
     this.#tell('no more trouble and no more traffic: waiting for rest');

@@ -12,7 +12,7 @@ import { MqRig, PEER } from '../../test/links/mq-rig.ts';
 import { keepingLogger, type LogLine } from '../../test/links/rig.ts';
 import { assertSame, draftOf, readAll } from '../log.contract.ts';
 import type { FrameDraft } from '../log.ts';
-import { init, kafkaAt, refused, testRoom, until } from './kafka-kit.ts';
+import { init, kafkaAt, refused, succeeds, testRoom, until } from './kafka-kit.ts';
 import { framesTopic, needsOf, registryTopic } from './topics.ts';
 
 const skip = !(await containersAvailable()) && NO_ENGINE;
@@ -148,11 +148,7 @@ describe('three brokers', { skip }, () => {
     const { open } = await testRoom(t, '', place());
     const log = await open({ appendMsMax: 4_000 });
     const drafts = Array.from({ length: 6 }, (_, partition) => draftOf(log, { partition }));
-    const goesOn = () =>
-      log.append(drafts).then(
-        () => true,
-        () => false,
-      );
+    const goesOn = () => succeeds(log.append(drafts));
     await until('it is appended', goesOn);
     const [first, second] = cluster?.brokers ?? [];
     // Two at once would leave the controllers without a majority.

@@ -18,10 +18,14 @@ const skip = kafka === undefined && NO_ENGINE;
 const address = kafka?.address ?? '';
 const { client, admin } = await testClient(kafka);
 
+function receiptsOf(room: string): ReceiptsPlace {
+  return { kafka: kafkaAt(address), room, shares: SHARES, owner: 'a test', runtime: systemRuntime, logger: silentLogger };
+}
+
 async function prepared(): Promise<ReceiptsPlace> {
   const place = placeAt(address);
   await init(place, SHARES);
-  return { kafka: kafkaAt(address), room: place.origin, shares: SHARES, owner: 'a test', runtime: systemRuntime, logger: silentLogger };
+  return receiptsOf(place.origin);
 }
 
 async function init(place: ReturnType<typeof placeAt>, receiptShares: number): Promise<string[]> {
@@ -115,14 +119,7 @@ describe('a journal', { skip }, () => {
 describe('the topics of receipts', { skip }, () => {
   test('`wmb log init` makes and checks them; without them, divided otherwise or set wrongly they are refused', async () => {
     const place = placeAt(address);
-    const receipts = {
-      kafka: kafkaAt(address),
-      room: place.origin,
-      shares: SHARES,
-      owner: 'a test',
-      runtime: systemRuntime,
-      logger: silentLogger,
-    };
+    const receipts = receiptsOf(place.origin);
     await assert.rejects(openReceipts(receipts), { code: 'LOG_UNPREPARED', message: /wmb log init/ });
     const topic = receiptsTopic(place.origin);
     assert.deepEqual(

@@ -141,6 +141,14 @@ export async function until(what: string, probe: () => Promise<boolean> | boolea
   }
 }
 
+/** Whether it resolves. */
+export function succeeds(asked: Promise<unknown>): Promise<boolean> {
+  return asked.then(
+    () => true,
+    () => false,
+  );
+}
+
 /** It is refused so, once brokers have heard of what was changed: not all do at once, and any of them may be asked. */
 export async function refused(asking: () => Promise<unknown>, error: { readonly code: string; readonly message: RegExp }): Promise<void> {
   let last: unknown;

@@ -11,7 +11,7 @@ import { NO_ENGINE } from '../../test/containers/engine.ts';
 import { assertSame, draftOf, readAll } from '../log.contract.ts';
 import type { FrameDraft } from '../log.ts';
 import { KafkaLog } from './kafka.ts';
-import { drafts, temporaryDirectory, testKafka, testRoom, until } from './kafka-kit.ts';
+import { drafts, succeeds, temporaryDirectory, testKafka, testRoom, until } from './kafka-kit.ts';
 import { Onlooker } from './onlooker.ts';
 import { KafkaLogReader } from './reader.ts';
 
@@ -52,11 +52,6 @@ describe('processes', { skip }, () => {
     await second.catchUp();
     const reader = new KafkaLogReader({ ...place, directory });
     t.after(() => reader.close());
-    const succeeds = (asked: Promise<unknown>) =>
-      asked.then(
-        () => true,
-        () => false,
-      );
     await until('an index is written', () => succeeds(reader.open()));
     for (const [gone, other] of [
       [first, second],
@@ -189,11 +184,7 @@ describe('the broker', { skip }, () => {
   test('an append that it does not answer in time is rejected, and is in the log before any later one', async (t) => {
     const { open } = await testRoom(t, address);
     const log = await open({ appendMsMax: 300 });
-    const appended = (draft: FrameDraft) =>
-      log.append([draft]).then(
-        () => true,
-        () => false,
-      );
+    const appended = (draft: FrameDraft) => succeeds(log.append([draft]));
     await until('it answers', () => appended(draftOf(log, { ms: 1_000 })));
     const late = draftOf(log, { ms: 5_000 });
     const unsent = draftOf(log, { ms: 6_000 });

@@ -3,7 +3,8 @@
  * it; and whoever counts silence counts it anew afterwards.
  */
 const LOOK_MS = 50;
-const STILL_MS = 1_000;
+/** From then on it is called one. */
+export const STILL_MS = 1_000;
 
 export interface Watched {
   /** How long it stood still at most. */
