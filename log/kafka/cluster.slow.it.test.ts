@@ -33,6 +33,14 @@ async function lower(topic: string): Promise<void> {
   await cluster?.brokers[0]?.tool('kafka-configs.sh', '--alter', ...which, '--add-config', 'min.insync.replicas=1');
 }
 
+/** Of a partition with one replica; it is dead when the others know that nobody leads it. */
+async function killLeader(topic: string, partition: number) {
+  const leader = await cluster?.leaderOf(topic, partition);
+  await leader?.container.kill();
+  await until('nobody leads it', async () => (await cluster?.leaderOf(topic, partition)) === undefined);
+  return leader;
+}
+
 describe('three brokers', { skip }, () => {
   test('a topic that was made is known to every broker', async () => {
     const { brokers, replicas, minInSyncReplicas } = place().kafka;
@@ -76,8 +84,7 @@ describe('three brokers', { skip }, () => {
 
   test('a log of which a partition has no leader is opened when it has one again, and meanwhile that is said', async (t) => {
     const { open, place: of } = await testRoom(t, '', { ...place(), kafka: { ...place().kafka, replicas: 1, minInSyncReplicas: 1 } });
-    const leader = await cluster?.leaderOf(registryTopic(of.origin, of.log), 0);
-    await leader?.container.kill();
+    const leader = await killLeader(registryTopic(of.origin, of.log), 0);
     const lines: LogLine[] = [];
     const opening = open({ logger: keepingLogger(lines) });
     opening.catch(() => {});
@@ -91,8 +98,7 @@ describe('three brokers', { skip }, () => {
     const { open, place: of } = await testRoom(t, '', { ...place(), kafka: { ...place().kafka, replicas: 1, minInSyncReplicas: 1 } });
     const lines: LogLine[] = [];
     const log = await open({ logger: keepingLogger(lines) });
-    const leader = await cluster?.leaderOf(registryTopic(of.origin, of.log), 1);
-    await leader?.container.kill();
+    const leader = await killLeader(registryTopic(of.origin, of.log), 1);
     const leasing = log.leaseWriter('a test');
     leasing.catch(() => {});
     await until('it is said', () => lines.some(({ message }) => message === 'a log cannot be opened yet; it is tried again'));
