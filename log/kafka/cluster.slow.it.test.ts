@@ -37,7 +37,13 @@ async function lower(topic: string): Promise<void> {
 async function killLeader(topic: string, partition: number) {
   const leader = await cluster?.leaderOf(topic, partition);
   await leader?.container.kill();
-  await until('nobody leads it', async () => (await cluster?.leaderOf(topic, partition)) === undefined);
+  const others = new KafkaCluster({ servers: place().kafka, clientId: 'test', runtime: systemRuntime });
+  await others.watch(topic);
+  await until('nobody leads it', async () => {
+    await others.refresh();
+    return others.partitions(topic)?.[partition]?.leader === undefined;
+  });
+  others.close();
   return leader;
 }
 
